@@ -1,0 +1,1 @@
+"""`vmhub demo`: the whole system on sample laundromats and the local stack."""

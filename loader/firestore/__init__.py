@@ -1,0 +1,1 @@
+"""The Firestore edge: Google's types and errors stay in here."""

@@ -1,0 +1,158 @@
+"""Who is served: ``users/{cnpj}`` and ``users/{cnpj}/campaigns/{campaignType}``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from google.api_core import exceptions as google_errors
+from google.api_core.retry import Retry, if_exception_type
+from google.cloud.firestore_v1.types import (
+    CommitRequest,
+    GetDocumentRequest,
+    ListDocumentsRequest,
+)
+
+from loader.errors import ConfigurationError
+from loader.firestore.client import service_errors
+from loader.firestore.values import decode_fields, fill_fields
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from loader.cnpj import Cnpj
+    from loader.firestore.client import Database
+
+__all__ = ["Registry", "Tenant"]
+
+# The registry is what every command reads first, so its patience is also how long a command
+# takes to say that Firestore is not there.
+_FIRST_CONTACT = Retry(
+    predicate=if_exception_type(google_errors.ServiceUnavailable), initial=0.2, timeout=8.0
+)
+_TIMEOUT_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """A registered laundromat as its registry documents say it."""
+
+    cnpj: Cnpj
+    name: str
+    is_active: bool
+    timezone: str | None
+    settings: dict[str, Any] = field(default_factory=dict)
+    disabled_campaigns: frozenset[str] = frozenset()
+    campaign_types: frozenset[str] = frozenset()
+
+
+class Registry:
+    """Reads and writes the registry of a database."""
+
+    def __init__(self, database: Database) -> None:
+        """Use this database's registry."""
+        self._database = database
+
+    def tenant(self, cnpj: Cnpj) -> Tenant:
+        """Return an active laundromat.
+
+        Raises:
+            ConfigurationError: It is not registered, or not active.
+            ServiceError: Firestore does not answer.
+
+        """
+        user = self._get("users", cnpj)
+        if user is None:
+            message = f"CNPJ {cnpj} is not registered in {self._database.address}"
+            raise ConfigurationError(message, hint=f'run `vmhub onboard --cnpj {cnpj} --name "…"`')
+        if user.get("active") is False:
+            message = f"CNPJ {cnpj} is registered but not active"
+            raise ConfigurationError(message, hint=f"set users/{cnpj}.active to true to serve it")
+        campaigns = self._campaigns(cnpj)
+        settings = dict(user.get("settings") or {})
+        for campaign in campaigns.values():
+            settings.update(campaign.get("settings") or {})
+        return Tenant(
+            cnpj=cnpj,
+            name=str(user.get("name") or ""),
+            is_active=True,
+            timezone=user.get("timezone"),
+            settings=settings,
+            disabled_campaigns=frozenset(
+                name for name, campaign in campaigns.items() if campaign.get("enabled") is False
+            ),
+            campaign_types=frozenset(campaigns),
+        )
+
+    def register(
+        self, cnpj: Cnpj, *, name: str, timezone: str | None, campaign_types: Iterable[str]
+    ) -> bool:
+        """Create a laundromat's registry documents, or complete what is missing of them.
+
+        Settings, and a campaign that was disabled, stay as they are.
+
+        Returns:
+            Whether the laundromat is new.
+
+        """
+        known = self._get("users", cnpj)
+        campaigns = self._campaigns(cnpj)
+        commit = CommitRequest(database=self._database.name)
+        raw = CommitRequest.pb(commit)
+        if known is None:
+            user = {"name": name, "active": True, "timezone": timezone, "settings": {}}
+            self._add_write(raw, user, "users", cnpj)
+        else:
+            changed = {"name": name} | ({"timezone": timezone} if timezone else {})
+            write = self._add_write(raw, changed, "users", cnpj, exists=True)
+            write.update_mask.field_paths.extend(changed)
+        for campaign_type in campaign_types:
+            if campaign_type not in campaigns:
+                campaign = {"enabled": True, "settings": {}}
+                self._add_write(raw, campaign, "users", cnpj, "campaigns", campaign_type)
+        with service_errors(self._database, f"registering CNPJ {cnpj}"):
+            self._database.api.commit(
+                request=commit, metadata=self._database.metadata, timeout=_TIMEOUT_SECONDS
+            )
+        return known is None
+
+    def _get(self, *segments: str) -> dict[str, Any] | None:
+        request = GetDocumentRequest(name=self._database.path(*segments))
+        with service_errors(self._database, "reading the registry"):
+            try:
+                document = self._database.api.get_document(
+                    request=request,
+                    metadata=self._database.metadata,
+                    retry=_FIRST_CONTACT,
+                    timeout=_TIMEOUT_SECONDS,
+                )
+            except google_errors.NotFound:
+                return None
+        return decode_fields(type(document).pb(document).fields)
+
+    def _campaigns(self, cnpj: Cnpj) -> dict[str, dict[str, Any]]:
+        request = ListDocumentsRequest(
+            parent=self._database.path("users", cnpj),
+            collection_id="campaigns",
+            # A campaign whose targets were written without its own document is there, too.
+            show_missing=True,
+        )
+        with service_errors(self._database, "reading the registry"):
+            documents = list(
+                self._database.api.list_documents(
+                    request=request, metadata=self._database.metadata, timeout=_TIMEOUT_SECONDS
+                )
+            )
+        return {
+            document.name.rsplit("/", 1)[-1]: decode_fields(type(document).pb(document).fields)
+            for document in documents
+        }
+
+    def _add_write(
+        self, raw: Any, fields: dict[str, Any], *segments: str, exists: bool = False
+    ) -> Any:
+        write = raw.writes.add()
+        write.update.name = self._database.path(*segments)
+        write.current_document.exists = exists
+        fill_fields(write.update.fields, fields)
+        return write

@@ -1,0 +1,319 @@
+"""Starting, finding and ending the two emulators.
+
+A stack lives in a state folder: its addresses, the logs, and, unless data is kept, nothing else
+worth keeping. `vmhub local up` leaves it running behind it; the demo and the tests own theirs, and
+it ends with them however they end (see `loader.local.guard`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+from urllib.error import URLError
+from urllib.request import urlopen
+
+import psutil
+
+from loader.environment import Environment
+from loader.errors import ConfigurationError, ServiceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from loader.project import Project
+
+__all__ = ["LocalStack", "load_stack", "local_stack", "start_stack", "stop_stack"]
+
+_LOCALHOST = "127.0.0.1"
+_START_SECONDS = 90.0
+_STATE_FILE = "stack.json"
+
+
+@dataclass(frozen=True)
+class Server:
+    """A guard process, told apart from a later one with the same id by its start time."""
+
+    pid: int
+    started_at: float
+
+    def process(self) -> psutil.Process | None:
+        """Return the guard's process while it runs."""
+        try:
+            process = psutil.Process(self.pid)
+        except psutil.NoSuchProcess:
+            return None
+        is_ours = abs(process.create_time() - self.started_at) < 1
+        return process if is_ours and process.status() != psutil.STATUS_ZOMBIE else None
+
+
+@dataclass(frozen=True)
+class LocalStack:
+    """Two running emulators and how to reach them."""
+
+    state_dir: Path
+    project: str
+    firestore_host: str
+    bigquery_url: str
+    bigquery_storage_host: str
+    servers: tuple[Server, ...]
+    """The guards this stack started; an emulator found running is not among them."""
+
+    def environment(self) -> Environment:
+        """Return the addresses as every command takes them."""
+        return Environment(
+            project=self.project,
+            firestore_host=self.firestore_host,
+            bigquery_url=self.bigquery_url,
+            bigquery_storage_host=self.bigquery_storage_host,
+            location="US",
+            profiles_dir=self.state_dir / "profiles",
+            dbt_target="local",
+        )
+
+    def is_running(self) -> bool:
+        """Return whether every server this stack started still runs."""
+        return all(server.process() for server in self.servers)
+
+
+def start_stack(
+    project: Project,
+    state_dir: Path,
+    *,
+    data_dir: Path | None = None,
+    firestore_host: str | None = None,
+    is_owned: bool = False,
+) -> LocalStack:
+    """Start both emulators on free ports and wait until they answer.
+
+    Args:
+        project: Gives the dbt profile.
+        state_dir: Where logs and addresses go; made when missing.
+        data_dir: Keep both emulators' data there and take up what is there; None: in memory.
+        firestore_host: ``host:port`` of a Firestore emulator to use instead of starting one.
+            Its documents of other projects are left alone: the stack's project id is its own.
+        is_owned: The emulators end when this process does.
+
+    Raises:
+        ConfigurationError: Java, gcloud or the emulator component is missing, or a stack
+            already runs in the state folder.
+        ServiceError: An emulator did not come up; its log is named.
+
+    """
+    running = load_stack(state_dir)
+    if running is not None and running.is_running():
+        message = f"a local stack already runs from {state_dir}"
+        raise ConfigurationError(message, hint="end it with `vmhub local down`")
+    state_dir.mkdir(parents=True, exist_ok=True)
+    if firestore_host is None:
+        _require_firestore_emulator()
+    elif not _answers(firestore_host):
+        message = f"FIRESTORE_EMULATOR_HOST is {firestore_host}, where nothing answers"
+        raise ConfigurationError(
+            message, hint="start that emulator, or unset the variable to have one started"
+        )
+    servers: list[Server] = []
+    try:
+        # Both are started before either is waited for: they take seconds each.
+        wait_for_bigquery = _start_bigquery(state_dir, data_dir, servers, is_owned=is_owned)
+        if firestore_host is None:
+            firestore_host = _start_firestore(state_dir, data_dir, servers, is_owned=is_owned)
+        ports = wait_for_bigquery()
+    except BaseException:
+        for server in servers:
+            _end(server)
+        raise
+    profiles_dir = state_dir / "profiles"
+    profiles_dir.mkdir(exist_ok=True)
+    shutil.copyfile(project.root / "profiles.yml.example", profiles_dir / "profiles.yml")
+    stack = LocalStack(
+        state_dir=state_dir,
+        # Kept data is found again under the same id.
+        project="vmhub-local" if data_dir else f"vmhub-local-{secrets.token_hex(4)}",
+        firestore_host=firestore_host,
+        bigquery_url=f"http://{_LOCALHOST}:{ports['rest']}",
+        bigquery_storage_host=f"{_LOCALHOST}:{ports['grpc']}",
+        servers=tuple(servers),
+    )
+    state = {**asdict(stack), "state_dir": str(state_dir)}
+    (state_dir / _STATE_FILE).write_text(json.dumps(state, indent=2), encoding="utf-8")
+    return stack
+
+
+def load_stack(state_dir: Path) -> LocalStack | None:
+    """Return the stack last started from a state folder, running or not; None: none was."""
+    try:
+        state = json.loads((state_dir / _STATE_FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    servers = tuple(Server(**server) for server in state.pop("servers"))
+    return LocalStack(**{**state, "state_dir": state_dir}, servers=servers)
+
+
+def stop_stack(stack: LocalStack) -> None:
+    """End the emulators that this stack started, and nothing else."""
+    for server in stack.servers:
+        _end(server)
+    (stack.state_dir / _STATE_FILE).unlink(missing_ok=True)
+
+
+@contextmanager
+def local_stack(
+    project: Project, state_dir: Path, *, firestore_host: str | None = None
+) -> Iterator[LocalStack]:
+    """Own a stack for the length of a block."""
+    stack = start_stack(project, state_dir, firestore_host=firestore_host, is_owned=True)
+    try:
+        yield stack
+    finally:
+        stop_stack(stack)
+
+
+def _start_bigquery(
+    state_dir: Path, data_dir: Path | None, servers: list[Server], *, is_owned: bool
+) -> Callable[[], dict[str, int]]:
+    ports_file = state_dir / "bigquery-ports.json"
+    ports_file.unlink(missing_ok=True)
+    home = state_dir / "home"
+    home.mkdir(exist_ok=True)
+    log = state_dir / "bigquery.log"
+    server = _start(
+        [
+            sys.executable,
+            "-m",
+            "loader.local.bigquery_server",
+            str(ports_file),
+            *([str(data_dir / "bigquery")] if data_dir else []),
+        ],
+        log,
+        # DuckDB keeps its extension below the home folder; the user's own stays as it is.
+        {"HOME": str(home)},
+        is_owned=is_owned,
+    )
+    servers.append(server)
+
+    def wait() -> dict[str, int]:
+        _wait(server, log, "the BigQuery emulator", ports_file.exists)
+        ports: dict[str, int] = json.loads(ports_file.read_text(encoding="utf-8"))
+        return ports
+
+    return wait
+
+
+def _start_firestore(
+    state_dir: Path, data_dir: Path | None, servers: list[Server], *, is_owned: bool
+) -> str:
+    host = f"{_LOCALHOST}:{_free_port()}"
+    log = state_dir / "firestore.log"
+    command = ["gcloud", "emulators", "firestore", "start", f"--host-port={host}"]
+    if data_dir is not None:
+        export = data_dir / "firestore"
+        metadata = sorted(export.glob("*.overall_export_metadata"))
+        command += [f"--import-data={path}" for path in metadata[:1]]
+        command.append(f"--export-on-exit={export}")
+    server = _start(
+        command,
+        log,
+        {
+            # The user's own gcloud settings and log-ins are neither used nor touched.
+            "CLOUDSDK_CONFIG": str(state_dir / "gcloud"),
+            "CLOUDSDK_CORE_DISABLE_PROMPTS": "1",
+            "CLOUDSDK_CORE_PROJECT": "vmhub-local",
+        },
+        is_owned=is_owned,
+    )
+    servers.append(server)
+    _wait(server, log, "the Firestore emulator", lambda: _answers(host))
+    return host
+
+
+def _start(command: list[str], log: Path, variables: dict[str, str], *, is_owned: bool) -> Server:
+    guard = [sys.executable, "-m", "loader.local.guard", *(["--owned"] if is_owned else [])]
+    package_root = str(Path(__file__).resolve().parents[2])
+    search_path = os.pathsep.join(
+        part for part in (package_root, os.environ.get("PYTHONPATH")) if part
+    )
+    output: IO[bytes]
+    with log.open("wb") as output:
+        process = subprocess.Popen(  # noqa: S603 - commands of this module
+            [*guard, "--", *command],
+            # An owned guard ends when this pipe closes: with this process, however it ends.
+            stdin=subprocess.PIPE if is_owned else subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env={**os.environ, **variables, "PYTHONPATH": search_path},
+        )
+    if process.stdin is not None:
+        _OWNED_PIPES.append(process.stdin)
+    return Server(process.pid, psutil.Process(process.pid).create_time())
+
+
+# Held open until this process ends: closing one ends the server behind it.
+_OWNED_PIPES: list[IO[bytes]] = []
+
+
+def _wait(server: Server, log: Path, what: str, is_ready: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while not is_ready():
+        has_ended = server.process() is None
+        if has_ended or time.monotonic() > deadline:
+            lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+            problem = "ended while starting" if has_ended else "did not answer in time"
+            message = f"{what} {problem}: {lines[-1].strip() if lines else 'it said nothing'}"
+            raise ServiceError(message, hint=f"its log is {log}")
+        time.sleep(0.05)
+
+
+def _end(server: Server) -> None:
+    process = server.process()
+    if process is None:
+        return
+    process.terminate()
+    try:
+        process.wait(40)
+    except psutil.TimeoutExpired:
+        process.kill()
+        process.wait(5)
+
+
+def _answers(host: str) -> bool:
+    try:
+        with urlopen(f"http://{host}/", timeout=2) as response:
+            return int(response.status) == 200  # noqa: PLR2004 - HTTP OK
+    except (URLError, OSError):
+        return False
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind((_LOCALHOST, 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _require_firestore_emulator() -> None:
+    if shutil.which("java") is None:
+        message = "the Firestore emulator needs Java and there is no `java` on the PATH"
+        raise ConfigurationError(message, hint="install a Java runtime, 11 or newer")
+    gcloud = shutil.which("gcloud")
+    if gcloud is None:
+        message = "the Google Cloud SDK is not installed: there is no `gcloud` on the PATH"
+        raise ConfigurationError(
+            message, hint="install it, and its component cloud-firestore-emulator"
+        )
+    platform = Path(gcloud).resolve().parents[1] / "platform"
+    if platform.is_dir() and not (platform / "cloud-firestore-emulator").is_dir():
+        message = "the Google Cloud SDK lacks the Firestore emulator"
+        raise ConfigurationError(
+            message, hint="run `gcloud components install cloud-firestore-emulator`"
+        )

@@ -1,0 +1,69 @@
+"""Making a laundromat known: its datasets, its tables and its registry documents."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from loader.settings import campaign_types
+
+if TYPE_CHECKING:
+    from loader.cnpj import Cnpj
+    from loader.firestore.registry import Registry
+    from loader.project import Project
+    from loader.warehouse import Warehouse
+
+__all__ = ["OnboardReport", "onboard"]
+
+
+@dataclass(frozen=True)
+class OnboardReport:
+    """What was done, and what others still have to deliver."""
+
+    cnpj: Cnpj
+    is_new: bool
+    created_tables: tuple[str, ...]
+    raw_problems: tuple[str, ...]
+    """What the RAW dataset lacks; a build refuses to start until it is there."""
+
+
+def onboard(
+    project: Project,
+    warehouse: Warehouse,
+    registry: Registry,
+    *,
+    cnpj: Cnpj,
+    name: str,
+    timezone: str | None = None,
+) -> OnboardReport:
+    """Create what a laundromat needs; safe to repeat, and an earlier half is completed.
+
+    The registry comes last, so that a laundromat is never served before its tables exist.
+
+    Args:
+        project: Declares the tables and the campaigns.
+        warehouse: Where the tables are created.
+        registry: Where the laundromat is registered.
+        cnpj: The laundromat.
+        name: Its name, as owners see it.
+        timezone: IANA name; None keeps what is registered, or the project's default.
+
+    """
+    warehouse.create_dataset(
+        f"{cnpj}_CAMPAIGN", description=f"VMHub campaigns of CNPJ {cnpj}, written by vmhub and dbt."
+    )
+    created = tuple(
+        f"{table.dataset(cnpj)}.{table.name}"
+        for table in project.owned_tables()
+        if warehouse.create_table(table, cnpj)
+    )
+    raw_problems = [
+        problem
+        for table in project.source_tables()
+        if table.dataset_suffix == "RAW"
+        for problem in warehouse.schema_problems(table, cnpj)
+    ]
+    is_new = registry.register(
+        cnpj, name=name, timezone=timezone, campaign_types=campaign_types(project)
+    )
+    return OnboardReport(cnpj, is_new, created, tuple(raw_problems))

@@ -1,0 +1,109 @@
+"""The dbt project on disk, and what it declares: source tables and default settings.
+
+The source tables are declared once, in models/sources/. Their creation, their checks and the
+GoogleSQL analysis all read that declaration.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from loader.errors import ConfigurationError
+
+__all__ = ["Column", "Project", "SourceTable", "find_project"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A declared column; ``data_type`` in GoogleSQL's words, such as INT64."""
+
+    name: str
+    data_type: str
+    description: str
+
+
+@dataclass(frozen=True)
+class SourceTable:
+    """A declared table; ``dataset_suffix`` is RAW or CAMPAIGN."""
+
+    dataset_suffix: str
+    name: str
+    description: str
+    columns: tuple[Column, ...]
+    partition_by: str | None
+    cluster_by: tuple[str, ...]
+
+    def dataset(self, cnpj: str) -> str:
+        """Return the id of the dataset that holds this table for a CNPJ."""
+        return f"{cnpj}_{self.dataset_suffix}"
+
+
+@dataclass(frozen=True)
+class Project:
+    """A checkout of this repository."""
+
+    root: Path
+
+    def default_settings(self) -> dict[str, Any]:
+        """Return the `vars` of dbt_project.yml."""
+        settings = _read_yaml(self.root / "dbt_project.yml")["vars"]
+        assert isinstance(settings, dict)
+        return settings
+
+    def source_tables(self) -> tuple[SourceTable, ...]:
+        """Return every declared source table, RAW and CAMPAIGN, in file order."""
+        tables: list[SourceTable] = []
+        for path in sorted((self.root / "models" / "sources").glob("*.yml")):
+            for source in _read_yaml(path)["sources"]:
+                suffix = source["schema"].rsplit("_", 1)[-1]
+                tables.extend(_source_table(suffix, table) for table in source["tables"])
+        return tuple(tables)
+
+    def owned_tables(self) -> tuple[SourceTable, ...]:
+        """Return the tables the campaign system itself keeps, in {CNPJ}_CAMPAIGN."""
+        return tuple(table for table in self.source_tables() if table.dataset_suffix == "CAMPAIGN")
+
+
+def find_project(start: Path | None = None) -> Project:
+    """Return the project that holds ``start``, or the one this package lies in.
+
+    Args:
+        start: A folder in a checkout; default: $DBT_PROJECT_DIR, else the current folder.
+
+    Raises:
+        ConfigurationError: None of them is a checkout of this repository.
+
+    """
+    named = start or Path(os.environ.get("DBT_PROJECT_DIR") or Path.cwd())
+    package = Path(__file__).resolve().parent
+    for folder in (named.resolve(), *named.resolve().parents, *package.parents):
+        if (folder / "dbt_project.yml").is_file() and (folder / "models" / "sources").is_dir():
+            return Project(folder)
+    message = f"no dbt project at or above {named}"
+    raise ConfigurationError(message, hint="run vmhub in a clone, or set DBT_PROJECT_DIR to one")
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert isinstance(content, dict)
+    return content
+
+
+def _source_table(suffix: str, declared: dict[str, Any]) -> SourceTable:
+    meta = declared.get("config", {}).get("meta", {})
+    return SourceTable(
+        dataset_suffix=suffix,
+        name=declared["name"],
+        description=declared["description"].strip(),
+        columns=tuple(
+            Column(column["name"], column["data_type"], column["description"].strip())
+            for column in declared["columns"]
+        ),
+        partition_by=meta.get("partition_by"),
+        cluster_by=tuple(meta.get("cluster_by", ())),
+    )

@@ -1,0 +1,65 @@
+"""A laundromat's effective settings: the project's defaults under its registry's own values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from loader.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from loader.firestore.registry import Tenant
+    from loader.project import Project
+
+__all__ = ["campaign_types", "effective_settings"]
+
+# Set by the run itself or by the project, never by a registry document.
+_NOT_SETTINGS = frozenset({"cnpj", "as_of", "campaigns", "enabled_campaigns", "timezone"})
+
+
+def effective_settings(project: Project, tenant: Tenant) -> dict[str, Any]:
+    """Return the dbt vars of a laundromat, but for ``as_of``.
+
+    Raises:
+        ConfigurationError: The registry holds an unknown setting, one of another type than its
+            default, or an unknown time zone.
+
+    """
+    defaults = project.default_settings()
+    place = f"users/{tenant.cnpj}"
+    for name, value in tenant.settings.items():
+        if name not in defaults or name in _NOT_SETTINGS:
+            known = ", ".join(sorted(set(defaults) - _NOT_SETTINGS))
+            message = f"{place} has an unknown setting '{name}'"
+            raise ConfigurationError(message, hint=f"known are {known}")
+        wanted = type(defaults[name])
+        if type(value) is not wanted:
+            message = f"{place} has {name}={value!r}"
+            raise ConfigurationError(
+                message, hint=f"it takes a {wanted.__name__} such as {defaults[name]!r}"
+            )
+    timezone = tenant.timezone or defaults["timezone"]
+    try:
+        ZoneInfo(timezone)
+    except (ValueError, OSError, KeyError) as error:
+        message = f"{place} has timezone={timezone!r}"
+        raise ConfigurationError(
+            message, hint="it takes an IANA name such as America/Manaus"
+        ) from error
+    enabled = [
+        campaign_type
+        for campaign_type in defaults["enabled_campaigns"]
+        if campaign_type not in tenant.disabled_campaigns
+    ]
+    return {
+        **defaults,
+        **tenant.settings,
+        "cnpj": tenant.cnpj,
+        "timezone": timezone,
+        "enabled_campaigns": enabled,
+    }
+
+
+def campaign_types(project: Project) -> tuple[str, ...]:
+    """Return the types of the project's campaigns, such as BIRTHDAY."""
+    return tuple(name.upper() for name in project.default_settings()["campaigns"])

@@ -1,0 +1,149 @@
+"""How results look: Rich tables for people, plain dictionaries for ``--json``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, is_dataclass
+from datetime import datetime
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from loader.targets import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from loader.build import BuildReport
+    from loader.demo.run import Cycle, DemoReport
+    from loader.onboard import OnboardReport
+    from loader.sync import SyncReport
+
+__all__ = ["show_build", "show_demo", "show_json", "show_onboard", "show_sync"]
+
+# Results wrap at the width of the terminal; into a pipe or file they go unwrapped.
+_PIPE_WIDTH = 160
+
+
+def show_json(result: Any) -> None:
+    """Print one JSON object."""
+    content = asdict(result) if is_dataclass(result) and not isinstance(result, type) else result
+    print(json.dumps(_plain(content), ensure_ascii=False))  # noqa: T201 - the command's result
+
+
+def show_onboard(report: OnboardReport) -> None:
+    """Print what `vmhub onboard` did."""
+    console = _console()
+    console.print(f"{report.cnpj} is {'registered' if report.is_new else 'registered already'}")
+    for table in report.created_tables:
+        console.print(f"  created {table}")
+    for problem in report.raw_problems:
+        console.print(f"  still missing before the first build: {problem}")
+
+
+def show_build(report: BuildReport) -> None:
+    """Print what `vmhub build` did."""
+    console = _console()
+    counts = ", ".join(f"{count} {status}" for status, count in sorted(report.nodes.items()))
+    console.print(f"{report.cnpj} built as of {report.as_of:%Y-%m-%d %H:%M:%SZ}: {counts}")
+    for warning in report.warnings:
+        console.print(f"  warning: {warning.name}: {warning.message}")
+
+
+def show_sync(report: SyncReport) -> None:
+    """Print a row per campaign, an outcome a column, and below it what somebody should see."""
+    console = _console()
+    outcomes = [outcome for outcome in Outcome if report.total(outcome)]
+    title = f"{report.cnpj} synced as of {report.as_of:%Y-%m-%d %H:%M:%SZ}"
+    table = Table(title=f"{title} (dry run)" if report.is_dry_run else title)
+    table.add_column("campaign")
+    for heading in ("rows", *outcomes):
+        table.add_column(heading, justify="right")
+    for campaign in report.campaigns:
+        table.add_row(
+            campaign.campaign_type,
+            str(campaign.rows_read),
+            *(str(campaign.outcomes.get(outcome, 0)) for outcome in outcomes),
+        )
+    console.print(table)
+    for problem in report.problems:
+        console.print(
+            f"  {problem.outcome}: {problem.campaign_type} {problem.customer_id}: {problem.reason}",
+            markup=False,
+        )
+
+
+def show_demo(report: DemoReport) -> None:
+    """Print the demo's course."""
+    console = _console()
+    console.print("\n[bold]1. Three laundromats, from raw rows to target documents[/bold]")
+    for cycle in report.first:
+        rows = ", ".join(
+            f"{count} {table}" for table, count in report.rows[cycle.laundromat.cnpj].items()
+        )
+        console.print(f"\n{cycle.laundromat.name}, CNPJ {cycle.laundromat.cnpj}: {rows}")
+        console.print(_cycle_table(cycle))
+    console.print("\n[bold]2. What the WhatsApp integration finds[/bold] (the people are invented)")
+    for document in report.documents:
+        console.print_json(json.dumps(_plain(document)), ensure_ascii=False)
+    console.print("\n[bold]3. An hour of the sender[/bold]")
+    for cnpj, deliveries in report.deliveries.items():
+        sent = sum(delivery.status == "SENT" for delivery in deliveries)
+        console.print(f"{cnpj}: {sent} sent, {len(deliveries) - sent} failed and may be retried")
+    console.print("\n[bold]4. The next cycle, an hour later: nobody is targeted twice[/bold]")
+    for cycle in report.second:
+        console.print(f"\n{cycle.laundromat.name}, CNPJ {cycle.laundromat.cnpj}")
+        console.print(_cycle_table(cycle))
+    created = sum(cycle.sync.total(Outcome.CREATED, Outcome.REPLACED) for cycle in report.second)
+    sent = sum(cycle.sync.total(Outcome.ALREADY_SENT) for cycle in report.second)
+    requeued = sum(cycle.sync.total(Outcome.REQUEUED) for cycle in report.second)
+    console.print(
+        f"\nIn the second cycle {created} documents were created, {sent} customers were left alone "
+        f"because their message had gone out, and {requeued} failed message was queued again."
+    )
+
+
+def _cycle_table(cycle: Cycle) -> Table:
+    synced = {campaign.campaign_type: campaign for campaign in cycle.sync.campaigns}
+    table = Table()
+    table.add_column("campaign")
+    table.add_column("candidates", justify="right")
+    table.add_column("blocked, by first reason")
+    table.add_column("targets", justify="right")
+    table.add_column("documents")
+    for funnel in cycle.funnels:
+        outcomes = synced[funnel.campaign_type].outcomes
+        table.add_row(
+            funnel.campaign_type,
+            str(funnel.candidates),
+            _counts(funnel.blocked),
+            str(funnel.targets),
+            _counts(outcomes),
+        )
+    return table
+
+
+def _counts(counts: Mapping[Any, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "-"
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=_PIPE_WIDTH)
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case datetime():
+            return value.isoformat().replace("+00:00", "Z")
+        case Path() | Enum():
+            return str(value.value if isinstance(value, Enum) else value)
+        case dict():
+            return {str(_plain(key)): _plain(item) for key, item in value.items()}
+        case list() | tuple() | frozenset():
+            return [_plain(item) for item in value]
+        case _:
+            return value

@@ -1,0 +1,3 @@
+{% macro first_name(name) -%}
+    coalesce(initcap(regexp_extract({{ name }}, r'^\S+')), 'cliente')
+{%- endmacro %}

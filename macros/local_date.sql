@@ -1,0 +1,3 @@
+{% macro local_date(instant) -%}
+    date({{ instant }}, '{{ var("timezone") }}')
+{%- endmacro %}

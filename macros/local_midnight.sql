@@ -1,0 +1,3 @@
+{% macro local_midnight(business_date) -%}
+    timestamp({{ business_date }}, '{{ var("timezone") }}')
+{%- endmacro %}

@@ -1,0 +1,3 @@
+{% macro today() -%}
+    date '{{ local_now().strftime("%Y-%m-%d") }}'
+{%- endmacro %}
