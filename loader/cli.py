@@ -201,7 +201,8 @@ def demo_command(
 def _demo(stack: LocalStack) -> None:
     # Google's own client, which the stand-in for the sender uses, finds the emulator only here.
     os.environ["FIRESTORE_EMULATOR_HOST"] = stack.firestore_host
-    show_demo(run_demo(Session(find_project(), stack.environment()), _log.info))
+    session = Session(find_project(), stack.environment(), stack.state_dir)
+    show_demo(run_demo(session, _log.info))
 
 
 StateDirOption = Annotated[

@@ -32,11 +32,14 @@ class Session:
 
     project: Project
     environment: Environment
+    state_dir: Path
+    """Where dbt keeps its files, apart per laundromat."""
 
     @classmethod
     def open(cls) -> Session:
         """Return a session for this folder's project and this environment's services."""
-        return cls(find_project(), Environment.from_variables())
+        project = find_project()
+        return cls(project, Environment.from_variables(), state_dir(project))
 
     @cached_property
     def warehouse(self) -> Warehouse:
@@ -63,7 +66,7 @@ class Session:
             settings=settings,
             as_of=as_of,
             arguments=arguments,
-            state_dir=state_dir(self.project),
+            state_dir=self.state_dir,
         )
 
     def sync(self, cnpj: Cnpj, *, as_of: datetime, options: SyncOptions) -> SyncReport:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import grpc
+import pyarrow as pa
 from google.api_core import exceptions as google_errors
 from google.api_core.client_options import ClientOptions
 from google.api_core.retry import Retry
@@ -217,13 +218,16 @@ class Warehouse:
                     return
                 raise
             for stream in session.streams:
-                for page in self._pages(stream.name, session):
-                    for row in page.to_arrow().to_pylist():
+                for batch in self._batches(stream.name, session):
+                    for row in batch.to_pylist():
                         yield {name: _in_utc(row[name]) for name in columns}
 
-    def _pages(self, stream: str, session: types.ReadSession) -> Iterator[Any]:
-        rows = self._reader.read_rows(stream)  # type: ignore[no-untyped-call]
-        yield from rows.rows(session).pages
+    def _batches(self, stream: str, session: types.ReadSession) -> Iterator[Any]:
+        schema = pa.ipc.read_schema(pa.py_buffer(session.arrow_schema.serialized_schema))
+        # The reader takes up a broken stream where it stopped.
+        for response in self._reader.read_rows(stream):  # type: ignore[no-untyped-call]
+            serialized = response.arrow_record_batch.serialized_record_batch
+            yield pa.ipc.read_record_batch(pa.py_buffer(serialized), schema)
 
     @contextmanager
     def _service_errors(self, doing: str) -> Iterator[None]:

@@ -1,0 +1,60 @@
+"""One local stack for the whole run, and a Google Cloud project of its own for every test."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from loader.local.stack import local_stack
+from loader.project import Project, find_project
+from loader.session import Session
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from loader.environment import Environment
+    from loader.local.stack import LocalStack
+
+# A developer's own shell may point at real services or at other emulators.
+for _name in (
+    "GOOGLE_CLOUD_PROJECT",
+    "GOOGLE_APPLICATION_CREDENTIALS",
+    "FIRESTORE_EMULATOR_HOST",
+    "BIGQUERY_EMULATOR_HOST",
+    "BIGQUERY_STORAGE_EMULATOR_HOST",
+    "VMHUB_BIGQUERY_LOCATION",
+    "DBT_PROFILES_DIR",
+    "DBT_PROJECT_DIR",
+    "DBT_TARGET",
+):
+    os.environ.pop(_name, None)
+
+
+@pytest.fixture(scope="session")
+def project() -> Project:
+    return find_project()
+
+
+@pytest.fixture(scope="session")
+def stack(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    with local_stack(project, tmp_path_factory.mktemp("local stack")) as stack:
+        # Google's own Firestore client, which the tests read with, finds the emulator here.
+        os.environ["FIRESTORE_EMULATOR_HOST"] = stack.firestore_host
+        yield stack
+        del os.environ["FIRESTORE_EMULATOR_HOST"]
+
+
+@pytest.fixture
+def environment(stack: LocalStack) -> Environment:
+    """The stack's services, with a project that no other test uses."""
+    return replace(stack.environment(), project=f"test-{secrets.token_hex(6)}")
+
+
+@pytest.fixture
+def session(project: Project, environment: Environment, tmp_path: Path) -> Session:
+    return Session(project, environment, tmp_path / "state")
