@@ -88,7 +88,7 @@ def show_demo(report: DemoReport) -> None:
         console.print(_cycle_table(cycle))
     console.print("\n[bold]2. What the WhatsApp integration finds[/bold] (the people are invented)")
     for document in report.documents:
-        console.print_json(json.dumps(_plain(document)), ensure_ascii=False)
+        console.print_json(json.dumps(_plain(document)), ensure_ascii=False, sort_keys=True)
     console.print("\n[bold]3. An hour of the sender[/bold]")
     for cnpj, deliveries in report.deliveries.items():
         sent = sum(delivery.status == "SENT" for delivery in deliveries)

@@ -247,7 +247,7 @@ class Warehouse:
         except google_errors.Forbidden as error:
             message = f"{doing}: permission denied by {self._address}"
             raise ConfigurationError(
-                message, hint="docs/operations.md lists the roles each command needs"
+                message, hint="docs/real-project.md lists the roles each command needs"
             ) from error
         except google_errors.NotFound as error:
             message = f"{doing}: not found in {self._address}"

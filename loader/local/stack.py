@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 from urllib.error import URLError
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import psutil
 
@@ -34,9 +34,12 @@ if TYPE_CHECKING:
 
 __all__ = ["LocalStack", "load_stack", "local_stack", "start_stack", "stop_stack"]
 
+# -P: a folder called loader where the user happens to be is not ours.
+_PYTHON_MODULE = (sys.executable, "-P", "-m")
 _LOCALHOST = "127.0.0.1"
 _START_SECONDS = 90.0
 _STATE_FILE = "stack.json"
+_FIRESTORE_DATA = "firestore"
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,8 @@ class LocalStack:
     bigquery_storage_host: str
     servers: tuple[Server, ...]
     """The guards this stack started; an emulator found running is not among them."""
+    data_dir: Path | None = None
+    """Where the data is kept when the stack ends; None: nowhere."""
 
     def environment(self) -> Environment:
         """Return the addresses as every command takes them."""
@@ -143,9 +148,10 @@ def start_stack(
         bigquery_url=f"http://{_LOCALHOST}:{ports['rest']}",
         bigquery_storage_host=f"{_LOCALHOST}:{ports['grpc']}",
         servers=tuple(servers),
+        data_dir=data_dir,
     )
-    state = {**asdict(stack), "state_dir": str(state_dir)}
-    (state_dir / _STATE_FILE).write_text(json.dumps(state, indent=2), encoding="utf-8")
+    state = json.dumps(asdict(stack), indent=2, default=str)
+    (state_dir / _STATE_FILE).write_text(state, encoding="utf-8")
     return stack
 
 
@@ -156,11 +162,19 @@ def load_stack(state_dir: Path) -> LocalStack | None:
     except FileNotFoundError:
         return None
     servers = tuple(Server(**server) for server in state.pop("servers"))
-    return LocalStack(**{**state, "state_dir": state_dir}, servers=servers)
+    data_dir = Path(state["data_dir"]) if state["data_dir"] else None
+    return LocalStack(**{**state, "state_dir": state_dir, "data_dir": data_dir}, servers=servers)
 
 
 def stop_stack(stack: LocalStack) -> None:
-    """End the emulators that this stack started, and nothing else."""
+    """End the emulators that this stack started, and nothing else.
+
+    Raises:
+        ServiceError: The data that was to be kept could not be; the stack still runs.
+
+    """
+    if stack.data_dir is not None and stack.is_running():
+        _keep_firestore(stack, stack.data_dir)
     for server in stack.servers:
         _end(server)
     (stack.state_dir / _STATE_FILE).unlink(missing_ok=True)
@@ -188,8 +202,7 @@ def _start_bigquery(
     log = state_dir / "bigquery.log"
     server = _start(
         [
-            sys.executable,
-            "-m",
+            *_PYTHON_MODULE,
             "loader.local.bigquery_server",
             str(ports_file),
             *([str(data_dir / "bigquery")] if data_dir else []),
@@ -216,10 +229,10 @@ def _start_firestore(
     log = state_dir / "firestore.log"
     command = ["gcloud", "emulators", "firestore", "start", f"--host-port={host}"]
     if data_dir is not None:
-        export = data_dir / "firestore"
-        metadata = sorted(export.glob("*.overall_export_metadata"))
-        command += [f"--import-data={path}" for path in metadata[:1]]
-        command.append(f"--export-on-exit={export}")
+        data_dir.mkdir(parents=True, exist_ok=True)
+        # Named from the data folder: gcloud's start script breaks a path at its spaces.
+        kept = Path(_FIRESTORE_DATA, "kept", "kept.overall_export_metadata")
+        command += [f"--import-data={kept}"] if (data_dir / kept).exists() else []
     server = _start(
         command,
         log,
@@ -230,14 +243,50 @@ def _start_firestore(
             "CLOUDSDK_CORE_PROJECT": "vmhub-local",
         },
         is_owned=is_owned,
+        folder=data_dir,
     )
     servers.append(server)
     _wait(server, log, "the Firestore emulator", lambda: _answers(host))
     return host
 
 
-def _start(command: list[str], log: Path, variables: dict[str, str], *, is_owned: bool) -> Server:
-    guard = [sys.executable, "-m", "loader.local.guard", *(["--owned"] if is_owned else [])]
+def _keep_firestore(stack: LocalStack, data_dir: Path) -> None:
+    """Write the emulator's documents to the data folder; the earlier ones go when it is done.
+
+    gcloud's own --export-on-exit writes nothing when the emulator is ended by a signal (1.19.9).
+    """
+    unfinished, finished = data_dir / f"{_FIRESTORE_DATA}.new", data_dir / _FIRESTORE_DATA
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    body = {
+        "database": f"projects/{stack.project}/databases/(default)",
+        "export_directory": str(unfinished),
+        "export_name": "kept",
+    }
+    request = Request(
+        f"http://{stack.firestore_host}/emulator/v1/projects/{stack.project}:export",
+        data=json.dumps(body).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    try:
+        with urlopen(request, timeout=120):  # noqa: S310 - our own emulator
+            pass
+    except (URLError, OSError) as error:
+        message = f"the Firestore emulator's data could not be written to {unfinished}"
+        raise ServiceError(message, hint=f"its log is {stack.state_dir}/firestore.log") from error
+    shutil.rmtree(finished, ignore_errors=True)
+    unfinished.rename(finished)
+
+
+def _start(
+    command: list[str],
+    log: Path,
+    variables: dict[str, str],
+    *,
+    is_owned: bool,
+    folder: Path | None = None,
+) -> Server:
+    guard = [*_PYTHON_MODULE, "loader.local.guard", *(["--owned"] if is_owned else [])]
     package_root = str(Path(__file__).resolve().parents[2])
     search_path = os.pathsep.join(
         part for part in (package_root, os.environ.get("PYTHONPATH")) if part
@@ -250,6 +299,7 @@ def _start(command: list[str], log: Path, variables: dict[str, str], *, is_owned
             stdin=subprocess.PIPE if is_owned else subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
+            cwd=folder,
             start_new_session=True,
             env={**os.environ, **variables, "PYTHONPATH": search_path},
         )
@@ -267,9 +317,8 @@ def _wait(server: Server, log: Path, what: str, is_ready: Callable[[], bool]) ->
     while not is_ready():
         has_ended = server.process() is None
         if has_ended or time.monotonic() > deadline:
-            lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
             problem = "ended while starting" if has_ended else "did not answer in time"
-            message = f"{what} {problem}: {lines[-1].strip() if lines else 'it said nothing'}"
+            message = f"{what} {problem}"
             raise ServiceError(message, hint=f"its log is {log}")
         time.sleep(0.05)
 

@@ -104,6 +104,7 @@ final as (
         blocked.name,
         blocked.phone,
         blocked.cpf,
+        blocked.has_valid_id,
         blocked.registered_at,
         blocked.has_opted_out,
         blocked.messaged_at,

@@ -1,0 +1,186 @@
+"""What is published, and that a broken build publishes nothing."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from loader.build import BuildError
+from loader.errors import RunError
+from loader.sync import SyncOptions
+from loader.targets import Outcome
+from tests.support import (
+    ALPHANUMERIC_CNPJ,
+    AS_OF,
+    decisions,
+    documents,
+    make_laundromat,
+)
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from loader.session import Session
+
+CNPJ = ALPHANUMERIC_CNPJ
+
+
+def birthday_customer(customer_id: str, phone: str, **columns: Any) -> dict[str, Any]:
+    return {
+        "id": customer_id,
+        "nome": "Ana Exemplo",
+        "dataNascimento": "1990-11-23T00:00:00Z",
+        "telefone": phone,
+        "dataCadastro": "2025-01-10T12:00:00Z",
+        **columns,
+    }
+
+
+def published(session: Session) -> list[tuple[str, datetime]]:
+    return sorted((row.customer_id, row.built_at) for row in session.warehouse.targets(CNPJ))
+
+
+def test_a_failing_gate_leaves_the_targets_as_they_were_and_sync_refuses_them_as_stale(
+    session: Session,
+) -> None:
+    make_laundromat(session, CNPJ, clientes=[birthday_customer("a", "11900000001")])
+    session.build(CNPJ, as_of=AS_OF)
+    session.warehouse.append(
+        next(table for table in session.project.source_tables() if table.name == "clientes"),
+        CNPJ,
+        [birthday_customer("b", "11900000002")],
+    )
+    # Somebody emptied the texts: candidates without a message must never be published.
+    session.warehouse.query(
+        f"delete from `{CNPJ}_CAMPAIGN`.`message_templates` where true", doing="breaking the texts"
+    )
+
+    later = AS_OF + timedelta(hours=3)
+    with pytest.raises(BuildError, match="assert_nobody_is_messaged_twice"):
+        session.build(CNPJ, as_of=later, arguments=["--selector", "hourly"])
+
+    assert set(decisions(session, CNPJ)) == {("BIRTHDAY", "a"), ("BIRTHDAY", "b")}
+    assert published(session) == [("a", AS_OF)]
+    with pytest.raises(RunError, match="stale"):
+        session.sync(CNPJ, as_of=later, options=SyncOptions())
+    assert documents(session.environment, CNPJ) == {}
+
+
+def test_an_empty_publication_is_known_to_be_fresh_and_withdraws(session: Session) -> None:
+    make_laundromat(session, CNPJ, clientes=[birthday_customer("a", "11900000001")])
+    session.build(CNPJ, as_of=AS_OF)
+    session.sync(CNPJ, as_of=AS_OF, options=SyncOptions())
+    assert set(documents(session.environment, CNPJ)) == {("BIRTHDAY", "a")}
+
+    tomorrow = AS_OF + timedelta(days=1)
+    session.build(CNPJ, as_of=tomorrow, arguments=["--selector", "hourly"])
+    report = session.sync(CNPJ, as_of=tomorrow, options=SyncOptions())
+
+    assert published(session) == []
+    assert report.built_at == tomorrow
+    assert report.total(Outcome.WITHDRAWN) == 1
+    assert documents(session.environment, CNPJ) == {}
+
+
+def test_a_second_run_of_the_same_hour_changes_nothing(session: Session) -> None:
+    make_laundromat(session, CNPJ, clientes=[birthday_customer("a", "11900000001")])
+    session.build(CNPJ, as_of=AS_OF)
+    session.sync(CNPJ, as_of=AS_OF, options=SyncOptions())
+    before = documents(session.environment, CNPJ)
+
+    again = session.sync(CNPJ, as_of=AS_OF + timedelta(minutes=5), options=SyncOptions())
+
+    assert again.total(Outcome.UNCHANGED) == 1
+    assert documents(session.environment, CNPJ) == before
+
+
+def test_the_business_day_decides_about_a_registration_late_in_the_evening(
+    session: Session,
+) -> None:
+    # 22:30 in São Paulo on the 22nd is 01:30 UTC on the 23rd: welcomed on the 23rd, the day
+    # after. 23:30 in Manaus on the 22nd is 03:30 UTC; in São Paulo that is the 23rd already.
+    registrations = {
+        "22:30 local": "2026-11-23T01:30:00Z",
+        "00:30 local": "2026-11-23T03:30:00Z",
+        "the evening before": "2026-11-22T01:30:00Z",
+    }
+    make_laundromat(
+        session,
+        CNPJ,
+        clientes=[
+            {
+                "id": customer_id,
+                "nome": "Bia Exemplo",
+                "telefone": f"119000000{number:02d}",
+                "dataCadastro": registered_at,
+            }
+            for number, (customer_id, registered_at) in enumerate(registrations.items())
+        ],
+    )
+    session.build(CNPJ, as_of=AS_OF)
+    assert set(decisions(session, CNPJ)) == {("WELCOME", "22:30 local")}
+
+
+def test_each_way_to_have_been_messaged_blocks_and_nothing_else_does(session: Session) -> None:
+    """The dedup rules over the real tables: who is messaged again, and who is not."""
+    in_cycle, cycle = "2026-11-20T12:00:00Z", {"cycle_key": "2026", "attempt": 1}
+    failure = {"status": "FAILED", "sent_at": in_cycle, **cycle}
+    history: dict[str, dict[str, Any]] = {
+        "sent": {"status": "SENT", "sent_at": in_cycle, **cycle},
+        "old system": {"status": "delivered", "sent_at": "2026-02-01T12:00:00Z"},
+        "odd status": {"status": "QUEUED?", "sent_at": in_cycle},
+        "no status": {"sent_at": in_cycle},
+        "failed": {**failure, "recoverable": True},
+        "failed for good": {**failure, "recoverable": False},
+        "last year": {"status": "SENT", "sent_at": "2025-11-23T12:00:00Z"},
+        # 31 December 23:30 in São Paulo is 1 January in UTC, and still last year's cycle.
+        "new year": {"status": "SENT", "sent_at": "2026-01-01T02:30:00Z"},
+        "family": {"user_id": "x", "phone": "11900000009", "status": "SENT", "sent_at": in_cycle},
+        "future": {"status": "SENT", "sent_at": "2026-11-23T13:00:01Z"},
+    }
+    make_laundromat(
+        session,
+        CNPJ,
+        clientes=[
+            birthday_customer(customer_id, f"119000000{number:02d}")
+            for number, customer_id in enumerate(history, start=1)
+        ],
+        message_history=[
+            {"campaign_type": "BIRTHDAY", "user_id": customer_id, **row}
+            for customer_id, row in history.items()
+        ],
+    )
+    session.build(CNPJ, as_of=AS_OF)
+    blockers = {
+        customer_id: list(row["blockers"])
+        for (_, customer_id), row in decisions(session, CNPJ).items()
+    }
+    assert blockers == {
+        "sent": ["ALREADY_MESSAGED"],
+        "old system": ["ALREADY_MESSAGED"],
+        "odd status": ["ALREADY_MESSAGED"],
+        "no status": ["ALREADY_MESSAGED"],
+        "failed": [],
+        "failed for good": ["ATTEMPTS_EXHAUSTED"],
+        "last year": [],
+        "new year": [],
+        "family": [],
+        "future": [],
+    }
+
+
+def test_names_survive_and_placeholders_in_them_are_not_filled(session: Session) -> None:
+    name = '{days_inactive} "D\'Ávila" 🌻\nde\\Souza'
+    make_laundromat(session, CNPJ, clientes=[birthday_customer("a", "11900000001", nome=name)])
+    session.build(CNPJ, as_of=AS_OF)
+    session.sync(CNPJ, as_of=AS_OF, options=SyncOptions())
+    document = documents(session.environment, CNPJ)["BIRTHDAY", "a"]
+    assert document["name"] == name
+    assert "{Days_Inactive}" in document["data"]["message"]
+    assert document["data"]["template"] == {
+        "name": "vmhub_aniversario_v1",
+        "language": "pt_BR",
+        "parameters": [{"parameter_name": "first_name", "text": "{Days_Inactive}"}],
+    }
