@@ -162,9 +162,9 @@ def sync_command(
     )
     report = Session.open().sync(parsed, as_of=instant, options=options)
     _show(report, show_sync, as_json=as_json)
-    bad = report.total(Outcome.FAILED, Outcome.REJECTED)
-    if bad:
-        is_all = bad == sum(campaign.rows_read for campaign in report.campaigns)
+    rows = sum(campaign.rows_read for campaign in report.campaigns)
+    if any(problem.outcome is not Outcome.EXHAUSTED for problem in report.problems):
+        is_all = rows == report.total(Outcome.FAILED, Outcome.REJECTED)
         raise typer.Exit(ExitCode.FAILED if is_all else ExitCode.PARTLY_FAILED)
 
 

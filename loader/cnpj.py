@@ -31,7 +31,8 @@ def parse_cnpj(text: str) -> Cnpj:
 
     """
     cnpj = _PUNCTUATION.sub("", text).upper()
-    if not _FORM.fullmatch(cnpj):
+    # Upper case turns some letters into ASCII that were none: those are no typing habit.
+    if not text.isascii() or not _FORM.fullmatch(cnpj):
         message = f"'{text}' is not a CNPJ"
         raise ConfigurationError(
             message, hint="write 14 characters: 12 digits or letters and two check digits"

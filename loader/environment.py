@@ -68,7 +68,7 @@ class Environment:
             raise ConfigurationError(
                 message, hint='run `eval "$(vmhub local env)"`, or unset all three'
             )
-        target = given.get("DBT_TARGET", "local" if bigquery_url else "prod")
+        target = given.get("DBT_TARGET") or ("local" if bigquery_url else "prod")
         if target not in _PROFILE_TARGETS or (target == "local") != bool(bigquery_url):
             message = f"DBT_TARGET={target} does not fit the services the other variables name"
             raise ConfigurationError(
@@ -80,9 +80,8 @@ class Environment:
             firestore_host=firestore_host,
             bigquery_url=bigquery_url,
             bigquery_storage_host=storage_host,
-            location=given.get(
-                "VMHUB_BIGQUERY_LOCATION", "US" if bigquery_url else "southamerica-east1"
-            ),
+            location=given.get("VMHUB_BIGQUERY_LOCATION")
+            or ("US" if bigquery_url else "southamerica-east1"),
             profiles_dir=Path(profiles_dir) if profiles_dir else None,
             dbt_target=target,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from loader.settings import campaign_types
+from loader.settings import campaign_types, check_timezone
 
 if TYPE_CHECKING:
     from loader.cnpj import Cnpj
@@ -48,7 +48,12 @@ def onboard(
         name: Its name, as owners see it.
         timezone: IANA name; None keeps what is registered, or the project's default.
 
+    Raises:
+        ConfigurationError: The time zone is unknown; nothing was created.
+
     """
+    if timezone is not None:
+        check_timezone(timezone, "--timezone: the laundromat")
     warehouse.create_dataset(
         f"{cnpj}_CAMPAIGN", description=f"VMHub campaigns of CNPJ {cnpj}, written by vmhub and dbt."
     )

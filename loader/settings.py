@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from loader.firestore.registry import Tenant
     from loader.project import Project
 
-__all__ = ["campaign_types", "effective_settings"]
+__all__ = ["campaign_types", "check_timezone", "effective_settings"]
 
 # Set by the run itself or by the project, never by a registry document.
 _NOT_SETTINGS = frozenset({"cnpj", "as_of", "campaigns", "enabled_campaigns", "timezone"})
@@ -39,13 +39,7 @@ def effective_settings(project: Project, tenant: Tenant) -> dict[str, Any]:
                 message, hint=f"it takes a {wanted.__name__} such as {defaults[name]!r}"
             )
     timezone = tenant.timezone or defaults["timezone"]
-    try:
-        ZoneInfo(timezone)
-    except (ValueError, OSError, KeyError) as error:
-        message = f"{place} has timezone={timezone!r}"
-        raise ConfigurationError(
-            message, hint="it takes an IANA name such as America/Manaus"
-        ) from error
+    check_timezone(timezone, place)
     enabled = [
         campaign_type
         for campaign_type in defaults["enabled_campaigns"]
@@ -58,6 +52,17 @@ def effective_settings(project: Project, tenant: Tenant) -> dict[str, Any]:
         "timezone": timezone,
         "enabled_campaigns": enabled,
     }
+
+
+def check_timezone(timezone: Any, place: str) -> None:
+    """Raise a ConfigurationError unless a value is a known IANA name."""
+    try:
+        ZoneInfo(timezone)
+    except (ValueError, TypeError, OSError, KeyError) as error:
+        message = f"{place} has timezone={timezone!r}"
+        raise ConfigurationError(
+            message, hint="it takes an IANA name such as America/Manaus"
+        ) from error
 
 
 def campaign_types(project: Project) -> tuple[str, ...]:

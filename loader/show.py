@@ -27,6 +27,13 @@ __all__ = ["show_build", "show_demo", "show_json", "show_onboard", "show_sync"]
 # Results wrap at the width of the terminal; into a pipe or file they go unwrapped.
 _PIPE_WIDTH = 160
 
+_NEXT = (
+    ("make demo KEEP=1", "the same, with the servers left up to play with"),
+    ("docs/rules.md", "what the blockers mean, and how to change a rule or a text"),
+    ("models/campaigns/", "the campaigns themselves, a file each"),
+    ("dbt docs generate --empty-catalog --static", "all models and columns, in one page"),
+)
+
 
 def show_json(result: Any) -> None:
     """Print one JSON object."""
@@ -104,6 +111,9 @@ def show_demo(report: DemoReport) -> None:
         f"\nIn the second cycle {created} documents were created, {sent} customers were left alone "
         f"because their message had gone out, and {requeued} failed message was queued again."
     )
+    console.print("\n[bold]Where to look next[/bold]")
+    for place, what in _NEXT:
+        console.print(f"  {place:<58} {what}", markup=False)
 
 
 def _cycle_table(cycle: Cycle) -> Table:

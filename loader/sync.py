@@ -8,7 +8,6 @@ outcome is unknown, is read back and decided again. Each row read ends in exactl
 from __future__ import annotations
 
 import random
-import re
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -16,8 +15,16 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from loader.errors import RunError, ServiceError
-from loader.firestore.targets import MAX_DOCUMENT_BYTES, Write, WriteResult
+from loader.firestore.targets import Write, WriteResult
+from loader.guards import (
+    check_withdrawals,
+    is_expired,
+    published_at,
+    published_rows,
+    rejection,
+)
 from loader.planning import Action, Decision, decide, must_withdraw
+from loader.report import CampaignCounts, Problem, SyncReport
 from loader.targets import Outcome
 
 if TYPE_CHECKING:
@@ -32,12 +39,6 @@ __all__ = ["CampaignCounts", "Problem", "SyncOptions", "SyncReport", "sync"]
 _ROUNDS = 6
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 5.0
-
-# https://cloud.google.com/firestore/quotas
-_ILLEGAL_ID = re.compile(r"/|^\.{1,2}$|^__.*__$", re.DOTALL)
-_MAX_ID_BYTES = 1500
-_E164 = re.compile(r"\+[1-9][0-9]{7,14}")
-_WITHDRAW_FREELY = 20
 
 
 class TargetSource(Protocol):
@@ -81,43 +82,6 @@ class SyncOptions:
     """A larger share of the pending documents is not withdrawn without being told so."""
 
 
-@dataclass(frozen=True)
-class Problem:
-    """A row somebody should look at; names the customer by id only."""
-
-    campaign_type: str
-    customer_id: str
-    outcome: Outcome
-    reason: str
-
-
-@dataclass(frozen=True)
-class CampaignCounts:
-    """One campaign's figures: the outcomes but WITHDRAWN add up to ``rows_read``."""
-
-    campaign_type: str
-    rows_read: int
-    outcomes: dict[Outcome, int]
-
-
-@dataclass(frozen=True)
-class SyncReport:
-    """What a run did, or, dry, would do."""
-
-    cnpj: Cnpj
-    as_of: datetime
-    built_at: datetime
-    is_dry_run: bool
-    campaigns: tuple[CampaignCounts, ...]
-    problems: tuple[Problem, ...]
-
-    def total(self, *outcomes: Outcome) -> int:
-        """Return how often these outcomes occurred in all campaigns."""
-        return sum(
-            campaign.outcomes.get(outcome, 0) for campaign in self.campaigns for outcome in outcomes
-        )
-
-
 def sync(
     source: TargetSource,
     store: DocumentStore,
@@ -148,9 +112,9 @@ def sync(
 
     """
     options = options or SyncOptions()
-    built_at = _published(source, cnpj, as_of, options.max_age)
+    built_at = published_at(source, cnpj, as_of, options.max_age)
     run = _Run(store, as_of=as_of, max_attempts=max_attempts, sleep=sleep)
-    rows = _rows(source, cnpj, built_at)
+    rows = published_rows(source, cnpj, built_at)
     writes = []
     pending_count = withdrawal_count = 0
     for campaign_type in sorted({*campaign_types, *rows}):
@@ -163,9 +127,9 @@ def sync(
         writes += run.plan(campaign_type, targets, known)
         withdrawals = run.plan_withdrawals(campaign_type, targets, pending)
         writes += withdrawals
-        pending_count += sum(not _is_expired(document, as_of) for document in pending.values())
-        withdrawal_count += sum(not _is_expired(write.document, as_of) for write in withdrawals)
-    _check_withdrawals(withdrawal_count, pending_count, options.max_withdraw_percent)
+        pending_count += sum(not is_expired(document, as_of) for document in pending.values())
+        withdrawal_count += sum(not is_expired(write.document, as_of) for write in withdrawals)
+    check_withdrawals(withdrawal_count, pending_count, options.max_withdraw_percent)
     if options.is_dry_run:
         run.assume(writes)
     else:
@@ -173,68 +137,7 @@ def sync(
     return run.report(cnpj=cnpj, built_at=built_at, is_dry_run=options.is_dry_run)
 
 
-def _published(source: TargetSource, cnpj: Cnpj, as_of: datetime, max_age: timedelta) -> datetime:
-    table = f"{cnpj}_CAMPAIGN.campaign_targets"
-    build = f"run `vmhub build --cnpj {cnpj}` and look at what it says"
-    built_at = source.published_at(cnpj)
-    if built_at is None:
-        message = f"{table} has never been published"
-        raise RunError(message, hint=build)
-    if built_at > as_of:
-        message = f"{table} was built as of {built_at:%Y-%m-%d %H:%M:%SZ}, later than this run"
-        raise RunError(message, hint="give the same --as-of to build and to sync")
-    if as_of - built_at > max_age:
-        message = (
-            f"{table} is stale: last published as of {built_at:%Y-%m-%d %H:%M:%SZ}, "
-            f"more than {max_age} before this run"
-        )
-        raise RunError(message, hint=build)
-    return built_at
-
-
-def _rows(source: TargetSource, cnpj: Cnpj, built_at: datetime) -> dict[str, list[Target]]:
-    rows: dict[str, list[Target]] = {}
-    for target in source.targets(cnpj):
-        if target.built_at != built_at:
-            message = f"{cnpj}_CAMPAIGN.campaign_targets is not what was last published"
-            raise RunError(
-                message, hint="a build was ended half-way or is under way; build, then sync again"
-            )
-        rows.setdefault(target.campaign_type, []).append(target)
-    return rows
-
-
-def _is_expired(document: TargetDocument | None, as_of: datetime) -> bool:
-    return document is not None and document.expires_at is not None and document.expires_at <= as_of
-
-
-def _check_withdrawals(withdrawals: int, pending: int, max_percent: int) -> None:
-    if withdrawals > _WITHDRAW_FREELY and withdrawals * 100 > pending * max_percent:
-        message = (
-            f"{withdrawals} of {pending} pending targets would be withdrawn, "
-            f"more than {max_percent} %; nothing was written"
-        )
-        raise RunError(
-            message,
-            hint="look at campaign_decisions for the blocker behind it; if it is right, "
-            f"run again with --max-withdraw-percent {-(-withdrawals * 100 // pending)}",
-        )
-
-
-def _rejection(target: Target, store: DocumentStore, as_of: datetime) -> str:
-    """Return why a row cannot become a legal document; empty when it can."""
-    if not 1 <= len(target.customer_id.encode()) <= _MAX_ID_BYTES or _ILLEGAL_ID.search(
-        target.customer_id
-    ):
-        return "the customer id is not a legal document id"
-    if not _E164.fullmatch(target.phone):
-        return "the phone is not in E.164"
-    if target.expires_at <= as_of:
-        return f"the target expired at {target.expires_at:%Y-%m-%d %H:%M:%SZ}"
-    size = store.document_bytes(target, as_of=as_of)
-    if size > MAX_DOCUMENT_BYTES:
-        return f"the document would have {size} bytes, more than {MAX_DOCUMENT_BYTES}"
-    return ""
+Unsettled = tuple[Write, WriteResult]
 
 
 @dataclass
@@ -255,7 +158,7 @@ class _Run:
         self.outcomes.setdefault(campaign_type, Counter())
         for target in rows:
             self.rows_read[campaign_type] += 1
-            reason = _rejection(target, self.store, self.as_of)
+            reason = rejection(target, self.store, self.as_of)
             if target.customer_id in accepted:
                 reason = "a second row for the same customer"
             if reason:
@@ -301,23 +204,24 @@ class _Run:
 
     def execute(self, writes: list[Write]) -> None:
         """Write until every row has its outcome, in a limited number of rounds."""
+        doubtful: list[Unsettled] = []
         for round_ in range(_ROUNDS):
-            unsettled: list[tuple[Write, WriteResult]] = []
             for write, result in self.store.write(writes, as_of=self.as_of):
                 if result is WriteResult.DONE:
                     self._count(write.campaign_type, write.customer_id, _OUTCOMES[write.action])
                 elif isinstance(result, WriteResult):
-                    unsettled.append((write, result))
+                    doubtful.append((write, result))
                 else:
-                    self._count(write.campaign_type, write.customer_id, Outcome.FAILED, result)
-            if not unsettled:
+                    self._fail(write, result)
+            if not doubtful:
                 return
-            if round_ or any(result is WriteResult.UNKNOWN for _, result in unsettled):
+            if round_ or any(result is WriteResult.UNKNOWN for _, result in doubtful):
                 self.sleep(_pause_seconds(round_))
-            writes = self._decide_again(unsettled)
-        for write in writes:
-            reason = f"no write was confirmed in {_ROUNDS} rounds; the next run decides again"
-            self._count(write.campaign_type, write.customer_id, Outcome.FAILED, reason)
+            writes, doubtful = self._read_back(doubtful)
+        for write in (*writes, *(write for write, _ in doubtful)):
+            self._fail(
+                write, f"no write was confirmed in {_ROUNDS} rounds; the next run decides again"
+            )
 
     def report(self, *, cnpj: Cnpj, built_at: datetime, is_dry_run: bool) -> SyncReport:
         """Return the figures, once they add up."""
@@ -345,23 +249,25 @@ class _Run:
     def _decide(self, target: Target, document: TargetDocument | None) -> Decision:
         return decide(target, document, as_of=self.as_of, max_attempts=self.max_attempts)
 
-    def _decide_again(self, unsettled: list[tuple[Write, WriteResult]]) -> list[Write]:
-        by_campaign: dict[str, list[tuple[Write, WriteResult]]] = {}
-        for write, result in unsettled:
+    def _read_back(self, doubtful: list[Unsettled]) -> tuple[list[Write], list[Unsettled]]:
+        """Return what to write next, and what could not be read and stays in doubt."""
+        by_campaign: dict[str, list[Unsettled]] = {}
+        for write, result in doubtful:
             by_campaign.setdefault(write.campaign_type, []).append((write, result))
-        again = []
+        writes: list[Write] = []
+        unread: list[Unsettled] = []
         for campaign_type, group in by_campaign.items():
             try:
                 documents = self.store.read(campaign_type, [w.customer_id for w, _ in group])
             except ServiceError as error:
                 if not error.is_transient:
                     raise
-                again += [write for write, _ in group]
+                unread += group
                 continue
             for write, result in group:
                 found = documents[write.customer_id]
-                again += self._settle(write, found, was_lost=result is WriteResult.LOST_RACE)
-        return again
+                writes += self._settle(write, found, was_lost=result is WriteResult.LOST_RACE)
+        return writes, unread
 
     def _settle(
         self, write: Write, document: TargetDocument | None, *, was_lost: bool
@@ -380,19 +286,30 @@ class _Run:
         )
 
     def _has_landed(self, write: Write, document: TargetDocument | None) -> bool:
-        if write.target is None:
-            return document is None
-        if document is None or document.updated_at != self.as_of:
+        if write.target is None or document is None:
+            return write.target is None and document is None
+        if write.document is not None and document.update_time == write.document.update_time:
             return False
-        # The sender may have gone on with the document already; only we write this instant.
-        return write.action in (Action.UPDATE, Action.REQUEUE) or document.created_at == self.as_of
+        # An instant that only this run writes; the sender's own next write replaces it, and the
+        # document is then decided by what it says.
+        return document.updated_at == self.as_of
+
+    def _fail(self, write: Write, reason: str) -> None:
+        if write.target is None:
+            # No row waits for this outcome; it is reported all the same.
+            self._report(write.campaign_type, write.customer_id, Outcome.FAILED, reason)
+        else:
+            self._count(write.campaign_type, write.customer_id, Outcome.FAILED, reason)
 
     def _count(
         self, campaign_type: str, customer_id: str, outcome: Outcome, reason: str = ""
     ) -> None:
         self.outcomes[campaign_type][outcome] += 1
         if outcome in _REPORTED:
-            self.problems.append(Problem(campaign_type, customer_id, outcome, reason))
+            self._report(campaign_type, customer_id, outcome, reason)
+
+    def _report(self, campaign_type: str, customer_id: str, outcome: Outcome, reason: str) -> None:
+        self.problems.append(Problem(campaign_type, customer_id, outcome, reason))
 
 
 _OUTCOMES = {

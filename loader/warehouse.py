@@ -155,6 +155,7 @@ class Warehouse:
             source_format=bigquery.SourceFormat.NEWLINE_DELIMITED_JSON,
             schema=[_field(column) for column in declared.columns],
             write_disposition=bigquery.WriteDisposition.WRITE_APPEND,
+            create_disposition=bigquery.CreateDisposition.CREATE_NEVER,
         )
         with self._service_errors(f"loading {name}"):
             self._client.load_table_from_file(

@@ -69,9 +69,9 @@ class Registry:
             message = f"CNPJ {cnpj} is registered but not active"
             raise ConfigurationError(message, hint=f"set users/{cnpj}.active to true to serve it")
         campaigns = self._campaigns(cnpj)
-        settings = dict(user.get("settings") or {})
-        for campaign in campaigns.values():
-            settings.update(campaign.get("settings") or {})
+        settings = _settings(user, f"users/{cnpj}")
+        for campaign_type, campaign in campaigns.items():
+            settings.update(_settings(campaign or {}, f"users/{cnpj}/campaigns/{campaign_type}"))
         return Tenant(
             cnpj=cnpj,
             name=str(user.get("name") or ""),
@@ -79,7 +79,9 @@ class Registry:
             timezone=user.get("timezone"),
             settings=settings,
             disabled_campaigns=frozenset(
-                name for name, campaign in campaigns.items() if campaign.get("enabled") is False
+                name
+                for name, campaign in campaigns.items()
+                if campaign is not None and campaign.get("enabled") is False
             ),
             campaign_types=frozenset(campaigns),
         )
@@ -107,7 +109,7 @@ class Registry:
             write = self._add_write(raw, changed, "users", cnpj, exists=True)
             write.update_mask.field_paths.extend(changed)
         for campaign_type in campaign_types:
-            if campaign_type not in campaigns:
+            if campaigns.get(campaign_type) is None:
                 campaign = {"enabled": True, "settings": {}}
                 self._add_write(raw, campaign, "users", cnpj, "campaigns", campaign_type)
         with service_errors(self._database, f"registering CNPJ {cnpj}"):
@@ -130,11 +132,11 @@ class Registry:
                 return None
         return decode_fields(type(document).pb(document).fields)
 
-    def _campaigns(self, cnpj: Cnpj) -> dict[str, dict[str, Any]]:
+    def _campaigns(self, cnpj: Cnpj) -> dict[str, dict[str, Any] | None]:
+        """Return the campaigns by type; None for one that has targets but no own document."""
         request = ListDocumentsRequest(
             parent=self._database.path("users", cnpj),
             collection_id="campaigns",
-            # A campaign whose targets were written without its own document is there, too.
             show_missing=True,
         )
         with service_errors(self._database, "reading the registry"):
@@ -143,10 +145,12 @@ class Registry:
                     request=request, metadata=self._database.metadata, timeout=_TIMEOUT_SECONDS
                 )
             )
-        return {
-            document.name.rsplit("/", 1)[-1]: decode_fields(type(document).pb(document).fields)
-            for document in documents
-        }
+        found: dict[str, dict[str, Any] | None] = {}
+        for document in documents:
+            raw = type(document).pb(document)
+            is_there = raw.HasField("create_time")
+            found[raw.name.rsplit("/", 1)[-1]] = decode_fields(raw.fields) if is_there else None
+        return found
 
     def _add_write(
         self, raw: Any, fields: dict[str, Any], *segments: str, exists: bool = False
@@ -156,3 +160,13 @@ class Registry:
         write.current_document.exists = exists
         fill_fields(write.update.fields, fields)
         return write
+
+
+def _settings(fields: dict[str, Any], place: str) -> dict[str, Any]:
+    settings = fields.get("settings")
+    if settings is None:
+        return {}
+    if not isinstance(settings, dict):
+        message = f"{place} has settings that are no map"
+        raise ConfigurationError(message, hint="write a map of setting to value")
+    return dict(settings)

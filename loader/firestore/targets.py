@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
@@ -38,6 +39,7 @@ _MAX_REQUEST_WRITES = 500
 _READ_IDS = 300
 _TIMEOUT_SECONDS = 60.0
 
+_INVALID_ARGUMENT = grpc.StatusCode.INVALID_ARGUMENT.value[0]
 _LOST_RACE = {
     grpc.StatusCode.ALREADY_EXISTS.value[0],
     grpc.StatusCode.FAILED_PRECONDITION.value[0],
@@ -196,11 +198,23 @@ class TargetStore:
         except google_errors.GoogleAPICallError as error:
             status: Any = error.grpc_status_code
             code = status.value[0] if status else grpc.StatusCode.UNKNOWN.value[0]
+            if code == _INVALID_ARGUMENT and len(batch) > 1:
+                # One write that the service cannot read takes the whole request with it.
+                yield from self._send_apart(request, batch)
+                return
             for write in batch:
                 yield write, _result(code)
             return
         for write, status in zip(batch, type(response).pb(response).status, strict=True):
             yield write, _result(status.code)
+
+    def _send_apart(
+        self, request: BatchWriteRequest, batch: list[Write]
+    ) -> Iterator[tuple[Write, WriteResult | str]]:
+        for raw, write in zip(type(request).pb(request).writes, batch, strict=True):
+            alone = self._new_request()
+            type(alone).pb(alone).writes.append(raw)
+            yield from self._send(alone, [write])
 
     def _fill(self, raw: Any, write: Write, as_of: datetime) -> None:
         if write.document is None:
@@ -260,12 +274,11 @@ def _result(code: int) -> WriteResult | str:
 def _document(raw: Any) -> TargetDocument:
     fields = decode_fields(raw.fields)
     error = fields.get("lastError")
-    attempts = fields.get("attempts")
     return TargetDocument(
         customer_id=raw.name.rsplit("/", 1)[-1],
         update_time=decode_instant(raw.update_time),
         status=fields.get("status"),
-        attempts=int(attempts) if isinstance(attempts, int | float) else 0,
+        attempts=_count(fields.get("attempts")),
         name=fields.get("name"),
         phone=fields.get("phone"),
         data=fields.get("data"),
@@ -278,6 +291,11 @@ def _document(raw: Any) -> TargetDocument:
         next_attempt_at=_instant(fields, "nextAttemptAt"),
         is_recoverable=not (isinstance(error, dict) and error.get("recoverable") is False),
     )
+
+
+def _count(value: Any) -> int:
+    is_number = isinstance(value, int | float) and math.isfinite(value)
+    return int(value) if is_number else 0
 
 
 def _instant(fields: dict[str, Any], name: str) -> datetime | None:

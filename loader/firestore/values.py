@@ -6,17 +6,49 @@ some twenty times the CPU per document.
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from google.cloud.firestore_v1.types import Value
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
-__all__ = ["decode_fields", "decode_instant", "fill_fields"]
+__all__ = ["decode_fields", "decode_instant", "fill_fields", "payload_problem"]
+
+# https://cloud.google.com/firestore/quotas
+_MAX_DEPTH = 20
+_RESERVED_NAME = re.compile(r"__.*__", re.DOTALL)
+_INT64 = range(-(2**63), 2**63)
 
 ValuePb: Any = Value.pb()
+
+
+def payload_problem(value: Any, *, depth: int = 1) -> str:
+    """Return why Firestore cannot hold a JSON value as a field; empty when it can.
+
+    One such value makes the service refuse the whole request that it travels in.
+    """
+    if depth > _MAX_DEPTH:
+        return f"the payload is nested more than {_MAX_DEPTH} levels deep"
+    match value:
+        case dict():
+            if any(not name or _RESERVED_NAME.fullmatch(name) for name in value):
+                return "the payload has a field whose name is empty or reserved"
+            return _first_problem(value.values(), depth)
+        case list():
+            if any(isinstance(item, list) for item in value):
+                return "the payload has a list directly in a list"
+            return _first_problem(value, depth)
+        case int() if value not in _INT64:
+            return "the payload has an integer beyond 64 bits"
+        case _:
+            return ""
+
+
+def _first_problem(values: Iterable[Any], depth: int) -> str:
+    return next(filter(None, (payload_problem(value, depth=depth + 1) for value in values)), "")
 
 
 def fill_fields(fields: Any, values: Mapping[str, Any]) -> None:

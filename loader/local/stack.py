@@ -8,24 +8,27 @@ it ends with them however they end (see `loader.local.guard`).
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import shutil
-import socket
-import subprocess
-import sys
-import time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
-import psutil
-
 from loader.environment import Environment
 from loader.errors import ConfigurationError, ServiceError
+from loader.local.servers import (
+    LOCALHOST,
+    PYTHON_MODULE,
+    Server,
+    answers,
+    end_server,
+    free_port,
+    start_server,
+    wait_until,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,29 +37,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LocalStack", "load_stack", "local_stack", "start_stack", "stop_stack"]
 
-# -P: a folder called loader where the user happens to be is not ours.
-_PYTHON_MODULE = (sys.executable, "-P", "-m")
-_LOCALHOST = "127.0.0.1"
-_START_SECONDS = 90.0
 _STATE_FILE = "stack.json"
 _FIRESTORE_DATA = "firestore"
-
-
-@dataclass(frozen=True)
-class Server:
-    """A guard process, told apart from a later one with the same id by its start time."""
-
-    pid: int
-    started_at: float
-
-    def process(self) -> psutil.Process | None:
-        """Return the guard's process while it runs."""
-        try:
-            process = psutil.Process(self.pid)
-        except psutil.NoSuchProcess:
-            return None
-        is_ours = abs(process.create_time() - self.started_at) < 1
-        return process if is_ours and process.status() != psutil.STATUS_ZOMBIE else None
 
 
 @dataclass(frozen=True)
@@ -121,7 +103,7 @@ def start_stack(
     state_dir.mkdir(parents=True, exist_ok=True)
     if firestore_host is None:
         _require_firestore_emulator()
-    elif not _answers(firestore_host):
+    elif not answers(firestore_host):
         message = f"FIRESTORE_EMULATOR_HOST is {firestore_host}, where nothing answers"
         raise ConfigurationError(
             message, hint="start that emulator, or unset the variable to have one started"
@@ -135,7 +117,7 @@ def start_stack(
         ports = wait_for_bigquery()
     except BaseException:
         for server in servers:
-            _end(server)
+            end_server(server)
         raise
     profiles_dir = state_dir / "profiles"
     profiles_dir.mkdir(exist_ok=True)
@@ -145,8 +127,8 @@ def start_stack(
         # Kept data is found again under the same id.
         project="vmhub-local" if data_dir else f"vmhub-local-{secrets.token_hex(4)}",
         firestore_host=firestore_host,
-        bigquery_url=f"http://{_LOCALHOST}:{ports['rest']}",
-        bigquery_storage_host=f"{_LOCALHOST}:{ports['grpc']}",
+        bigquery_url=f"http://{LOCALHOST}:{ports['rest']}",
+        bigquery_storage_host=f"{LOCALHOST}:{ports['grpc']}",
         servers=tuple(servers),
         data_dir=data_dir,
     )
@@ -176,7 +158,7 @@ def stop_stack(stack: LocalStack) -> None:
     if stack.data_dir is not None and stack.is_running():
         _keep_firestore(stack, stack.data_dir)
     for server in stack.servers:
-        _end(server)
+        end_server(server)
     (stack.state_dir / _STATE_FILE).unlink(missing_ok=True)
 
 
@@ -200,9 +182,9 @@ def _start_bigquery(
     home = state_dir / "home"
     home.mkdir(exist_ok=True)
     log = state_dir / "bigquery.log"
-    server = _start(
+    server = start_server(
         [
-            *_PYTHON_MODULE,
+            *PYTHON_MODULE,
             "loader.local.bigquery_server",
             str(ports_file),
             *([str(data_dir / "bigquery")] if data_dir else []),
@@ -215,7 +197,7 @@ def _start_bigquery(
     servers.append(server)
 
     def wait() -> dict[str, int]:
-        _wait(server, log, "the BigQuery emulator", ports_file.exists)
+        wait_until(server, log, "the BigQuery emulator", ports_file.exists)
         ports: dict[str, int] = json.loads(ports_file.read_text(encoding="utf-8"))
         return ports
 
@@ -225,7 +207,7 @@ def _start_bigquery(
 def _start_firestore(
     state_dir: Path, data_dir: Path | None, servers: list[Server], *, is_owned: bool
 ) -> str:
-    host = f"{_LOCALHOST}:{_free_port()}"
+    host = f"{LOCALHOST}:{free_port()}"
     log = state_dir / "firestore.log"
     command = ["gcloud", "emulators", "firestore", "start", f"--host-port={host}"]
     if data_dir is not None:
@@ -233,7 +215,7 @@ def _start_firestore(
         # Named from the data folder: gcloud's start script breaks a path at its spaces.
         kept = Path(_FIRESTORE_DATA, "kept", "kept.overall_export_metadata")
         command += [f"--import-data={kept}"] if (data_dir / kept).exists() else []
-    server = _start(
+    server = start_server(
         command,
         log,
         {
@@ -246,7 +228,7 @@ def _start_firestore(
         folder=data_dir,
     )
     servers.append(server)
-    _wait(server, log, "the Firestore emulator", lambda: _answers(host))
+    wait_until(server, log, "the Firestore emulator", lambda: answers(host))
     return host
 
 
@@ -276,78 +258,6 @@ def _keep_firestore(stack: LocalStack, data_dir: Path) -> None:
         raise ServiceError(message, hint=f"its log is {stack.state_dir}/firestore.log") from error
     shutil.rmtree(finished, ignore_errors=True)
     unfinished.rename(finished)
-
-
-def _start(
-    command: list[str],
-    log: Path,
-    variables: dict[str, str],
-    *,
-    is_owned: bool,
-    folder: Path | None = None,
-) -> Server:
-    guard = [*_PYTHON_MODULE, "loader.local.guard", *(["--owned"] if is_owned else [])]
-    package_root = str(Path(__file__).resolve().parents[2])
-    search_path = os.pathsep.join(
-        part for part in (package_root, os.environ.get("PYTHONPATH")) if part
-    )
-    output: IO[bytes]
-    with log.open("wb") as output:
-        process = subprocess.Popen(  # noqa: S603 - commands of this module
-            [*guard, "--", *command],
-            # An owned guard ends when this pipe closes: with this process, however it ends.
-            stdin=subprocess.PIPE if is_owned else subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            cwd=folder,
-            start_new_session=True,
-            env={**os.environ, **variables, "PYTHONPATH": search_path},
-        )
-    if process.stdin is not None:
-        _OWNED_PIPES.append(process.stdin)
-    return Server(process.pid, psutil.Process(process.pid).create_time())
-
-
-# Held open until this process ends: closing one ends the server behind it.
-_OWNED_PIPES: list[IO[bytes]] = []
-
-
-def _wait(server: Server, log: Path, what: str, is_ready: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _START_SECONDS
-    while not is_ready():
-        has_ended = server.process() is None
-        if has_ended or time.monotonic() > deadline:
-            problem = "ended while starting" if has_ended else "did not answer in time"
-            message = f"{what} {problem}"
-            raise ServiceError(message, hint=f"its log is {log}")
-        time.sleep(0.05)
-
-
-def _end(server: Server) -> None:
-    process = server.process()
-    if process is None:
-        return
-    process.terminate()
-    try:
-        process.wait(40)
-    except psutil.TimeoutExpired:
-        process.kill()
-        process.wait(5)
-
-
-def _answers(host: str) -> bool:
-    try:
-        with urlopen(f"http://{host}/", timeout=2) as response:
-            return int(response.status) == 200  # noqa: PLR2004 - HTTP OK
-    except (URLError, OSError):
-        return False
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind((_LOCALHOST, 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def _require_firestore_emulator() -> None:

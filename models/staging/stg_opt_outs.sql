@@ -6,7 +6,8 @@ source as (
 
 final as (
     select
-        nullif(trim(user_id), '') as customer_id,
+        -- As it stands, like everywhere else: an id is compared, not read.
+        if(trim(user_id) = '', null, user_id) as customer_id,
         {{ normalize_phone('phone') }} as phone
     from source
     where

@@ -1,0 +1,96 @@
+"""What keeps a sync from doing harm: stale targets, mass withdrawal, rows that fit no document."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from loader.errors import RunError
+from loader.firestore.targets import MAX_DOCUMENT_BYTES
+from loader.firestore.values import payload_problem
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
+    from loader.cnpj import Cnpj
+    from loader.sync import DocumentStore, TargetSource
+    from loader.targets import Target, TargetDocument
+
+__all__ = ["check_withdrawals", "is_expired", "published_at", "published_rows", "rejection"]
+
+# https://cloud.google.com/firestore/quotas
+_ILLEGAL_ID = re.compile(r"/|^\.{1,2}$|^__.*__$", re.DOTALL)
+_MAX_ID_BYTES = 1500
+_E164 = re.compile(r"\+[1-9][0-9]{7,14}")
+_WITHDRAW_FREELY = 20
+
+
+def published_at(source: TargetSource, cnpj: Cnpj, as_of: datetime, max_age: timedelta) -> datetime:
+    """Return the instant of the last good build; raise a RunError when it is missing or too old."""
+    table = f"{cnpj}_CAMPAIGN.campaign_targets"
+    build = f"run `vmhub build --cnpj {cnpj}` and look at what it says"
+    built_at = source.published_at(cnpj)
+    if built_at is None:
+        message = f"{table} has never been published"
+        raise RunError(message, hint=build)
+    if built_at > as_of:
+        message = f"{table} was built as of {built_at:%Y-%m-%d %H:%M:%SZ}, later than this run"
+        raise RunError(message, hint="give the same --as-of to build and to sync")
+    if as_of - built_at > max_age:
+        message = (
+            f"{table} is stale: last published as of {built_at:%Y-%m-%d %H:%M:%SZ}, "
+            f"more than {max_age} before this run"
+        )
+        raise RunError(message, hint=build)
+    return built_at
+
+
+def published_rows(source: TargetSource, cnpj: Cnpj, built_at: datetime) -> dict[str, list[Target]]:
+    """Return the rows by campaign type; raise a RunError when they are not what was published."""
+    rows: dict[str, list[Target]] = {}
+    for target in source.targets(cnpj):
+        if target.built_at != built_at:
+            message = f"{cnpj}_CAMPAIGN.campaign_targets is not what was last published"
+            raise RunError(
+                message, hint="a build was ended half-way or is under way; build, then sync again"
+            )
+        rows.setdefault(target.campaign_type, []).append(target)
+    return rows
+
+
+def is_expired(document: TargetDocument | None, as_of: datetime) -> bool:
+    """Return whether a document may not be sent any more."""
+    return document is not None and document.expires_at is not None and document.expires_at <= as_of
+
+
+def check_withdrawals(withdrawals: int, pending: int, max_percent: int) -> None:
+    """Raise a RunError when too large a share of the pending documents would be withdrawn."""
+    if withdrawals > _WITHDRAW_FREELY and withdrawals * 100 > pending * max_percent:
+        message = (
+            f"{withdrawals} of {pending} pending targets would be withdrawn, "
+            f"more than {max_percent} %; nothing was written"
+        )
+        raise RunError(
+            message,
+            hint="look at campaign_decisions for the blocker behind it; if it is right, "
+            f"run again with --max-withdraw-percent {-(-withdrawals * 100 // pending)}",
+        )
+
+
+def rejection(target: Target, store: DocumentStore, as_of: datetime) -> str:
+    """Return why a row cannot become a legal document; empty when it can."""
+    if not 1 <= len(target.customer_id.encode()) <= _MAX_ID_BYTES or _ILLEGAL_ID.search(
+        target.customer_id
+    ):
+        return "the customer id is not a legal document id"
+    if not _E164.fullmatch(target.phone):
+        return "the phone is not in E.164"
+    if target.expires_at <= as_of:
+        return f"the target expired at {target.expires_at:%Y-%m-%d %H:%M:%SZ}"
+    problem = payload_problem(target.data)
+    if problem:
+        return problem
+    size = store.document_bytes(target, as_of=as_of)
+    if size > MAX_DOCUMENT_BYTES:
+        return f"the document would have {size} bytes, more than {MAX_DOCUMENT_BYTES}"
+    return ""

@@ -1,0 +1,213 @@
+"""In-memory stand-ins for the ports of `loader.sync`, with sample rows and documents."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Any
+
+from loader.firestore.targets import Write, WriteResult
+from loader.planning import Action
+from loader.targets import Status, Target, TargetDocument
+from tests.support import AS_OF, NUMERIC_CNPJ
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from loader.cnpj import Cnpj
+    from loader.errors import ServiceError
+
+CYCLE_START = datetime(2026, 1, 1, 3, tzinfo=UTC)
+EXPIRES_AT = datetime(2026, 11, 23, 23, tzinfo=UTC)
+EARLIER = AS_OF - timedelta(hours=1)
+MICROSECOND = timedelta(microseconds=1)
+
+
+def make_target(customer_id: str = "c1", **changes: Any) -> Target:
+    """Return a row of campaign_targets that is this cycle's and has not expired."""
+    target = Target(
+        cnpj=NUMERIC_CNPJ,
+        campaign_type="BIRTHDAY",
+        customer_id=customer_id,
+        name="Ana Exemplo",
+        phone="+5511900000001",
+        data={"message": "Feliz aniversário, Ana! 🎂", "age": 36},
+        cycle_key="2026",
+        cycle_start=CYCLE_START,
+        expires_at=EXPIRES_AT,
+        built_at=AS_OF,
+    )
+    return replace(target, **changes)
+
+
+def make_document(customer_id: str = "c1", **changes: Any) -> TargetDocument:
+    """Return the document that an hour ago became of the row of `make_target`."""
+    target = make_target(customer_id)
+    document = TargetDocument(
+        customer_id=customer_id,
+        update_time=EARLIER,
+        status=Status.PENDING,
+        attempts=0,
+        name=target.name,
+        phone=target.phone,
+        data=target.data,
+        cycle_key=target.cycle_key,
+        cycle_start=target.cycle_start,
+        created_at=EARLIER,
+        updated_at=EARLIER,
+        expires_at=target.expires_at,
+        claimed_until=None,
+        next_attempt_at=None,
+        is_recoverable=True,
+    )
+    return replace(document, **changes)
+
+
+@dataclass
+class FakeSource:
+    """A campaign_targets that was published at an instant, or never."""
+
+    rows: Sequence[Target]
+    built_at: datetime | None = AS_OF
+
+    def published_at(self, cnpj: Cnpj) -> datetime | None:
+        assert cnpj == NUMERIC_CNPJ
+        return self.built_at
+
+    def targets(self, cnpj: Cnpj) -> Iterator[Target]:
+        assert cnpj == NUMERIC_CNPJ
+        yield from self.rows
+
+
+class Fault(Enum):
+    """What may happen to a write on its way."""
+
+    LANDED_UNCONFIRMED = auto()
+    """It takes effect, but its confirmation is lost."""
+    NEVER_ARRIVED = auto()
+    """It is lost itself; to the caller it looks the same."""
+
+
+@dataclass
+class FakeStore:
+    """Documents under Firestore's preconditions, and what is to go wrong with them."""
+
+    documents: dict[tuple[str, str], TargetDocument] = field(default_factory=dict)
+    faults: dict[str, list[Fault | str | Callable[[FakeStore], None]]] = field(default_factory=dict)
+    """Per customer id, one a try: a fault, a final refusal, or what somebody else does first."""
+    read_errors: list[ServiceError] = field(default_factory=list)
+    """Raised by the next readings back."""
+    asked: list[Write] = field(default_factory=list)
+    """Every write that was tried."""
+    effects: list[Write] = field(default_factory=list)
+    """Every write that changed a document."""
+    _ticks: int = 0
+
+    @classmethod
+    def of(cls, *documents: TargetDocument, campaign_type: str = "BIRTHDAY") -> FakeStore:
+        """Return a store that holds these documents of one campaign."""
+        return cls({(campaign_type, document.customer_id): document for document in documents})
+
+    def get(self, customer_id: str) -> TargetDocument | None:
+        """Return a BIRTHDAY document."""
+        return self.documents.get(("BIRTHDAY", customer_id))
+
+    def put(self, document: TargetDocument) -> None:
+        """Write a BIRTHDAY document as somebody else would."""
+        key = ("BIRTHDAY", document.customer_id)
+        self.documents[key] = replace(document, update_time=self._tick())
+
+    def pending(self, campaign_type: str) -> Iterator[TargetDocument]:
+        for (own_type, _), document in sorted(self.documents.items()):
+            if own_type == campaign_type and document.status == Status.PENDING:
+                yield document
+
+    def read(
+        self, campaign_type: str, customer_ids: Sequence[str]
+    ) -> dict[str, TargetDocument | None]:
+        if self.read_errors:
+            raise self.read_errors.pop(0)
+        return {id_: self.documents.get((campaign_type, id_)) for id_ in customer_ids}
+
+    def write(
+        self, writes: Iterable[Write], *, as_of: datetime
+    ) -> Iterator[tuple[Write, WriteResult | str]]:
+        for write in writes:
+            self.asked.append(write)
+            planned = self.faults.get(write.customer_id)
+            yield write, self._result(write, planned.pop(0) if planned else None, as_of)
+
+    def document_bytes(self, target: Target, *, as_of: datetime) -> int:
+        assert as_of == AS_OF
+        return 500 + len(json.dumps(target.data).encode())
+
+    def _result(
+        self,
+        write: Write,
+        fault: Fault | str | Callable[[FakeStore], None] | None,
+        as_of: datetime,
+    ) -> WriteResult | str:
+        match fault:
+            case Fault.NEVER_ARRIVED:
+                return WriteResult.UNKNOWN
+            case Fault.LANDED_UNCONFIRMED:
+                self._apply(write, as_of)
+                return WriteResult.UNKNOWN
+            case str():
+                return fault
+            case None:
+                return self._apply(write, as_of)
+            case somebody_else:
+                somebody_else(self)
+                return self._apply(write, as_of)
+
+    def _apply(self, write: Write, as_of: datetime) -> WriteResult:
+        key = (write.campaign_type, write.customer_id)
+        current = self.documents.get(key)
+        if current is None or write.document is None:
+            holds = current is None and write.document is None
+        else:
+            holds = current.update_time == write.document.update_time
+        if not holds:
+            return WriteResult.LOST_RACE
+        self.effects.append(write)
+        if write.target is None:
+            del self.documents[key]
+            return WriteResult.DONE
+        fresh = self._fresh(write.target, as_of)
+        if write.action is Action.UPDATE:
+            assert current is not None
+            fresh = replace(
+                fresh,
+                status=current.status,
+                attempts=current.attempts,
+                created_at=current.created_at,
+                claimed_until=current.claimed_until,
+                next_attempt_at=current.next_attempt_at,
+                is_recoverable=current.is_recoverable,
+            )
+        elif write.action is Action.REQUEUE:
+            assert current is not None
+            fresh = replace(fresh, attempts=current.attempts, created_at=current.created_at)
+        self.documents[key] = fresh
+        return WriteResult.DONE
+
+    def _fresh(self, target: Target, as_of: datetime) -> TargetDocument:
+        return make_document(
+            target.customer_id,
+            update_time=self._tick(),
+            name=target.name,
+            phone=target.phone,
+            data=target.data,
+            cycle_key=target.cycle_key,
+            cycle_start=target.cycle_start,
+            expires_at=target.expires_at,
+            created_at=as_of,
+            updated_at=as_of,
+        )
+
+    def _tick(self) -> datetime:
+        self._ticks += 1
+        return AS_OF + self._ticks * MICROSECOND
