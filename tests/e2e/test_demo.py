@@ -6,8 +6,14 @@ import os
 import re
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import psutil
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from loader.project import Project
 
 
 def play() -> subprocess.CompletedProcess[str]:
@@ -20,21 +26,22 @@ def play() -> subprocess.CompletedProcess[str]:
     )
 
 
-def servers() -> set[int]:
-    """Return the processes of local stacks, this test run's own among them."""
-    found = set()
-    for process in psutil.process_iter(["cmdline"]):
-        line = " ".join(process.info["cmdline"] or [])
-        if "loader.local" in line or "cloud-firestore-emulator" in line:
-            found.add(process.pid)
+def servers(state_dir: Path) -> list[str]:
+    """Return the running processes whose variables point into a stack's folder."""
+    found = []
+    for process in psutil.process_iter(["name", "environ"]):
+        variables = (process.info["environ"] or {}).values()
+        if any(value.startswith(str(state_dir)) for value in variables):
+            found.append(process.info["name"])
     return found
 
 
-def test_the_demo_shows_two_cycles_alike_every_time_and_leaves_nothing_running() -> None:
-    before = servers()
+def test_the_demo_shows_two_cycles_alike_every_time_and_leaves_nothing_running(
+    project: Project,
+) -> None:
     first = play()
     assert first.returncode == 0, first.stderr
-    assert servers() <= before
+    assert servers(project.root / ".vmhub" / "demo") == []
 
     assert "CNPJ 12ABC34501DE35" in first.stdout
     blockers = set(re.findall(r"\b1 ([A-Z_]{8,})", first.stdout))

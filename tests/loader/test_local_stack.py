@@ -18,7 +18,8 @@ import psutil
 import pytest
 
 from loader.errors import ConfigurationError, ExitCode
-from loader.local.stack import LocalStack, Server, load_stack, start_stack, stop_stack
+from loader.local.servers import Server
+from loader.local.stack import LocalStack, load_stack, start_stack, stop_stack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
