@@ -22,6 +22,10 @@ test: $(INSTALLED) ## Run everything: lint, types, dbt, unit tests, end to end
 	"$(BIN)/mypy"
 	"$(BIN)/python" -m pytest
 
+.PHONY: docs-cli
+docs-cli: $(INSTALLED) ## Write docs/cli.md anew from the commands' help
+	"$(BIN)/typer" loader.cli utils docs --name vmhub --output docs/cli.md
+
 .PHONY: install
 install: $(INSTALLED) ## Set up .venv from the lock
 

@@ -21,7 +21,14 @@ from loader.logs import LogFormat, configure_logs
 from loader.onboard import onboard
 from loader.project import find_project
 from loader.session import Session, state_dir
-from loader.show import show_build, show_demo, show_json, show_onboard, show_sync
+from loader.show import (
+    show_build,
+    show_demo,
+    show_explanation,
+    show_json,
+    show_onboard,
+    show_sync,
+)
 from loader.sync import SyncOptions
 from loader.targets import Outcome
 
@@ -166,6 +173,21 @@ def sync_command(
     if any(problem.outcome is not Outcome.EXHAUSTED for problem in report.problems):
         is_all = rows == report.total(Outcome.FAILED, Outcome.REJECTED)
         raise typer.Exit(ExitCode.FAILED if is_all else ExitCode.PARTLY_FAILED)
+
+
+@app.command("explain")
+def explain_command(
+    cnpj: CnpjOption,
+    customer: Annotated[str, typer.Option(help="The customer's id, as in clientes.id.")],
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Say why a customer did or did not get each campaign's message, as of the last build.
+
+    Example: vmhub explain --cnpj 12ABC34501DE35 --customer 1004
+    """
+    parsed = parse_cnpj(cnpj)
+    _show(Session.open().explain(parsed, customer), show_explanation, as_json=as_json)
 
 
 @app.command("demo")

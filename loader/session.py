@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from loader.build import BuildReport, build
 from loader.environment import Environment
+from loader.explain import Explanation, explain
 from loader.firestore.client import Database, connect
 from loader.firestore.registry import Registry
 from loader.firestore.targets import TargetStore
@@ -81,6 +82,17 @@ class Session:
             campaign_types={*tenant.campaign_types, *campaign_types(self.project)},
             max_attempts=settings["max_attempts"],
             options=options,
+        )
+
+    def explain(self, cnpj: Cnpj, customer_id: str) -> Explanation:
+        """Explain a registered laundromat's customer; see `loader.explain.explain`."""
+        tenant = self.registry.tenant(cnpj)
+        return explain(
+            self.warehouse,
+            TargetStore(self.database, cnpj),
+            cnpj=cnpj,
+            customer_id=customer_id,
+            campaign_types={*tenant.campaign_types, *campaign_types(self.project)},
         )
 
 

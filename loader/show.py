@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, is_dataclass
-from datetime import datetime
+from datetime import date, datetime
+from decimal import Decimal
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,16 +20,18 @@ if TYPE_CHECKING:
 
     from loader.build import BuildReport
     from loader.demo.run import Cycle, DemoReport
+    from loader.explain import Explanation
     from loader.onboard import OnboardReport
     from loader.sync import SyncReport
 
-__all__ = ["show_build", "show_demo", "show_json", "show_onboard", "show_sync"]
+__all__ = ["show_build", "show_demo", "show_explanation", "show_json", "show_onboard", "show_sync"]
 
 # Results wrap at the width of the terminal; into a pipe or file they go unwrapped.
 _PIPE_WIDTH = 160
 
 _NEXT = (
-    ("make demo KEEP=1", "the same, with the servers left up to play with"),
+    ("make demo KEEP=1", "the same, with the servers left up, so that you can run"),
+    ("vmhub explain --cnpj 11222333000181 --customer ipe-011", "why this customer got no message"),
     ("docs/rules.md", "what the blockers mean, and how to change a rule or a text"),
     ("models/campaigns/", "the campaigns themselves, a file each"),
     ("dbt docs generate --empty-catalog --static", "all models and columns, in one page"),
@@ -81,6 +84,33 @@ def show_sync(report: SyncReport) -> None:
             f"  {problem.outcome}: {problem.campaign_type} {problem.customer_id}: {problem.reason}",
             markup=False,
         )
+
+
+def show_explanation(explanation: Explanation) -> None:
+    """Print the facts, and each campaign's verdict with what is behind it."""
+    console = _console()
+    console.print(
+        f"Customer {explanation.customer_id} of {explanation.cnpj}, "
+        f"as of {explanation.built_at:%Y-%m-%d %H:%M:%SZ}",
+        markup=False,
+    )
+    for name, value in explanation.facts.items():
+        console.print(f"  {name}: {'-' if value is None else _plain(value)}", markup=False)
+    for campaign in explanation.campaigns:
+        if not campaign.is_candidate:
+            verdict = "no candidate: the trigger does not hold"
+        elif campaign.blockers:
+            verdict = f"candidate for cycle {campaign.cycle_key}, held back"
+        else:
+            verdict = f"target for cycle {campaign.cycle_key}"
+        console.print(f"{campaign.campaign_type}: {verdict}")
+        for blocker, fact in campaign.blockers.items():
+            console.print(f"  {blocker}: {fact}", markup=False)
+        if campaign.document:
+            fields = ", ".join(
+                f"{name} {_plain(value)}" for name, value in campaign.document.items()
+            )
+            console.print(f"  document: {fields}", markup=False)
 
 
 def show_demo(report: DemoReport) -> None:
@@ -149,6 +179,8 @@ def _plain(value: Any) -> Any:
     match value:
         case datetime():
             return value.isoformat().replace("+00:00", "Z")
+        case date() | Decimal():
+            return str(value)
         case Path() | Enum():
             return str(value.value if isinstance(value, Enum) else value)
         case dict():

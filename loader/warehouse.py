@@ -31,7 +31,7 @@ from loader.errors import ConfigurationError, RunError, ServiceError
 from loader.targets import Target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from loader.cnpj import Cnpj
     from loader.environment import Environment
@@ -163,13 +163,21 @@ class Warehouse:
             ).result()
         return len(lines)
 
-    def query(self, sql: str, *, doing: str) -> list[dict[str, Any]]:
-        """Run a query and return its rows.
+    def query(
+        self, sql: str, *, doing: str, parameters: Mapping[str, str] | None = None
+    ) -> list[dict[str, Any]]:
+        """Run a query, with named STRING parameters, and return its rows.
 
         Not `query_and_wait`: bqemulator 1.4.0 swallows a query's errors there.
         """
+        config = bigquery.QueryJobConfig(
+            query_parameters=[
+                bigquery.ScalarQueryParameter(name, "STRING", value)
+                for name, value in (parameters or {}).items()
+            ]
+        )
         with self._service_errors(doing):
-            return [dict(row) for row in self._client.query(sql).result()]
+            return [dict(row) for row in self._client.query(sql, job_config=config).result()]
 
     def published_at(self, cnpj: Cnpj) -> datetime | None:
         """Return the instant as of which campaign_targets was last built; None: never."""
