@@ -30,7 +30,7 @@ _FACTS = """
         phone is not null as has_phone,
         cpf is not null as has_cpf,
         has_opted_out,
-        array_length(messages) as messages
+        coalesce(array_length(messages), 0) as messages
     from `{cnpj}_CAMPAIGN`.`customer_facts`
     where customer_id = @customer_id
 """

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 def test_the_reference_of_the_command_line_is_current(project: Project, tmp_path: Path) -> None:
     written = tmp_path / "cli.md"
+    typer = str(Path(sys.executable).parent / "typer")
     subprocess.run(
-        [Path(sys.executable).parent / "typer", "loader.cli", "utils", "docs"]
-        + ["--name", "vmhub", "--output", str(written)],
+        [typer, "loader.cli", "utils", "docs", "--name", "vmhub", "--output", str(written)],
         cwd=project.root,
         check=True,
         capture_output=True,
