@@ -42,6 +42,7 @@ _DECISIONS = """
         messaged_at,
         failed_attempts,
         has_final_failure,
+        recently_messaged_at,
         built_at
     from `{cnpj}_CAMPAIGN`.`campaign_decisions`
     where customer_id = @customer_id
@@ -167,5 +168,9 @@ _FACT_BEHIND = {
     "ATTEMPTS_EXHAUSTED": "{failed_attempts} failed attempts in this cycle",
     "RECENT_VOUCHER": "a voucher was used on {last_voucher_on}",
     "DUPLICATE_PERSON": "another candidate with the same phone or CPF ranks higher",
+    "UNANSWERED_LIMIT": "the last reactivation messages brought no purchase",
+    "HOLDOUT": "belongs to this year's control group",
+    "NOT_IN_ROLLOUT": "the campaign is not rolled out to this customer yet",
+    "FREQUENCY_CAP": "another message went out recently or goes out today",
     "OUTSIDE_SEND_WINDOW": "the last build was outside the send window",
 }

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from loader.errors import ConfigurationError
+from loader.setting_rules import setting_problem
 
 if TYPE_CHECKING:
     from loader.firestore.registry import Tenant
@@ -32,22 +33,26 @@ def effective_settings(project: Project, tenant: Tenant) -> dict[str, Any]:
             known = ", ".join(sorted(set(defaults) - _NOT_SETTINGS))
             message = f"{place} has an unknown setting '{name}'"
             raise ConfigurationError(message, hint=f"known are {known}")
-        wanted = type(defaults[name])
-        if type(value) is not wanted:
+        expected = setting_problem(name, value, defaults[name])
+        if expected:
             message = f"{place} has {name}={value!r}"
-            raise ConfigurationError(
-                message, hint=f"it takes a {wanted.__name__} such as {defaults[name]!r}"
-            )
+            raise ConfigurationError(message, hint=f"it takes {expected}")
     timezone = tenant.timezone or defaults["timezone"]
     check_timezone(timezone, place)
+    settings = {**defaults, **tenant.settings}
+    if settings["send_from_hour"] >= settings["send_until_hour"]:
+        message = (
+            f"{place} sends from hour {settings['send_from_hour']} "
+            f"until hour {settings['send_until_hour']}"
+        )
+        raise ConfigurationError(message, hint="send_from_hour must come before send_until_hour")
     enabled = [
         campaign_type
         for campaign_type in defaults["enabled_campaigns"]
         if campaign_type not in tenant.disabled_campaigns
     ]
     return {
-        **defaults,
-        **tenant.settings,
+        **settings,
         "cnpj": tenant.cnpj,
         "timezone": timezone,
         "enabled_campaigns": enabled,

@@ -8,7 +8,16 @@ inactive as (
     select
         *,
         date_diff({{ today() }}, last_purchase_on, day) as days_inactive,
-        date_diff({{ today() }}, last_voucher_on, day) as days_since_voucher
+        date_diff({{ today() }}, last_voucher_on, day) as days_since_voucher,
+        (
+            select count(*)
+            from unnest(customers.messages) as past
+            where
+                past.campaign_type = 'REACTIVATION'
+                and past.is_own
+                and not past.is_failed
+                and {{ local_date('past.sent_at') }} > customers.last_purchase_on
+        ) as unanswered_messages
     from customers
     where last_purchase_on is not null
 ),
@@ -26,6 +35,9 @@ staged as (
     where
         extract(day from {{ today() }}) >= {{ var('reactivation_start_day') }}
         and days_inactive > {{ var('reactivation_inactive_days') }}
+        {%- if var('reactivation_max_inactive_days') is not none %}
+            and days_inactive <= {{ var('reactivation_max_inactive_days') }}
+        {%- endif %}
 ),
 
 final as (
@@ -47,11 +59,12 @@ final as (
                 greatest(stage, 1) as stage
             )
         ) as data,
-        if(
-            days_since_voucher <= {{ var('reactivation_voucher_cooldown_days') }},
-            ['RECENT_VOUCHER'],
-            array<string>[]
-        ) as blockers
+        {{ blocker_list({
+            'RECENT_VOUCHER':
+                'days_since_voucher <= ' ~ var('reactivation_voucher_cooldown_days'),
+            'UNANSWERED_LIMIT':
+                'unanswered_messages >= ' ~ var('reactivation_max_unanswered'),
+        }) }} as blockers
     from staged
 )
 

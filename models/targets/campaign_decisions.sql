@@ -10,7 +10,14 @@ templates as (
 
 candidates as (
     {% for campaign in var('campaigns') -%}
-        select * from {{ ref(campaign) }}
+        select
+            candidate.*,
+            {{ campaign_setting(campaign, 'rollout_percent') or 0 }} as rollout_percent,
+            {{ campaign_setting(campaign, 'holdout_percent') or 0 }} as holdout_percent,
+            {{ voucher_code(campaign) }} as voucher_code,
+            {{ voucher_valid_until(campaign) }} as voucher_valid_until,
+            {{ is_in_send_window(campaign) }} as is_in_send_window
+        from {{ ref(campaign) }} as candidate
         {% if not loop.last %}
             union all
         {% endif %}
@@ -56,7 +63,25 @@ facts as (
                 and message.is_failed
                 and message.is_own
                 and not message.is_recoverable
-        ) as has_final_failure
+        ) as has_final_failure,
+        (
+            select max(message.sent_at)
+            from unnest(customers.messages) as message
+            where
+                message.sent_at >= {{ frequency_cap_start() }}
+                and not message.is_failed
+        ) as recently_messaged_at,
+        -- Who is in stays in as the percentage grows.
+        {{ stable_percentile(
+            ["'rollout'", 'candidates.campaign_type', 'candidates.customer_id']
+        ) }} >= candidates.rollout_percent as is_not_in_rollout,
+        -- Who is held out stays out for the year, so that the group can be compared.
+        {{ stable_percentile([
+            "'holdout'",
+            'candidates.campaign_type',
+            'candidates.customer_id',
+            "'" ~ local_now().year ~ "'",
+        ]) }} < candidates.holdout_percent as is_held_out
     from candidates
     inner join customers on candidates.customer_id = customers.customer_id
     where candidates.campaign_type in unnest(array<string>{{ var('enabled_campaigns') }})
@@ -71,7 +96,7 @@ ranked as (
     from facts
 ),
 
-blocked as (
+unhindered as (
     select
         *,
         array_concat(
@@ -86,10 +111,60 @@ blocked as (
             own_blockers,
             {{ blocker_list({
                 'DUPLICATE_PERSON': 'has_higher_twin',
-                'OUTSIDE_SEND_WINDOW': 'not ' ~ is_in_send_window(),
+                'HOLDOUT': 'is_held_out',
+                'NOT_IN_ROLLOUT': 'is_not_in_rollout',
             }) }}
-        ) as blockers
+        ) as blockers_but_time,
+        campaign_type in ('REACTIVATION', 'LOYALTY') as is_deferrable
     from ranked
+),
+
+-- Campaigns that can wait yield to a message that went out or goes out today, if only later.
+yielding as (
+    select
+        *,
+        array_length(blockers_but_time) = 0 as is_due,
+        is_deferrable
+        and {{ var('frequency_cap_days') }} > 0
+        and (
+            recently_messaged_at is not null
+            or {{ anyone_reached('array_length(blockers_but_time) = 0 and not is_deferrable') }}
+        ) as yields_to_message
+    from unhindered
+),
+
+capped as (
+    select
+        *,
+        yields_to_message
+        or (
+            campaign_type = 'REACTIVATION'
+            and {{ var('frequency_cap_days') }} > 0
+            and {{ anyone_reached(
+                "campaign_type = 'LOYALTY' and is_due and not yields_to_message"
+            ) }}
+        ) as is_capped
+    from yielding
+),
+
+blocked as (
+    select
+        *,
+        array_concat(
+            blockers_but_time,
+            {{ blocker_list({
+                'FREQUENCY_CAP': 'is_capped',
+                'OUTSIDE_SEND_WINDOW': 'not is_in_send_window',
+            }) }}
+        ) as blockers,
+        array_concat(
+            placeholders,
+            [
+                struct('voucher_code' as name, voucher_code as value),
+                struct('voucher_valid_until', format_date('%d/%m/%Y', voucher_valid_until))
+            ]
+        ) as all_placeholders
+    from capped
 ),
 
 final as (
@@ -111,12 +186,14 @@ final as (
         blocked.failed_attempts,
         blocked.has_final_failure,
         blocked.has_higher_twin,
+        blocked.recently_messaged_at,
         blocked.template_variant,
         templates.template_name,
         {{ with_fields('blocked.data', {
-            'message': render('templates.body', 'blocked.placeholders'),
-            'template': template('templates', 'blocked.placeholders'),
-            'voucher_code': 'cast(null as string)',
+            'message': render('templates.body', 'blocked.all_placeholders'),
+            'template': template('templates', 'blocked.all_placeholders'),
+            'voucher_code': 'blocked.voucher_code',
+            'voucher_valid_until': 'blocked.voucher_valid_until',
         }) }} as data,
         {{ now() }} as built_at
     from blocked

@@ -191,6 +191,8 @@ DEFAULTS: dict[str, Any] = {
     "timezone": "America/Sao_Paulo",
     "campaigns": ["birthday", "loyalty"],
     "enabled_campaigns": ["BIRTHDAY", "LOYALTY"],
+    "send_from_hour": 9,
+    "send_until_hour": 20,
     "max_attempts": 3,
     "is_polite": True,
     "birthday_feb29": "FEB_28",
@@ -240,19 +242,27 @@ def test_an_unknown_setting_is_refused_with_the_known_ones(
     with pytest.raises(ConfigurationError, match=f"unknown setting '{name}'") as refused:
         effective_settings(small_project, _tenant(settings={name: DEFAULTS.get(name, 3)}))
     assert f"users/{NUMERIC_CNPJ}" in refused.value.message
-    assert refused.value.hint == "known are birthday_feb29, is_polite, loyalty_tiers, max_attempts"
+    assert refused.value.hint == (
+        "known are birthday_feb29, is_polite, loyalty_tiers, max_attempts, "
+        "send_from_hour, send_until_hour"
+    )
+
+
+def test_a_window_that_never_opens_is_refused(small_project: Project) -> None:
+    with pytest.raises(ConfigurationError, match="sends from hour 20 until hour 20"):
+        effective_settings(small_project, _tenant(settings={"send_from_hour": 20}))
 
 
 @pytest.mark.parametrize(
     ("name", "value", "wanted"),
     [
-        ("max_attempts", "3", "a int such as 3"),
-        ("max_attempts", 3.0, "a int such as 3"),
-        ("max_attempts", True, "a int such as 3"),
-        ("max_attempts", None, "a int such as 3"),
+        ("max_attempts", "3", "a whole number from 1 to 10"),
+        ("max_attempts", 3.0, "a whole number from 1 to 10"),
+        ("max_attempts", True, "a whole number from 1 to 10"),
+        ("max_attempts", None, "a value such as 3"),
         ("is_polite", 1, "a bool such as True"),
-        ("birthday_feb29", 28, "a str such as 'FEB_28'"),
-        ("loyalty_tiers", [10], "a dict such as {'BRONZE': 10}"),
+        ("birthday_feb29", 28, "FEB_28 or MAR_01"),
+        ("loyalty_tiers", [10], "a map of tier to visits"),
     ],
 )
 def test_a_setting_of_another_type_is_refused_with_an_example(

@@ -1,0 +1,3 @@
+{% macro campaign_setting(campaign, name) %}
+    {{ return(var(campaign ~ "_" ~ name, none)) }}
+{% endmacro %}
