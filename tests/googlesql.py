@@ -8,6 +8,7 @@ the columns that its own statement was found to have.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from zetasql.api import Analyzer, CatalogBuilder, TableBuilder
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from loader.environment import Environment
     from loader.project import Project
 
+_TABLE_PATH = re.compile(r"`([^`]+)`\.`([^`]+)`\.`([^`]+)`")
+_COMMENT = re.compile(r"--[^\n]*")
 _TYPES = {
     "BOOL": TypeKind.TYPE_BOOL,
     "FLOAT64": TypeKind.TYPE_DOUBLE,
@@ -62,7 +65,7 @@ class GoogleSql:
         options = AnalyzerOptions(language_options=self._language)
         statement = Analyzer(options, self._catalog.build()).analyze_statement(
             # BigQuery takes a path with each part in backticks; the catalog knows whole names.
-            re.sub(r"`([^`]+)`\.`([^`]+)`\.`([^`]+)`", r"`\1.\2.\3`", sql)
+            _TABLE_PATH.sub(r"`\1.\2.\3`", sql)
         )
         return {column.name: column.column.type for column in statement.output_column_list}
 
@@ -72,15 +75,21 @@ def type_name(type_: Any) -> str:
     return _BIGQUERY_NAMES.get(str(type_), str(type_))
 
 
+@dataclass(frozen=True)
+class Analysis:
+    """What was found, by the name of the dbt node."""
+
+    columns: dict[str, dict[str, Any]]
+    """Of each model that is a table."""
+    errors: dict[str, str]
+    tables: dict[str, set[str]]
+    """The tables that each statement references; BigQuery bills 10 MiB at least for each."""
+
+
 def analyze_project(
     project: Project, environment: Environment, cnpj: Cnpj, target_path: Path
-) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
-    """Compile the project for a laundromat and analyze all of it.
-
-    Returns:
-        The columns of each model, and the errors, both by node name.
-
-    """
+) -> Analysis:
+    """Compile the project for a laundromat and analyze all of it."""
     variables = f'{{"cnpj": "{cnpj}", "as_of": "2026-11-23T13:00:00Z"}}'
     results = run_dbt(
         project, environment, ["compile", "--vars", variables], target_path=target_path
@@ -91,8 +100,7 @@ def analyze_project(
             f"{environment.project}.{source.dataset(cnpj)}.{source.name}",
             {column.name: column.data_type for column in source.columns},
         )
-    columns: dict[str, dict[str, Any]] = {}
-    errors: dict[str, str] = {}
+    analysis = Analysis({}, {}, {})
     # dbt compiles parents before children.
     for node in (result.node for result in results):
         name = f"{node.database}.{node.schema}.{node.alias}"
@@ -102,13 +110,15 @@ def analyze_project(
         if node.resource_type == "operation":
             # The hook that checks the vars runs no SQL.
             continue
+        statement = _COMMENT.sub("", node.compiled_code)
+        analysis.tables[node.name] = {".".join(path) for path in _TABLE_PATH.findall(statement)}
         try:
             found = google_sql.analyze(node.compiled_code)
         except Exception as error:  # noqa: BLE001 - whatever the analyzer says is the finding
-            errors[node.name] = str(error)
+            analysis.errors[node.name] = str(error)
             continue
         if node.resource_type == "model":
-            columns[node.name] = found
+            analysis.columns[node.name] = found
             if node.config.materialized != "ephemeral":
                 google_sql.declare(name, found)
-    return columns, errors
+    return analysis

@@ -35,9 +35,8 @@ staged as (
     where
         extract(day from {{ today() }}) >= {{ var('reactivation_start_day') }}
         and days_inactive > {{ var('reactivation_inactive_days') }}
-        {%- if var('reactivation_max_inactive_days') is not none %}
-            and days_inactive <= {{ var('reactivation_max_inactive_days') }}
-        {%- endif %}
+        and days_inactive
+        <= coalesce({{ var('reactivation_max_inactive_days') or 'null' }}, days_inactive)
 ),
 
 final as (

@@ -48,11 +48,11 @@ def test_the_analyzer_takes_what_bigquery_takes(google_sql: GoogleSql) -> None:
 def test_every_compiled_statement_passes_googlesql_analysis(
     project: Project, environment: Environment, tmp_path: Path
 ) -> None:
-    columns, errors = analyze_project(project, environment, ALPHANUMERIC_CNPJ, tmp_path)
+    analysis = analyze_project(project, environment, ALPHANUMERIC_CNPJ, tmp_path)
 
-    assert errors == {}
+    assert analysis.errors == {}
     # Staging and campaigns are inlined into these.
-    assert set(columns) == {
+    assert set(analysis.columns) == {
         "customer_facts",
         "campaign_decisions",
         "campaign_targets",
@@ -63,8 +63,24 @@ def test_every_compiled_statement_passes_googlesql_analysis(
     )
     [targets] = [model for model in declared["models"] if model["name"] == "campaign_targets"]
     contract = {column["name"]: column["data_type"].upper() for column in targets["columns"]}
-    found = columns["campaign_targets"]
+    found = analysis.columns["campaign_targets"]
     assert {name: type_name(type_) for name, type_ in found.items()} == contract
+
+
+def test_an_hour_references_eight_tables_of_ten_mebibytes_each(
+    project: Project, environment: Environment, tmp_path: Path
+) -> None:
+    analysis = analyze_project(project, environment, ALPHANUMERIC_CNPJ, tmp_path)
+    # The hourly selector, which tests/e2e/test_dbt_project.py holds to these.
+    hourly = {
+        "customer_facts": 4,
+        "campaign_decisions": 2,
+        "assert_nobody_is_messaged_twice": 1,
+        "campaign_targets": 1,
+        "target_publication": 0,
+    }
+    assert {name: len(analysis.tables[name]) for name in hourly} == hourly
+    assert sum(hourly.values()) * 10 <= 80
 
 
 def test_a_timestamp_compared_with_a_date_in_a_model_is_found(
@@ -80,6 +96,6 @@ def test_a_timestamp_compared_with_a_date_in_a_model_is_found(
     assert "where data <= {{ now() }}" in sql
     model.write_text(sql.replace("data <= {{ now() }}", "data <= {{ today() }}"), encoding="utf-8")
 
-    _, errors = analyze_project(Project(copy), environment, ALPHANUMERIC_CNPJ, tmp_path / "target")
+    analysis = analyze_project(Project(copy), environment, ALPHANUMERIC_CNPJ, tmp_path / "target")
 
-    assert "TIMESTAMP, DATE" in errors["customer_facts"]
+    assert "TIMESTAMP, DATE" in analysis.errors["customer_facts"]
