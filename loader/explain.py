@@ -40,10 +40,7 @@ _DECISIONS = """
         cycle_key,
         blockers,
         messaged_at,
-        failed_attempts,
-        has_final_failure,
-        recently_messaged_at,
-        built_at
+        failed_attempts
     from `{cnpj}_CAMPAIGN`.`campaign_decisions`
     where customer_id = @customer_id
 """

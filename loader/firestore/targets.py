@@ -160,7 +160,8 @@ class TargetStore:
 
     def document_bytes(self, target: Target, *, as_of: datetime) -> int:
         """Return the size of the document a row would become, as sent."""
-        slot = type(self._new_request()).pb(self._new_request()).writes.add()
+        request = self._new_request()
+        slot = type(request).pb(request).writes.add()
         write = Write(Action.CREATE, target.campaign_type, target.customer_id, target, None)
         self._fill(slot, write, as_of)
         return int(slot.ByteSize())
