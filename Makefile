@@ -22,6 +22,27 @@ test: $(INSTALLED) ## Run everything: lint, types, dbt, unit tests, end to end
 	"$(BIN)/mypy"
 	"$(BIN)/python" -m pytest
 
+.PHONY: test-large
+test-large: $(INSTALLED) ## Build a laundromat of 200,000 customers and 2 million sales
+	VMHUB_JOB_TIMEOUT_SECONDS=1200 \
+	    "$(BIN)/python" -m pytest --numprocesses=0 -m large --durations=1
+
+.PHONY: bench-sync
+bench-sync: $(INSTALLED) ## Measure sync beside other ways of writing (QUICK=1 for small sizes)
+	@"$(BIN)/python" bench/sync.py $(if $(QUICK),--quick) $(if $(JSON),--json "$(JSON)")
+
+SITE := target/docs
+
+.PHONY: docs
+docs: $(INSTALLED) ## Write the site of all models and columns, one file: target/docs/index.html
+	@mkdir -p "$(SITE)"
+	@work=$$(mktemp -d) && trap 'rm -rf "$$work"' EXIT && \
+	    cp profiles.yml.example "$$work/profiles.yml" && \
+	    DBT_TARGET=local "$(BIN)/dbt" --no-send-anonymous-usage-stats docs generate --static \
+	        --empty-catalog --no-populate-cache --profiles-dir "$$work" --target-path "$$work" \
+	        --log-path "$$work" && \
+	    mv "$$work/static_index.html" "$(SITE)/index.html"
+
 .PHONY: docs-cli
 docs-cli: $(INSTALLED) ## Write docs/cli.md anew from the commands' help
 	"$(BIN)/typer" loader.cli utils docs --name vmhub --output docs/cli.md
@@ -30,13 +51,14 @@ docs-cli: $(INSTALLED) ## Write docs/cli.md anew from the commands' help
 install: $(INSTALLED) ## Set up .venv from the lock
 
 # Installed again whenever what it is made from changes; otherwise nothing is fetched, so that
-# everything works without a network.
+# everything works without a network. The lock is complete, so pip resolves nothing: its resolver
+# would look at a newer release of what is locked with an extra, and refuse it for want of a hash.
 $(INSTALLED): requirements.lock pyproject.toml
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	    { echo "vmhub needs Python 3.11 or newer; name one with: make PYTHON=python3.12" >&2; exit 2; }
 	"$(PYTHON)" -m venv --clear $(VENV)
 	"$(BIN)/python" -m pip install --quiet --disable-pip-version-check --require-hashes \
-	    --requirement requirements.lock
+	    --no-deps --requirement requirements.lock
 	"$(BIN)/python" -m pip install --quiet --disable-pip-version-check --no-deps \
 	    --no-build-isolation --editable .
 	@touch $(INSTALLED)
@@ -44,7 +66,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 .PHONY: lock
 lock: $(INSTALLED) ## Resolve the newest allowed versions into requirements.lock
 	"$(BIN)/uv" pip compile pyproject.toml --extra local --extra dev --quiet --universal \
-	    --python-version 3.11 --upgrade --generate-hashes --no-strip-extras --no-emit-index-url \
+	    --python-version 3.11 --upgrade --generate-hashes --strip-extras --no-emit-index-url \
 	    --no-header --no-annotate --output-file requirements.lock
 
 .PHONY: clean

@@ -3,39 +3,35 @@
 from __future__ import annotations
 
 import logging
-import os
-import shlex
 import signal
 import sys
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
+import yaml
 
+from loader.cli_local import demo_command, local_app
 from loader.cnpj import parse_cnpj
-from loader.demo.run import run_demo
 from loader.errors import ConfigurationError, ExitCode, VmhubError
-from loader.local.stack import load_stack, local_stack, start_stack, stop_stack
 from loader.logs import LogFormat, configure_logs
 from loader.onboard import onboard
-from loader.project import find_project
-from loader.session import Session, state_dir
 from loader.show import (
+    progress_bar,
     show_build,
-    show_demo,
     show_explanation,
     show_json,
     show_onboard,
+    show_preview,
     show_sync,
+    show_track,
 )
-from loader.sync import SyncOptions
-from loader.targets import Outcome
 
 if TYPE_CHECKING:
     from types import FrameType
 
-    from loader.local.stack import LocalStack
+    from loader.cnpj import Cnpj
+    from loader.session import Session
 
 __all__ = ["app", "main"]
 
@@ -49,12 +45,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-local_app = typer.Typer(
-    help="The local stack: Google's Firestore emulator and a BigQuery emulator.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
 app.add_typer(local_app, name="local")
+app.command("demo")(demo_command)
 
 CnpjOption = Annotated[
     str, typer.Option("--cnpj", help="The laundromat: 14 characters, punctuation is ignored.")
@@ -105,7 +97,7 @@ def onboard_command(
     Example: vmhub onboard --cnpj 12.ABC.345/01DE-35 --name "Lava Bem" --timezone America/Manaus
     """
     parsed = parse_cnpj(cnpj)
-    session = Session.open()
+    session = _session()
     report = onboard(
         session.project,
         session.warehouse,
@@ -134,7 +126,7 @@ def build_command(
     """
     parsed, instant = parse_cnpj(cnpj), _instant(as_of)
     arguments = ["--selector", selector] if selector else []
-    report = Session.open().build(parsed, as_of=instant, arguments=arguments)
+    report = _session().build(parsed, as_of=instant, arguments=arguments)
     _show(report, show_build, as_json=as_json)
 
 
@@ -155,24 +147,85 @@ def sync_command(
             help="Stop when more of the pending documents would be withdrawn.", min=0, max=100
         ),
     ] = 50,
+    campaign: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this campaign; can be repeated. Default: all.", metavar="TYPE"),
+    ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(help="Write at most so many rows; withdrawals are made all the same.", min=1),
+    ] = None,
+    max_ops: Annotated[
+        int | None,
+        typer.Option(
+            help="Writes a second, 0 for no bound; default: Firestore's ramp, from 500 a second, "
+            "half as much again every 5 minutes, and no bound on an emulator.",
+            min=0,
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Bring Firestore in line with a laundromat's campaign_targets.
 
-    Example: vmhub sync --cnpj 12ABC34501DE35 --dry-run
+    Example: vmhub sync --cnpj 12ABC34501DE35 --campaign BIRTHDAY --limit 10 --dry-run
     """
     parsed, instant = parse_cnpj(cnpj), _instant(as_of)
+    from loader.sync import SyncOptions  # noqa: PLC0415
+
     options = SyncOptions(
         is_dry_run=dry_run,
         max_age=timedelta(minutes=max_age),
         max_withdraw_percent=max_withdraw_percent,
+        campaigns=frozenset(campaign or ()),
+        limit=limit,
     )
-    report = Session.open().sync(parsed, as_of=instant, options=options)
+    session = _session()
+    with progress_bar(f"syncing {parsed}") as on_progress:
+        report = session.sync(
+            parsed, as_of=instant, options=options, max_ops=max_ops, on_progress=on_progress
+        )
     _show(report, show_sync, as_json=as_json)
-    rows = sum(campaign.rows_read for campaign in report.campaigns)
-    if any(problem.outcome is not Outcome.EXHAUSTED for problem in report.problems):
-        is_all = rows == report.total(Outcome.FAILED, Outcome.REJECTED)
-        raise typer.Exit(ExitCode.FAILED if is_all else ExitCode.PARTLY_FAILED)
+    if report.exit_code:
+        raise typer.Exit(report.exit_code)
+
+
+@app.command("track")
+def track_command(
+    cnpj: Annotated[
+        list[str] | None,
+        typer.Option("--cnpj", help="A laundromat; can be repeated."),
+    ] = None,
+    as_of: AsOfOption = None,
+    *,
+    is_all: Annotated[bool, typer.Option("--all", help="All active laundromats.")] = False,
+    full: Annotated[
+        bool,
+        typer.Option("--full", help="Read all documents, for senders that set no updatedAt."),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring message_history up to date with what became of the messages.
+
+    Example: vmhub track --all
+    """
+    instant = _instant(as_of)
+    report = _session().track(_laundromats(cnpj, is_all=is_all), as_of=instant, is_full=full)
+    _show(report, show_track, as_json=as_json)
+    if report.exit_code:
+        raise typer.Exit(report.exit_code)
+
+
+def _laundromats(named: list[str] | None, *, is_all: bool) -> list[Cnpj] | None:
+    """Return the laundromats that are named; None: all.
+
+    Raises:
+        ConfigurationError: It is not said which, or twice.
+
+    """
+    if bool(named) == is_all:
+        message = "which laundromats is not said, or said twice"
+        raise ConfigurationError(message, hint="give --cnpj, once or more, or --all")
+    return None if is_all else [parse_cnpj(text) for text in named or ()]
 
 
 @app.command("explain")
@@ -187,147 +240,69 @@ def explain_command(
     Example: vmhub explain --cnpj 12ABC34501DE35 --customer 1004
     """
     parsed = parse_cnpj(cnpj)
-    _show(Session.open().explain(parsed, customer), show_explanation, as_json=as_json)
+    _show(_session().explain(parsed, customer), show_explanation, as_json=as_json)
 
 
-@app.command("demo")
-def demo_command(
-    *,
-    keep: Annotated[
-        bool, typer.Option("--keep", help="Leave the local stack running and print how to use it.")
-    ] = False,
-) -> None:
-    """Play two cycles of three sample laundromats on a local stack of its own.
-
-    Example: vmhub demo --keep
-    """
-    project = find_project()
-    folder = state_dir(project) / "demo"
-    firestore_host = os.environ.get("FIRESTORE_EMULATOR_HOST") or None
-    _log.info("starting the local stack; its logs are in %s", folder)
-    if not keep:
-        with local_stack(project, folder, firestore_host=firestore_host) as stack:
-            _demo(stack)
-        return
-    stack = start_stack(project, folder, firestore_host=firestore_host)
-    try:
-        _demo(stack)
-    except BaseException:
-        stop_stack(stack)
-        raise
-    typer.echo("\nThe stack is still running. To use it from this shell:\n")
-    _print_variables(stack)
-    typer.echo(f"\nTo end it: vmhub local down --state-dir {shlex.quote(str(folder))}")
-
-
-def _demo(stack: LocalStack) -> None:
-    # Google's own client, which the stand-in for the sender uses, finds the emulator only here.
-    os.environ["FIRESTORE_EMULATOR_HOST"] = stack.firestore_host
-    session = Session(find_project(), stack.environment(), stack.state_dir)
-    show_demo(run_demo(session, _log.info))
-
-
-StateDirOption = Annotated[
-    Path | None,
-    typer.Option(help="Folder of the stack's logs and addresses; default: .vmhub/local."),
-]
-
-
-@local_app.command("up")
-def local_up(
-    state_dir: StateDirOption = None,
-    data_dir: Annotated[
-        Path | None,
-        typer.Option(help="Keep the data in this folder and take up what is there."),
+@app.command("preview")
+def preview_command(
+    cnpj: CnpjOption,
+    as_of: AsOfOption = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", help="A setting to try, such as loyalty_min_visits=8.", metavar="NAME=VALUE"
+        ),
     ] = None,
+    compare_to: Annotated[
+        str | None,
+        typer.Option(
+            help="live: the tables as last built; or an instant, with the settings as they are; "
+            "default with --set: the same instant without it.",
+            metavar="live|T",
+        ),
+    ] = None,
+    *,
+    as_json: JsonOption = False,
 ) -> None:
-    """Start the local stack in the background and print its variables.
+    """Show who would be targeted at another instant or with other settings. Sends nothing.
 
-    A Firestore emulator that FIRESTORE_EMULATOR_HOST names is used as it is.
+    Builds into {CNPJ}_PREVIEW only.
 
-    Example: eval "$(vmhub local up)"
+    Example: vmhub preview --cnpj 12ABC34501DE35 --set loyalty_min_visits=8
     """
-    stack = start_stack(
-        find_project(),
-        _folder(state_dir),
-        data_dir=data_dir.resolve() if data_dir else None,
-        firestore_host=os.environ.get("FIRESTORE_EMULATOR_HOST") or None,
+    parsed, instant = parse_cnpj(cnpj), _instant(as_of)
+    report = _session().preview(
+        parsed,
+        as_of=instant,
+        changes=dict(_change(text) for text in changes or ()),
+        compare_to=_baseline(compare_to),
     )
-    _print_variables(stack)
+    _show(report, show_preview, as_json=as_json)
 
 
-@local_app.command("down")
-def local_down(state_dir: StateDirOption = None) -> None:
-    """End the local stack. Its data goes with it unless `up` was given a data folder.
+def _baseline(text: str | None) -> datetime | Literal["live"] | None:
+    if text is None:
+        return None
+    return "live" if text == "live" else _instant(text)
 
-    Example: vmhub local down
+
+def _change(text: str) -> tuple[str, Any]:
+    """Return the name and value of a setting, the value read as YAML.
+
+    Raises:
+        ConfigurationError: There is no name, or no value that YAML takes.
+
     """
-    folder = _folder(state_dir)
-    stack = load_stack(folder)
-    if stack is None:
-        _log.info("no local stack runs from %s", folder)
-        return
-    stop_stack(stack)
-
-
-@local_app.command("env")
-def local_env(state_dir: StateDirOption = None, *, as_json: JsonOption = False) -> None:
-    """Print the variables by which vmhub, dbt and Google's clients use the local stack.
-
-    Example: eval "$(vmhub local env)"
-    """
-    stack = _running_stack(_folder(state_dir))
-    if as_json:
-        show_json(stack.environment().variables())
-    else:
-        _print_variables(stack)
-
-
-@local_app.command("status")
-def local_status(state_dir: StateDirOption = None, *, as_json: JsonOption = False) -> None:
-    """Say whether the local stack runs, and where. Exit code 1 when it does not.
-
-    Example: vmhub local status
-    """
-    folder = _folder(state_dir)
-    stack = load_stack(folder)
-    is_running = stack is not None and stack.is_running()
-    if as_json:
-        show_json({"running": is_running, **(_addresses(stack) if stack and is_running else {})})
-    elif stack is not None and is_running:
-        for name, address in _addresses(stack).items():
-            typer.echo(f"{name}: {address}")
-    else:
-        typer.echo(f"no local stack runs from {folder}")
-    if not is_running:
-        raise typer.Exit(ExitCode.FAILED)
-
-
-def _addresses(stack: LocalStack) -> dict[str, str]:
-    return {
-        "project": stack.project,
-        "firestore": stack.firestore_host,
-        "bigquery": stack.bigquery_url,
-        "bigquery_storage": stack.bigquery_storage_host,
-        "logs": str(stack.state_dir),
-    }
-
-
-def _running_stack(folder: Path) -> LocalStack:
-    stack = load_stack(folder)
-    if stack is None or not stack.is_running():
-        message = f"no local stack runs from {folder}"
-        raise ConfigurationError(message, hint="start one with `vmhub local up`")
-    return stack
-
-
-def _print_variables(stack: LocalStack) -> None:
-    for name, value in stack.environment().variables().items():
-        typer.echo(f"export {name}={shlex.quote(value)}")
-
-
-def _folder(given: Path | None) -> Path:
-    return given.resolve() if given else state_dir(find_project()) / "local"
+    name, separator, value = text.partition("=")
+    try:
+        if name and separator:
+            return name, yaml.safe_load(value)
+    except yaml.YAMLError:
+        pass
+    message = f"--set {text} is not NAME=VALUE"
+    raise ConfigurationError(
+        message, hint="write it as loyalty_min_visits=8 or 'reactivation_stage_days=[20, 40]'"
+    )
 
 
 def _instant(text: str | None) -> datetime:
@@ -354,6 +329,13 @@ def _show(report: Any, show: Any, *, as_json: bool) -> None:
         show_json(report)
     else:
         show(report)
+
+
+def _session() -> Session:
+    # Imported here, as above: Google's clients take seconds, and help and usage errors do without.
+    from loader.session import Session  # noqa: PLC0415
+
+    return Session.open()
 
 
 def _on_terminate(_signal: int, _frame: FrameType | None) -> NoReturn:

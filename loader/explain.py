@@ -5,17 +5,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from loader.build_spec import BuildSpec
+from loader.built import last_build
 from loader.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from datetime import datetime
+    from collections.abc import Sequence
+    from datetime import date, datetime
 
     from loader.cnpj import Cnpj
+    from loader.dbt import Dbt
     from loader.firestore.targets import TargetStore
     from loader.warehouse import Warehouse
 
-__all__ = ["CampaignExplanation", "Explanation", "explain"]
+__all__ = [
+    "Blocker",
+    "CampaignExplanation",
+    "Explainer",
+    "Explanation",
+    "Trigger",
+    "Verdict",
+    "explain",
+]
 
 # Name, phone and cpf stay where they are: whether they are there is all that decides.
 _FACTS = """
@@ -31,18 +42,12 @@ _FACTS = """
         cpf is not null as has_cpf,
         has_opted_out,
         coalesce(array_length(messages), 0) as messages
-    from `{cnpj}_CAMPAIGN`.`customer_facts`
+    from `{table}`
     where customer_id = @customer_id
 """
-_DECISIONS = """
-    select
-        campaign_type,
-        cycle_key,
-        blockers,
-        messaged_at,
-        failed_attempts
-    from `{cnpj}_CAMPAIGN`.`campaign_decisions`
-    where customer_id = @customer_id
+_EXPLANATIONS = """
+    select * from {{ ref('campaign_explanations') }}
+    where customer_id in unnest(@customer_ids)
 """
 _DOCUMENT_FIELDS = (
     "status",
@@ -59,15 +64,64 @@ _DOCUMENT_FIELDS = (
 
 
 @dataclass(frozen=True)
-class CampaignExplanation:
-    """One campaign's view of the customer."""
+class Trigger:
+    """One condition of a campaign, with the numbers behind it."""
+
+    fact: str
+    actual: str | None
+    """None: not known, such as the last purchase of who never bought."""
+    needed: str
+    is_met: bool
+    changes_on: date | None
+    """The next business day on which time alone changes the answer, where that is known."""
+
+
+@dataclass(frozen=True)
+class Blocker:
+    """A reason not to send the message."""
+
+    name: str
+    fact: str
+    changes_on: date | None
+    """The first business day on which it may be gone, where that is known."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one campaign made of a customer."""
 
     campaign_type: str
     is_candidate: bool
     """Whether the customer met the trigger at the last build."""
     cycle_key: str | None
-    blockers: dict[str, str]
-    """Each blocker with the fact behind it, in the order of the rules; empty: a target."""
+    triggers: tuple[Trigger, ...]
+    blockers: tuple[Blocker, ...]
+    """In the order of the rules; empty for a candidate: a target."""
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the triggers still say what they said at the build."""
+        return self.is_candidate == all(trigger.is_met for trigger in self.triggers)
+
+    def why_not(self) -> str:
+        """Return why the customer is no target: the first blocker, or what the trigger lacks."""
+        if self.blockers:
+            first = self.blockers[0]
+            return f"{first.name}: {first.fact}"
+        return "no candidate: " + "; ".join(
+            f"{trigger.fact}: {trigger.actual or 'unknown'}, {trigger.needed} needed"
+            for trigger in self.triggers
+            if not trigger.is_met
+        )
+
+
+@dataclass(frozen=True)
+class CampaignExplanation:
+    """One campaign's view of the customer."""
+
+    campaign_type: str
+    verdict: Verdict | None
+    """None: the campaign is switched off for this laundromat."""
     document: dict[str, Any]
     """The fields of the Firestore document that say where it stands; empty: there is none."""
 
@@ -80,94 +134,112 @@ class Explanation:
     customer_id: str
     built_at: datetime
     """The instant as of which the facts hold."""
+    is_current: bool
+    """False: a setting or the SQL has changed since the build; build again to be sure."""
     facts: dict[str, Any]
     campaigns: tuple[CampaignExplanation, ...]
 
 
+@dataclass(frozen=True)
+class Explainer:
+    """Asks the campaigns' own SQL about single customers, against tables that were built."""
+
+    dbt: Dbt
+    warehouse: Warehouse
+
+    def verdicts(
+        self, spec: BuildSpec, customer_ids: Sequence[str]
+    ) -> dict[tuple[str, str], Verdict]:
+        """Return what each enabled campaign made of these customers, by campaign and id.
+
+        Args:
+            spec: The build that made the tables.
+            customer_ids: As in `clientes.id`; one that is not there is left out.
+
+        """
+        rows = self.warehouse.query(
+            self.dbt.compile_sql(spec, _EXPLANATIONS, with_non_candidates=True),
+            doing=f"explaining customers of {spec.cnpj}",
+            parameters={"customer_ids": list(customer_ids)},
+        )
+        enabled = spec.settings["enabled_campaigns"]
+        return {
+            (row["campaign_type"], row["customer_id"]): _verdict(row)
+            for row in rows
+            if row["campaign_type"] in enabled
+        }
+
+
 def explain(
-    warehouse: Warehouse,
+    explainer: Explainer,
     store: TargetStore,
     *,
-    cnpj: Cnpj,
     customer_id: str,
-    campaign_types: Iterable[str],
+    settings: dict[str, Any],
+    campaign_types: Sequence[str],
 ) -> Explanation:
     """Return what each campaign made of a customer at the last build, and its document now.
 
     Args:
-        warehouse: Holds the built tables.
+        explainer: Asks the built tables.
         store: Holds the documents; bound to the same CNPJ.
-        cnpj: The laundromat.
         customer_id: As in `clientes.id`.
+        settings: The laundromat's dbt vars, with ``cnpj``.
         campaign_types: The campaigns to look at.
 
     Raises:
         ConfigurationError: Nothing has been built, or no such customer was there.
 
     """
-    parameters = {"customer_id": customer_id}
-    doing = f"explaining a customer of {cnpj}"
-    built_at = warehouse.published_at(cnpj)
-    if built_at is None:
-        message = f"{cnpj}_CAMPAIGN has never been published"
-        raise ConfigurationError(message, hint=f"run `vmhub build --cnpj {cnpj}`")
-    found = warehouse.query(_FACTS.format(cnpj=cnpj), doing=doing, parameters=parameters)
+    cnpj: Cnpj = settings["cnpj"]
+    warehouse = explainer.warehouse
+    spec = BuildSpec(settings, last_build(warehouse, cnpj))
+    found = warehouse.query(
+        _FACTS.format(table=spec.table("customer_facts")),
+        doing=f"explaining a customer of {cnpj}",
+        parameters={"customer_id": customer_id},
+    )
     if not found:
-        message = f"{cnpj} has no customer '{customer_id}' as of {built_at:%Y-%m-%d %H:%M:%SZ}"
+        message = f"{cnpj} has no customer '{customer_id}' as of {spec.as_of:%Y-%m-%d %H:%M:%SZ}"
         raise ConfigurationError(
             message, hint="ids are case-sensitive; look into clientes, or build again"
         )
-    facts = found[0]
-    decisions = {
-        row["campaign_type"]: row
-        for row in warehouse.query(_DECISIONS.format(cnpj=cnpj), doing=doing, parameters=parameters)
-    }
+    verdicts = explainer.verdicts(spec, [customer_id])
     return Explanation(
         cnpj,
         customer_id,
-        built_at,
-        facts,
-        tuple(
-            _campaign(
+        spec.as_of,
+        is_current=all(verdict.is_current for verdict in verdicts.values()),
+        facts=found[0],
+        campaigns=tuple(
+            CampaignExplanation(
                 campaign_type,
-                decisions.get(campaign_type),
-                facts,
+                verdicts.get((campaign_type, customer_id)),
                 # Without a legal id there can be no document to ask for.
-                store.fields(campaign_type, customer_id) if facts["has_valid_id"] else {},
+                _document(store, campaign_type, customer_id) if found[0]["has_valid_id"] else {},
             )
-            for campaign_type in sorted({*campaign_types, *decisions})
+            for campaign_type in sorted(campaign_types)
         ),
     )
 
 
-def _campaign(
-    campaign_type: str,
-    decision: dict[str, Any] | None,
-    facts: dict[str, Any],
-    document: dict[str, Any],
-) -> CampaignExplanation:
-    blockers = list(decision["blockers"]) if decision else []
-    known = {**facts, **(decision or {})}
-    return CampaignExplanation(
-        campaign_type,
-        is_candidate=decision is not None,
-        cycle_key=decision["cycle_key"] if decision else None,
-        blockers={blocker: _FACT_BEHIND.get(blocker, "").format(**known) for blocker in blockers},
-        document={name: document[name] for name in _DOCUMENT_FIELDS if name in document},
+def _verdict(row: dict[str, Any]) -> Verdict:
+    # A campaign may keep the fact behind a blocker of its own to itself.
+    known = {entry["blocker"]: entry for entry in row["blocker_facts"]}
+    unknown = {"fact": "", "changes_on": None}
+    return Verdict(
+        row["campaign_type"],
+        is_candidate=row["is_candidate"],
+        cycle_key=row["cycle_key"],
+        triggers=tuple(Trigger(**trigger) for trigger in row["triggers"]),
+        blockers=tuple(
+            Blocker(name, entry["fact"], entry["changes_on"])
+            for name in row["blockers"]
+            for entry in (known.get(name, unknown),)
+        ),
     )
 
 
-_FACT_BEHIND = {
-    "INVALID_CUSTOMER_ID": "the id cannot name a Firestore document",
-    "INVALID_PHONE": "the phone is no Brazilian mobile",
-    "OPTED_OUT": "opted out by id or phone, and did not resume",
-    "ALREADY_MESSAGED": "a message of this cycle was sent at {messaged_at:%Y-%m-%d %H:%M} UTC",
-    "ATTEMPTS_EXHAUSTED": "{failed_attempts} failed attempts in this cycle",
-    "RECENT_VOUCHER": "a voucher was used on {last_voucher_on}",
-    "DUPLICATE_PERSON": "another candidate with the same phone or CPF ranks higher",
-    "UNANSWERED_LIMIT": "the last reactivation messages brought no purchase",
-    "HOLDOUT": "belongs to this year's control group",
-    "NOT_IN_ROLLOUT": "the campaign is not rolled out to this customer yet",
-    "FREQUENCY_CAP": "another message went out recently or goes out today",
-    "OUTSIDE_SEND_WINDOW": "the last build was outside the send window",
-}
+def _document(store: TargetStore, campaign_type: str, customer_id: str) -> dict[str, Any]:
+    fields = store.fields(campaign_type, customer_id)
+    return {name: fields[name] for name in _DOCUMENT_FIELDS if name in fields}

@@ -6,17 +6,17 @@ import re
 from typing import TYPE_CHECKING
 
 from loader.errors import RunError
-from loader.firestore.targets import MAX_DOCUMENT_BYTES
-from loader.firestore.values import payload_problem
+from loader.targets import Target
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime, timedelta
 
     from loader.cnpj import Cnpj
-    from loader.sync import DocumentStore, TargetSource
-    from loader.targets import Target, TargetDocument
+    from loader.sync import TargetSource
+    from loader.targets import TargetDocument
 
-__all__ = ["check_withdrawals", "is_expired", "published_at", "published_rows", "rejection"]
+__all__ = ["check_rows", "check_withdrawals", "is_expired", "published_at", "rejection"]
 
 # https://cloud.google.com/firestore/quotas
 _ILLEGAL_ID = re.compile(r"/|^\.{1,2}$|^__.*__$", re.DOTALL)
@@ -45,22 +45,27 @@ def published_at(source: TargetSource, cnpj: Cnpj, as_of: datetime, max_age: tim
     return built_at
 
 
-def published_rows(source: TargetSource, cnpj: Cnpj, built_at: datetime) -> dict[str, list[Target]]:
-    """Return the rows by campaign type; raise a RunError when they are not what was published."""
-    rows: dict[str, list[Target]] = {}
-    for target in source.targets(cnpj):
+def check_rows(targets: Iterable[Target], cnpj: Cnpj, built_at: datetime) -> None:
+    """Raise a RunError when rows are another laundromat's or not of the published build."""
+    table = f"{cnpj}_CAMPAIGN.campaign_targets"
+    build = f"build it again: vmhub build --cnpj {cnpj}"
+    for target in targets:
+        if target.cnpj != cnpj:
+            message = f"{table} holds a row of CNPJ {target.cnpj}"
+            raise RunError(message, hint=build)
+        if target.campaign_type is None:
+            message = f"{table} holds a row without a campaign_type"
+            raise RunError(message, hint=build)
         if target.built_at != built_at:
-            message = f"{cnpj}_CAMPAIGN.campaign_targets is not what was last published"
+            message = f"{table} is not what was last published"
             raise RunError(
                 message, hint="a build was ended half-way or is under way; build, then sync again"
             )
-        rows.setdefault(target.campaign_type, []).append(target)
-    return rows
 
 
-def is_expired(document: TargetDocument | None, as_of: datetime) -> bool:
+def is_expired(document: TargetDocument, as_of: datetime) -> bool:
     """Return whether a document may not be sent any more."""
-    return document is not None and document.expires_at is not None and document.expires_at <= as_of
+    return document.expires_at is not None and document.expires_at <= as_of
 
 
 def check_withdrawals(withdrawals: int, pending: int, max_percent: int) -> None:
@@ -77,20 +82,20 @@ def check_withdrawals(withdrawals: int, pending: int, max_percent: int) -> None:
         )
 
 
-def rejection(target: Target, store: DocumentStore, as_of: datetime) -> str:
-    """Return why a row cannot become a legal document; empty when it can."""
-    if not 1 <= len(target.customer_id.encode()) <= _MAX_ID_BYTES or _ILLEGAL_ID.search(
-        target.customer_id
-    ):
+def rejection(target: Target, as_of: datetime) -> str:
+    """Return why a row cannot become a document, whatever its payload; empty when it can."""
+    if None in target:
+        return f"{Target._fields[target.index(None)]} is NULL"
+    if not _is_legal_id(target.customer_id):
         return "the customer id is not a legal document id"
+    if not _is_legal_id(target.campaign_type):
+        return "the campaign type is not a legal document id"
     if not _E164.fullmatch(target.phone):
         return "the phone is not in E.164"
     if target.expires_at <= as_of:
         return f"the target expired at {target.expires_at:%Y-%m-%d %H:%M:%SZ}"
-    problem = payload_problem(target.data)
-    if problem:
-        return problem
-    size = store.document_bytes(target, as_of=as_of)
-    if size > MAX_DOCUMENT_BYTES:
-        return f"the document would have {size} bytes, more than {MAX_DOCUMENT_BYTES}"
     return ""
+
+
+def _is_legal_id(id_: str) -> bool:
+    return 1 <= len(id_.encode()) <= _MAX_ID_BYTES and not _ILLEGAL_ID.search(id_)

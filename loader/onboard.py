@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from loader.project import OPS_DATASET, OPS_DESCRIPTION
 from loader.settings import campaign_types, check_timezone
 
 if TYPE_CHECKING:
@@ -57,9 +58,10 @@ def onboard(
     warehouse.create_dataset(
         f"{cnpj}_CAMPAIGN", description=f"VMHub campaigns of CNPJ {cnpj}, written by vmhub and dbt."
     )
+    warehouse.create_dataset(OPS_DATASET, description=OPS_DESCRIPTION)
     created = tuple(
         f"{table.dataset(cnpj)}.{table.name}"
-        for table in project.owned_tables()
+        for table in (*project.owned_tables(), *project.ops_tables().values())
         if warehouse.create_table(table, cnpj)
     )
     raw_problems = [

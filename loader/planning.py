@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from loader.targets import Target, TargetDocument
 
-__all__ = ["Action", "Decision", "decide", "is_pending", "must_withdraw"]
+__all__ = ["Action", "Decision", "decide", "must_withdraw"]
 
 
 class Action(Enum):
@@ -45,17 +45,26 @@ _UPDATE = Decision(Action.UPDATE, Outcome.UPDATED)
 _REQUEUE = Decision(Action.REQUEUE, Outcome.REQUEUED)
 _UNCHANGED = Decision(Action.NONE, Outcome.UNCHANGED)
 _IN_FLIGHT = Decision(Action.NONE, Outcome.IN_FLIGHT)
+_UNTRACKED = Decision(
+    Action.NONE, Outcome.IN_FLIGHT, "the message of an older cycle is not in message_history yet"
+)
 _ALREADY_SENT = Decision(Action.NONE, Outcome.ALREADY_SENT)
 
 
 def decide(
-    target: Target, document: TargetDocument | None, *, as_of: datetime, max_attempts: int
+    target: Target,
+    document: TargetDocument | None,
+    *,
+    payload: bytes,
+    as_of: datetime,
+    max_attempts: int,
 ) -> Decision:
     """Return what a row of campaign_targets asks of its document.
 
     Args:
         target: The row.
         document: The document under the row's customer id, or None.
+        payload: The digest of what the row would have the document say.
         as_of: The run's instant: what "now" means for claims and retries.
         max_attempts: Failed attempts after which a document is left alone in its cycle.
 
@@ -70,9 +79,11 @@ def decide(
     if _is_claimed(document, as_of):
         return _IN_FLIGHT
     if is_older_cycle:
-        return _REPLACE
+        return _REPLACE if document.is_recorded else _UNTRACKED
     if document.status == Status.PENDING:
-        return _UNCHANGED if _has_payload(document, target) else _UPDATE
+        if document.has_open_attempt:
+            return _IN_FLIGHT
+        return _UNCHANGED if document.payload == payload else _UPDATE
     if document.status == Status.FAILED:
         return _after_failure(document, as_of=as_of, max_attempts=max_attempts)
     return Decision(
@@ -82,14 +93,18 @@ def decide(
     )
 
 
-def is_pending(document: TargetDocument) -> bool:
-    """Return whether a document still waits for its message."""
-    return document.status == Status.PENDING
-
-
 def must_withdraw(document: TargetDocument, *, as_of: datetime) -> bool:
-    """Return whether a document without a row goes: it is pending and nobody has claimed it."""
-    return is_pending(document) and not _is_claimed(document, as_of)
+    """Return whether a document without a row goes.
+
+    It is pending, nobody has claimed it, no message of it may still be on its way, and nothing it
+    says of earlier attempts would be lost.
+    """
+    return (
+        document.status == Status.PENDING
+        and not document.has_open_attempt
+        and not _is_claimed(document, as_of)
+        and document.is_recorded
+    )
 
 
 def _after_failure(document: TargetDocument, *, as_of: datetime, max_attempts: int) -> Decision:
@@ -106,14 +121,3 @@ def _after_failure(document: TargetDocument, *, as_of: datetime, max_attempts: i
 
 def _is_claimed(document: TargetDocument, as_of: datetime) -> bool:
     return document.claimed_until is not None and document.claimed_until > as_of
-
-
-def _has_payload(document: TargetDocument, target: Target) -> bool:
-    return (
-        document.name == target.name
-        and document.phone == target.phone
-        and document.data == target.data
-        and document.expires_at == target.expires_at
-        and document.cycle_key == target.cycle_key
-        and document.cycle_start == target.cycle_start
-    )

@@ -15,7 +15,10 @@ import yaml
 
 from loader.errors import ConfigurationError
 
-__all__ = ["Column", "Project", "SourceTable", "find_project"]
+__all__ = ["OPS_DATASET", "OPS_DESCRIPTION", "Column", "Project", "SourceTable", "find_project"]
+
+OPS_DATASET = "VMHUB_OPS"
+OPS_DESCRIPTION = "What the runs of vmhub leave behind, of all laundromats; written by vmhub."
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class Column:
 
 @dataclass(frozen=True)
 class SourceTable:
-    """A declared table; ``dataset_suffix`` is RAW or CAMPAIGN."""
+    """A declared table; ``dataset_suffix`` is RAW, CAMPAIGN or OPS."""
 
     dataset_suffix: str
     name: str
@@ -40,7 +43,12 @@ class SourceTable:
 
     def dataset(self, cnpj: str) -> str:
         """Return the id of the dataset that holds this table for a CNPJ."""
-        return f"{cnpj}_{self.dataset_suffix}"
+        return OPS_DATASET if self.is_shared else f"{cnpj}_{self.dataset_suffix}"
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether all laundromats share the table."""
+        return self.dataset_suffix == "OPS"
 
 
 @dataclass(frozen=True)
@@ -49,20 +57,37 @@ class Project:
 
     root: Path
 
-    def default_settings(self) -> dict[str, Any]:
-        """Return the `vars` of dbt_project.yml."""
-        settings = _read_yaml(self.root / "dbt_project.yml")["vars"]
-        assert isinstance(settings, dict)
-        return settings
+    @property
+    def state_dir(self) -> Path:
+        """Return the folder for what commands leave behind: dbt's files and local stacks."""
+        return self.root / ".vmhub"
+
+    def variables(self) -> dict[str, Any]:
+        """Return the `vars` of dbt_project.yml.
+
+        Among them are `settings`, a map of every setting to its default, and `setting_rules`, what
+        they take; each setting is a var of its own, too.
+        """
+        variables = _read_yaml(self.root / "dbt_project.yml")["vars"]
+        assert isinstance(variables, dict)
+        return variables
 
     def source_tables(self) -> tuple[SourceTable, ...]:
-        """Return every declared source table, RAW and CAMPAIGN, in file order."""
+        """Return every declared source table in file order."""
         tables: list[SourceTable] = []
         for path in sorted((self.root / "models" / "sources").glob("*.yml")):
             for source in _read_yaml(path)["sources"]:
                 suffix = source["schema"].rsplit("_", 1)[-1]
                 tables.extend(_source_table(suffix, table) for table in source["tables"])
         return tuple(tables)
+
+    def tenant_tables(self) -> tuple[SourceTable, ...]:
+        """Return the tables every laundromat has of its own, in {CNPJ}_RAW and {CNPJ}_CAMPAIGN."""
+        return tuple(table for table in self.source_tables() if not table.is_shared)
+
+    def ops_tables(self) -> dict[str, SourceTable]:
+        """Return the tables of VMHUB_OPS, by name."""
+        return {table.name: table for table in self.source_tables() if table.is_shared}
 
     def owned_tables(self) -> tuple[SourceTable, ...]:
         """Return the tables the campaign system itself keeps, in {CNPJ}_CAMPAIGN."""

@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from loader.build import BuildReport, build
+from loader.build_spec import BuildSpec, Side
+from loader.built import last_build
+from loader.dbt import Dbt, ParsedProject
 from loader.environment import Environment
-from loader.explain import Explanation, explain
+from loader.explain import Explainer, Explanation, explain
+from loader.firestore.changes import ChangeReader
 from loader.firestore.client import Database, connect
 from loader.firestore.registry import Registry
 from loader.firestore.targets import TargetStore
+from loader.interrupts import Interrupts
+from loader.ops import SyncLog
+from loader.pace import Pace
+from loader.preview import PreviewReport, preview
 from loader.project import Project, find_project
+from loader.retry import Retry
 from loader.settings import campaign_types, effective_settings
-from loader.sync import SyncOptions, SyncReport, sync
+from loader.sync import Problem, SyncOptions, SyncReport, sync
+from loader.track import TrackReport, track
+from loader.tracking import Watermark
 from loader.warehouse import Warehouse
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
+    from pathlib import Path
 
     from loader.cnpj import Cnpj
 
-__all__ = ["Session", "state_dir"]
+__all__ = ["Session"]
 
 
 @dataclass(frozen=True)
@@ -35,12 +46,14 @@ class Session:
     environment: Environment
     state_dir: Path
     """Where dbt keeps its files, apart per laundromat."""
+    parsed: ParsedProject | None = None
+    """dbt's parse of the project, when others share it; the session's own otherwise."""
 
     @classmethod
     def open(cls) -> Session:
         """Return a session for this folder's project and this environment's services."""
         project = find_project()
-        return cls(project, Environment.from_variables(), state_dir(project))
+        return cls(project, Environment.from_variables(), project.state_dir)
 
     @cached_property
     def warehouse(self) -> Warehouse:
@@ -53,6 +66,15 @@ class Session:
         return connect(self.environment)
 
     @cached_property
+    def dbt(self) -> Dbt:
+        """dbt, on one parse for all laundromats."""
+        folder = self.state_dir / "dbt"
+        parsed = self.parsed
+        if parsed is None or parsed.project != self.project:
+            parsed = ParsedProject(self.project, folder / "parse")
+        return Dbt(parsed, self.environment, folder)
+
+    @cached_property
     def registry(self) -> Registry:
         """Who is served."""
         return Registry(self.database)
@@ -61,41 +83,134 @@ class Session:
         """Build a registered laundromat's tables; see `loader.build.build`."""
         settings = effective_settings(self.project, self.registry.tenant(cnpj))
         return build(
+            self.dbt,
             self.project,
-            self.environment,
             self.warehouse,
-            settings=settings,
-            as_of=as_of,
+            BuildSpec(settings, as_of),
             arguments=arguments,
-            state_dir=self.state_dir,
         )
 
-    def sync(self, cnpj: Cnpj, *, as_of: datetime, options: SyncOptions) -> SyncReport:
-        """Sync a registered laundromat's targets; see `loader.sync.sync`."""
+    def sync(
+        self,
+        cnpj: Cnpj,
+        *,
+        as_of: datetime,
+        options: SyncOptions,
+        max_ops: int | None = None,
+        on_progress: Callable[[int, int], None] = lambda _done, _all: None,
+    ) -> SyncReport:
+        """Sync a registered laundromat's targets and record it; see `loader.sync.sync`.
+
+        A dry run is not recorded: it changes nothing, and needs no permission to write.
+
+        Args:
+            cnpj: The laundromat.
+            as_of: The run's instant.
+            options: Guards, the dry run, and what to leave out.
+            max_ops: Writes a second, 0 for no bound; None: Firestore's ramp for new traffic, and no
+                bound on an emulator.
+            on_progress: Told how many of how many rows have been taken.
+
+        """
         tenant = self.registry.tenant(cnpj)
         settings = effective_settings(self.project, tenant)
-        return sync(
+        interrupts = Interrupts()
+        is_bounded = max_ops != 0 and (max_ops is not None or not self.environment.is_local)
+        pace = Pace(max_ops, sleep=interrupts.sleep) if is_bounded else None
+        watermark = Watermark(tenant.tracked_until, tenant.tracked_full_at)
+        store = TargetStore(self.database, cnpj, pace=pace, watermark=watermark)
+
+        def run(on_problem: Callable[[Problem], None]) -> SyncReport:
+            return sync(
+                self.warehouse,
+                store,
+                cnpj=cnpj,
+                as_of=as_of,
+                campaign_types={*tenant.campaign_types, *campaign_types(self.project)},
+                max_attempts=settings["max_attempts"],
+                options=options,
+                interrupts=interrupts,
+                on_problem=on_problem,
+                on_progress=on_progress,
+            )
+
+        if options.is_dry_run:
+            return run(lambda _: None)
+        log = SyncLog(self.warehouse, self.project.ops_tables(), cnpj=cnpj, as_of=as_of)
+        try:
+            report = run(log.problem)
+        except BaseException as error:
+            log.failed(error)
+            raise
+        return log.finished(report)
+
+    def track(
+        self, cnpjs: Sequence[Cnpj] | None, *, as_of: datetime, is_full: bool = False
+    ) -> TrackReport:
+        """Track laundromats' documents; see `loader.track.track`.
+
+        Args:
+            cnpjs: Registered laundromats; None: all active ones.
+            as_of: The run's instant.
+            is_full: Read all documents.
+
+        """
+        if cnpjs is None:
+            tenants, errors = self.registry.fleet()
+        else:
+            tenants, errors = [self.registry.tenant(cnpj) for cnpj in cnpjs], {}
+        own = frozenset(campaign_types(self.project))
+        return track(
+            ChangeReader(self.database, Retry()),
             self.warehouse,
-            TargetStore(self.database, cnpj),
-            cnpj=cnpj,
+            self.registry,
+            [replace(tenant, campaign_types=tenant.campaign_types | own) for tenant in tenants],
             as_of=as_of,
-            campaign_types={*tenant.campaign_types, *campaign_types(self.project)},
-            max_attempts=settings["max_attempts"],
-            options=options,
+            is_full=is_full,
+            broken=errors,
         )
+
+    @cached_property
+    def explainer(self) -> Explainer:
+        """Asks the campaigns' SQL about single customers."""
+        return Explainer(self.dbt, self.warehouse)
 
     def explain(self, cnpj: Cnpj, customer_id: str) -> Explanation:
         """Explain a registered laundromat's customer; see `loader.explain.explain`."""
         tenant = self.registry.tenant(cnpj)
         return explain(
-            self.warehouse,
+            self.explainer,
             TargetStore(self.database, cnpj),
-            cnpj=cnpj,
             customer_id=customer_id,
-            campaign_types={*tenant.campaign_types, *campaign_types(self.project)},
+            settings=effective_settings(self.project, tenant),
+            campaign_types=sorted({*tenant.campaign_types, *campaign_types(self.project)}),
         )
 
+    def preview(
+        self,
+        cnpj: Cnpj,
+        *,
+        as_of: datetime,
+        changes: dict[str, Any],
+        compare_to: datetime | Literal["live"] | None,
+    ) -> PreviewReport:
+        """Preview a registered laundromat's campaigns; see `loader.preview.preview`.
 
-def state_dir(project: Project) -> Path:
-    """Return the folder for what commands leave behind: dbt's files and local stacks."""
-    return Path(project.root) / ".vmhub"
+        Args:
+            cnpj: The laundromat.
+            as_of: The instant to show.
+            changes: Settings to try, by name.
+            compare_to: An instant with the settings as they are, or the live tables. None: with
+                changed settings the same instant without them, else nothing.
+
+        """
+        tenant = self.registry.tenant(cnpj)
+        settings = effective_settings(self.project, tenant)
+        changed = effective_settings(self.project, tenant, changes)
+        baseline = None
+        if isinstance(compare_to, str):
+            baseline = BuildSpec(settings, last_build(self.warehouse, cnpj))
+        elif compare_to is not None or changes:
+            baseline = BuildSpec(settings, compare_to or as_of, Side.BASELINE)
+        spec = BuildSpec(changed, as_of, Side.PREVIEW)
+        return preview(self.explainer, self.project, spec, baseline)

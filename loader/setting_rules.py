@@ -1,101 +1,86 @@
-"""What a setting may be, by the words its name ends in.
+"""What a setting may be, by the rules in dbt_project.yml.
 
-A campaign that an analyst adds brings its settings along in dbt_project.yml alone; those that are
-named like the others are checked like the others, and any other must have its default's type.
+dbt reads the same rules (macros/setting_problem.sql), so that a plain `dbt build --vars` refuses
+what `vmhub` refuses; tests/e2e/test_dbt_project.py holds the two to the same answers.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["setting_problem"]
 
-_WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
+_TYPES_IN_WORDS: dict[type, str] = {
+    bool: "a yes or no (true or false)",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    list: "a list",
+    dict: "a map",
+}
 
 
-@dataclass(frozen=True)
-class _Rule:
-    """``names`` is matched against the whole name; the first rule that matches decides."""
+def setting_problem(
+    name: str,
+    settings: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+    rules: Sequence[Mapping[str, Any]],
+) -> str:
+    """Return what a setting takes when it does not take its value; empty when it does.
 
-    names: str
-    expects: str
-    accepts: Callable[[Any], bool]
+    Args:
+        name: The setting.
+        settings: The values of all settings, since one may bound another.
+        defaults: The project's own values.
+        rules: `setting_rules` of dbt_project.yml.
 
-
-def setting_problem(name: str, value: Any, default: Any) -> str:
-    """Return what a setting takes when it does not take this value; empty when it does."""
+    """
+    value, default = settings[name], defaults[name]
     if value is None:
-        return "" if default is None else f"a value such as {default!r}"
-    for rule in _RULES:
-        if re.fullmatch(rule.names, name):
-            return "" if rule.accepts(value) else rule.expects
+        return "" if default is None else f"a value such as {default}"
+    for rule in rules:
+        if re.fullmatch(rule["names"], name):
+            if not _is_taken(value, rule):
+                number = f"a whole number from {rule.get('least')} to {rule.get('most')}"
+                return str(rule.get("takes", number))
+            limit = settings[rule["less_than"]] if "less_than" in rule else None
+            if type(limit) is int and value >= limit:
+                return f"less than {rule['less_than']}, which is {limit}"
+            return ""
     if default is not None and type(value) is not type(default):
-        return f"a {type(default).__name__} such as {default!r}"
+        return f"{_TYPES_IN_WORDS[type(default)]} such as {default}"
     return ""
 
 
-def _between(least: int, most: int) -> Callable[[Any], bool]:
-    return lambda value: type(value) is int and least <= value <= most
+def _is_taken(value: Any, rule: Mapping[str, Any]) -> bool:
+    match rule:
+        case {"one_of": values}:
+            return value in values
+        case {"list_of": values}:
+            return isinstance(value, list) and bool(value) and all(item in values for item in value)
+        case {"pattern": pattern}:
+            return isinstance(value, str) and bool(re.fullmatch(pattern, value))
+        case {"is_ascending": True}:
+            return isinstance(value, list) and _ascends(value)
+        case {"key_pattern": pattern}:
+            return (
+                isinstance(value, dict)
+                and all(isinstance(key, str) and re.fullmatch(pattern, key) for key in value)
+                and all(type(number) is int for number in value.values())
+                and _ascends(sorted(value.values()))
+            )
+        case _:
+            return type(value) is int and bool(rule["least"] <= value <= rule["most"])
 
 
-def _whole(names: str, least: int, most: int) -> _Rule:
-    return _Rule(names, f"a whole number from {least} to {most}", _between(least, most))
-
-
-def _ascending(values: list[Any]) -> bool:
+def _ascends(values: Sequence[Any]) -> bool:
     return (
         bool(values)
         and all(type(value) is int and value > 0 for value in values)
         and all(earlier < later for earlier, later in pairwise(values))
     )
-
-
-_RULES = (
-    _Rule(
-        "send_weekdays",
-        f"a list of days, of {', '.join(_WEEKDAYS)}",
-        lambda value: (
-            isinstance(value, list)
-            and bool(value)
-            and all(isinstance(day, str) and day in _WEEKDAYS for day in value)
-        ),
-    ),
-    _Rule("birthday_feb29", "FEB_28 or MAR_01", lambda value: value in ("FEB_28", "MAR_01")),
-    _Rule(
-        ".*_stage_days",
-        "a list of ascending numbers of days such as [30, 60, 90]",
-        lambda value: isinstance(value, list) and _ascending(value),
-    ),
-    _Rule(
-        ".*_tiers",
-        "a map of tier to visits, no two alike, such as {BRONZE: 10, SILVER: 15}",
-        lambda value: (
-            isinstance(value, dict)
-            and all(re.fullmatch("[A-Z][A-Z0-9_]{0,30}", tier) for tier in value)
-            and all(type(visits) is int for visits in value.values())
-            and _ascending(sorted(value.values()))
-        ),
-    ),
-    # It becomes part of the SQL and of what customers type at the till.
-    _Rule(
-        ".*_voucher_prefix",
-        "up to 12 capital letters and digits, or empty",
-        lambda value: isinstance(value, str) and bool(re.fullmatch("[A-Z0-9]{0,12}", value)),
-    ),
-    _whole("send_until_hour", 1, 24),
-    _whole(".*send_from_hour", 0, 23),
-    _whole(".*_percent", 0, 100),
-    _whole("max_attempts", 1, 10),
-    _whole(".*_start_day", 1, 31),
-    _whole(".*_months", 1, 24),
-    _whole(".*_valid_days", 1, 365),
-    _whole("frequency_cap_days|.*_delay_days|.*_catch_up_days|.*_cooldown_days", 0, 365),
-    _whole(".*_days", 1, 3650),
-    _whole(".*_visits|.*_max_unanswered", 1, 1000),
-)

@@ -14,44 +14,45 @@ if TYPE_CHECKING:
 
 __all__ = ["campaign_types", "check_timezone", "effective_settings"]
 
-# Set by the run itself or by the project, never by a registry document.
-_NOT_SETTINGS = frozenset({"cnpj", "as_of", "campaigns", "enabled_campaigns", "timezone"})
 
-
-def effective_settings(project: Project, tenant: Tenant) -> dict[str, Any]:
+def effective_settings(
+    project: Project, tenant: Tenant, changes: dict[str, Any] | None = None
+) -> dict[str, Any]:
     """Return the dbt vars of a laundromat, but for ``as_of``.
 
+    Args:
+        project: Has the defaults.
+        tenant: Has the laundromat's own values.
+        changes: Values to use instead, of the command line.
+
     Raises:
-        ConfigurationError: The registry holds an unknown setting, one of another type than its
-            default, or an unknown time zone.
+        ConfigurationError: There is an unknown setting, one that does not take its value, or an
+            unknown time zone.
 
     """
-    defaults = project.default_settings()
+    variables = project.variables()
+    defaults, rules = variables.pop("settings"), variables.pop("setting_rules")
     place = f"users/{tenant.cnpj}"
-    for name, value in tenant.settings.items():
-        if name not in defaults or name in _NOT_SETTINGS:
-            known = ", ".join(sorted(set(defaults) - _NOT_SETTINGS))
-            message = f"{place} has an unknown setting '{name}'"
-            raise ConfigurationError(message, hint=f"known are {known}")
-        expected = setting_problem(name, value, defaults[name])
+    places = {**dict.fromkeys(tenant.settings, place), **dict.fromkeys(changes or {}, "--set")}
+    settings = {**defaults, **tenant.settings, **(changes or {})}
+    for name in settings:
+        if name not in defaults:
+            message = f"{places[name]} has an unknown setting '{name}'"
+            raise ConfigurationError(message, hint=f"known are {', '.join(sorted(defaults))}")
+    for name, value in settings.items():
+        expected = setting_problem(name, settings, defaults, rules)
         if expected:
-            message = f"{place} has {name}={value!r}"
+            message = f"{places.get(name, place)} has {name}={value!r}"
             raise ConfigurationError(message, hint=f"it takes {expected}")
-    timezone = tenant.timezone or defaults["timezone"]
+    timezone = tenant.timezone or variables["timezone"]
     check_timezone(timezone, place)
-    settings = {**defaults, **tenant.settings}
-    if settings["send_from_hour"] >= settings["send_until_hour"]:
-        message = (
-            f"{place} sends from hour {settings['send_from_hour']} "
-            f"until hour {settings['send_until_hour']}"
-        )
-        raise ConfigurationError(message, hint="send_from_hour must come before send_until_hour")
     enabled = [
         campaign_type
-        for campaign_type in defaults["enabled_campaigns"]
+        for campaign_type in variables["enabled_campaigns"]
         if campaign_type not in tenant.disabled_campaigns
     ]
     return {
+        **variables,
         **settings,
         "cnpj": tenant.cnpj,
         "timezone": timezone,
@@ -72,4 +73,4 @@ def check_timezone(timezone: Any, place: str) -> None:
 
 def campaign_types(project: Project) -> tuple[str, ...]:
     """Return the types of the project's campaigns, such as BIRTHDAY."""
-    return tuple(name.upper() for name in project.default_settings()["campaigns"])
+    return tuple(name.upper() for name in project.variables()["campaigns"])

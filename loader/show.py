@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -11,31 +12,61 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress
 from rich.table import Table
 
 from loader.targets import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from loader.build import BuildReport
+    from loader.built import Funnel
     from loader.demo.run import Cycle, DemoReport
-    from loader.explain import Explanation
+    from loader.explain import Explanation, Verdict
     from loader.onboard import OnboardReport
+    from loader.preview import PreviewReport
     from loader.sync import SyncReport
+    from loader.track import TrackReport
 
-__all__ = ["show_build", "show_demo", "show_explanation", "show_json", "show_onboard", "show_sync"]
+__all__ = [
+    "progress_bar",
+    "show_build",
+    "show_demo",
+    "show_explanation",
+    "show_json",
+    "show_onboard",
+    "show_preview",
+    "show_sync",
+    "show_track",
+]
 
 # Results wrap at the width of the terminal; into a pipe or file they go unwrapped.
 _PIPE_WIDTH = 160
+# Longer lists are for --json.
+_LISTED = 50
+_SHOWN_PROBLEMS = 20
 
 _NEXT = (
     ("make demo KEEP=1", "the same, with the servers left up, so that you can run"),
     ("vmhub explain --cnpj 11222333000181 --customer ipe-011", "why this customer got no message"),
-    ("docs/rules.md", "what the blockers mean, and how to change a rule or a text"),
+    ("docs/rules.md", "what the blockers mean"),
+    ("docs/analysts-guide.md", "how to change a rule or a text, or add a campaign"),
     ("models/campaigns/", "the campaigns themselves, a file each"),
-    ("dbt docs generate --empty-catalog --static", "all models and columns, in one page"),
+    ("make docs", "all models and columns, in one page"),
 )
+
+
+@contextmanager
+def progress_bar(doing: str) -> Iterator[Callable[[int, int], None]]:
+    """Show on a terminal how far something is; yields what to tell the done and the whole."""
+    console = Console(stderr=True)
+    columns = (*Progress.get_default_columns(), MofNCompleteColumn())
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task(doing, total=None)
+        yield lambda done, whole: bar.update(task, completed=done, total=whole)
 
 
 def show_json(result: Any) -> None:
@@ -79,11 +110,56 @@ def show_sync(report: SyncReport) -> None:
             *(str(campaign.outcomes.get(outcome, 0)) for outcome in outcomes),
         )
     console.print(table)
-    for problem in report.problems:
+    for problem in report.problems[:_SHOWN_PROBLEMS]:
         console.print(
             f"  {problem.outcome}: {problem.campaign_type} {problem.customer_id}: {problem.reason}",
             markup=False,
         )
+    more = report.problem_count - len(report.problems[:_SHOWN_PROBLEMS])
+    if more:
+        where = "" if report.is_dry_run else "; all are in VMHUB_OPS.sync_rejects"
+        console.print(f"  and {more} more{where}")
+    if report.untracked:
+        console.print(
+            f"  {report.untracked} rows wait until `vmhub track` has recorded an older message"
+        )
+    if report.stopped is not None:
+        console.print(
+            f"stopped: {report.stopped.reason}; the next run takes up the rows deferred here",
+            markup=False,
+        )
+
+
+def show_track(report: TrackReport) -> None:
+    """Print a row per laundromat that had news or trouble."""
+    console = _console()
+    kind = "all documents" if report.is_full else "changed documents"
+    console.print(
+        f"Tracked as of {report.as_of:%Y-%m-%d %H:%M:%SZ}: {report.documents_read} {kind} of "
+        f"{len(report.laundromats)} laundromats"
+    )
+    table = Table()
+    for heading in ("CNPJ", "documents", "attempts", "unreadable", "error"):
+        table.add_column(heading)
+    for laundromat in report.laundromats:
+        if laundromat.documents or laundromat.error:
+            table.add_row(
+                laundromat.cnpj,
+                str(laundromat.documents),
+                str(laundromat.rows),
+                str(len(laundromat.oddities)),
+                laundromat.error,
+            )
+    if table.row_count:
+        console.print(table)
+    oddities = [
+        f"{laundromat.cnpj} {oddity.campaign_type} {oddity.customer_id}: {oddity.reason}"
+        for laundromat in report.laundromats
+        for oddity in laundromat.oddities
+    ]
+    _list(console, oddities)
+    if report.unknown_documents:
+        console.print(f"  {report.unknown_documents} documents of laundromats that are not active")
 
 
 def show_explanation(explanation: Explanation) -> None:
@@ -97,20 +173,85 @@ def show_explanation(explanation: Explanation) -> None:
     for name, value in explanation.facts.items():
         console.print(f"  {name}: {'-' if value is None else _plain(value)}", markup=False)
     for campaign in explanation.campaigns:
-        if not campaign.is_candidate:
-            verdict = "no candidate: the trigger does not hold"
-        elif campaign.blockers:
-            verdict = f"candidate for cycle {campaign.cycle_key}, held back"
-        else:
-            verdict = f"target for cycle {campaign.cycle_key}"
-        console.print(f"{campaign.campaign_type}: {verdict}")
-        for blocker, fact in campaign.blockers.items():
-            console.print(f"  {blocker}: {fact}", markup=False)
+        console.print(f"{campaign.campaign_type}: {_headline(campaign.verdict)}", markup=False)
+        for line in _reasons(campaign.verdict) if campaign.verdict else ():
+            console.print(f"  {line}", markup=False)
         if campaign.document:
             fields = ", ".join(
                 f"{name} {_plain(value)}" for name, value in campaign.document.items()
             )
             console.print(f"  document: {fields}", markup=False)
+    if not explanation.is_current:
+        console.print("A setting or the SQL has changed since the build: build again to be sure.")
+
+
+def _headline(verdict: Verdict | None) -> str:
+    if verdict is None:
+        return "switched off for this laundromat"
+    if not verdict.is_candidate:
+        return "no candidate"
+    held_back = ", held back" if verdict.blockers else ""
+    return f"{'candidate' if held_back else 'target'} for cycle {verdict.cycle_key}{held_back}"
+
+
+def _reasons(verdict: Verdict) -> Iterator[str]:
+    for trigger in verdict.triggers:
+        mark = "met" if trigger.is_met else "not met"
+        yield (
+            f"{mark}: {trigger.fact}: {trigger.actual or 'unknown'}, {trigger.needed} needed"
+            f"{_change_date(trigger.changes_on)}"
+        )
+    for blocker in verdict.blockers:
+        yield f"{blocker.name}: {blocker.fact}{_change_date(blocker.changes_on)}"
+
+
+def _change_date(day: date | None) -> str:
+    return f" (can change on {day})" if day else ""
+
+
+def show_preview(report: PreviewReport) -> None:
+    """Print the funnel, then who comes and who goes and why, or who is targeted."""
+    console = _console()
+    console.print(f"{report.cnpj} previewed as of {report.as_of:%Y-%m-%d %H:%M:%SZ}; nothing sent")
+    comparison = report.comparison
+    console.print(_funnel_table("The preview", report.funnels))
+    if comparison is None:
+        _list(
+            console, [f"{target.campaign_type} {target.customer_id}" for target in report.targets]
+        )
+        return
+    which = "the live tables" if comparison.is_live else "the settings as they are"
+    title = f"Compared with {which}, as of {comparison.as_of:%Y-%m-%d %H:%M:%SZ}"
+    console.print(_funnel_table(title, comparison.funnels))
+    for heading, changes in (("come", comparison.comes), ("go", comparison.goes)):
+        console.print(f"{len(changes)} targets {heading}")
+        _list(
+            console,
+            [f"{item.campaign_type} {item.customer_id}: {item.reason}" for item in changes],
+        )
+
+
+def _funnel_table(title: str, funnels: Iterable[Funnel]) -> Table:
+    table = Table(title=title, title_justify="left")
+    table.add_column("campaign")
+    table.add_column("candidates", justify="right")
+    table.add_column("blocked, by first reason")
+    table.add_column("targets", justify="right")
+    for funnel in funnels:
+        table.add_row(
+            funnel.campaign_type,
+            str(funnel.candidates),
+            _counts(funnel.blocked),
+            str(funnel.targets),
+        )
+    return table
+
+
+def _list(console: Console, lines: list[str]) -> None:
+    for line in lines[:_LISTED]:
+        console.print(f"  {line}", markup=False)
+    if len(lines) > _LISTED:
+        console.print(f"  … and {len(lines) - _LISTED} more; --json lists all")
 
 
 def show_demo(report: DemoReport) -> None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from datetime import datetime
+from typing import NamedTuple
 
 __all__ = ["Outcome", "Status", "Target", "TargetDocument"]
 
@@ -35,18 +33,23 @@ class Outcome(StrEnum):
     WITHDRAWN = "withdrawn"
     REJECTED = "rejected"
     FAILED = "failed"
+    DEFERRED = "deferred"
+    """The run did not get to the row: its limit was reached, or it was stopped."""
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """One row of campaign_targets; instants are aware and in UTC."""
+class Target(NamedTuple):
+    """One row of campaign_targets; instants are aware and in UTC.
+
+    A named tuple, since a million of them are made by one call each.
+    """
 
     cnpj: str
     campaign_type: str
     customer_id: str
     name: str
     phone: str
-    data: dict[str, Any]
+    data: str
+    """A JSON object, as text."""
     cycle_key: str
     cycle_start: datetime
     expires_at: datetime
@@ -55,7 +58,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class TargetDocument:
-    """The fields of a target document that decide what sync may do with it.
+    """What of a target document decides what sync may do with it.
 
     Every field but the id and the update time can be missing: other programs write here too.
     """
@@ -64,16 +67,17 @@ class TargetDocument:
     update_time: datetime
     """The service's own time of the last write; the precondition of ours."""
     status: str | None
-    attempts: int
-    name: str | None
-    phone: str | None
-    data: dict[str, Any] | None
-    cycle_key: str | None
-    cycle_start: datetime | None
-    created_at: datetime | None
-    updated_at: datetime | None
-    expires_at: datetime | None
-    claimed_until: datetime | None
-    next_attempt_at: datetime | None
-    is_recoverable: bool
+    payload: bytes
+    """A digest of what a row gives a document: equal digests, equal payloads."""
+    attempts: int = 0
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    expires_at: datetime | None = None
+    claimed_until: datetime | None = None
+    next_attempt_at: datetime | None = None
+    is_recoverable: bool = True
     """Whether the last error, if any, allows another attempt; unknown counts as true."""
+    is_recorded: bool = True
+    """Whether message_history has all that the document says of messages sent."""
+    has_open_attempt: bool = False
+    """Whether the newest attempt was begun and its end is not known: it may have been sent."""

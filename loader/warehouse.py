@@ -1,37 +1,35 @@
-"""The BigQuery edge: datasets, tables and the reading of campaign_targets.
-
-Reading goes through the Storage Read API: a consistent snapshot, streamed in Arrow batches, and
-billed by the bytes read instead of at least 10 MiB a query
-(https://cloud.google.com/bigquery/docs/reference/storage).
-"""
+"""The BigQuery edge: datasets, tables, and what sync and explain read of them."""
 
 from __future__ import annotations
 
 import io
 import json
+import uuid
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, timedelta
 from typing import TYPE_CHECKING, Any
 
 import grpc
-import pyarrow as pa
 from google.api_core import exceptions as google_errors
 from google.api_core.client_options import ClientOptions
-from google.api_core.retry import Retry
+from google.api_core.retry import Retry, if_exception_type
 from google.auth.credentials import AnonymousCredentials
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import bigquery
-from google.cloud.bigquery_storage_v1 import BigQueryReadClient, types
+from google.cloud.bigquery_storage_v1 import BigQueryReadClient
 from google.cloud.bigquery_storage_v1.services.big_query_read.transports import (
     BigQueryReadGrpcTransport,
 )
 from requests.exceptions import ConnectionError as RequestsConnectionError
 
-from loader.errors import ConfigurationError, RunError, ServiceError
+from loader.errors import ConfigurationError, ServiceError
+from loader.project import OPS_DESCRIPTION
+from loader.snapshot import Snapshot, TargetRows
 from loader.targets import Target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
 
     from loader.cnpj import Cnpj
     from loader.environment import Environment
@@ -39,8 +37,18 @@ if TYPE_CHECKING:
 
 __all__ = ["Warehouse"]
 
-_MAX_MESSAGE_BYTES = 128 * 1024 * 1024
+_EMULATOR_OPTIONS = (
+    # A batch can be larger than gRPC's default of 4 MiB.
+    ("grpc.max_receive_message_length", 128 * 1024 * 1024),
+    # On one machine, what is sent ahead of its reading saves no time and costs memory.
+    ("grpc.http2.bdp_probe", 0),
+)
 _RETRY = Retry(initial=0.2, maximum=5.0, timeout=20.0)
+# A table that was just created takes rows a little later.
+_NEW_TABLE_RETRY = Retry(
+    predicate=if_exception_type(google_errors.NotFound), initial=0.5, maximum=5.0, timeout=30.0
+)
+_TIMEOUT_SECONDS = 10.0
 
 # Names that BigQuery's REST API still uses for GoogleSQL's types.
 _GOOGLE_SQL_TYPES = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
@@ -73,11 +81,16 @@ class Warehouse:
                 "the roles bigquery.dataEditor, bigquery.jobUser and bigquery.readSessionUser",
             ) from error
 
-    def create_dataset(self, dataset: str, *, description: str) -> bool:
+    def create_dataset(
+        self, dataset: str, *, description: str, tables_expire_after: timedelta | None = None
+    ) -> bool:
         """Create a dataset where there is none; return whether it is new."""
         reference = bigquery.Dataset(f"{self._project}.{dataset}")
         reference.location = self._location
         reference.description = description
+        if tables_expire_after is not None:
+            milliseconds = tables_expire_after // timedelta(milliseconds=1)
+            reference.default_table_expiration_ms = milliseconds
         with self._service_errors(f"creating dataset {dataset}"):
             try:
                 self._client.create_dataset(reference, retry=_RETRY)
@@ -163,16 +176,48 @@ class Warehouse:
             ).result()
         return len(lines)
 
+    def insert(self, declared: SourceTable, cnpj: Cnpj, rows: Sequence[dict[str, Any]]) -> None:
+        """Stream rows into a table of VMHUB_OPS, which is created when it is not there yet."""
+        name = f"{self._project}.{declared.dataset(cnpj)}.{declared.name}"
+        # One id a row: what is sent again after a lost answer is kept once.
+        ids = [str(uuid.uuid4()) for _ in rows]
+        with self._service_errors(f"recording in {declared.dataset(cnpj)}.{declared.name}"):
+            try:
+                problems = self._insert(name, rows, ids, _RETRY)
+            except google_errors.NotFound:
+                self.create_dataset(declared.dataset(cnpj), description=OPS_DESCRIPTION)
+                self.create_table(declared, cnpj)
+                problems = self._insert(name, rows, ids, _NEW_TABLE_RETRY)
+        if problems:
+            # Only the reason: the service's text can quote a cell.
+            reasons = {item.get("reason", "") for row in problems for item in row["errors"]}
+            message = f"recording in {name}: {len(problems)} rows refused: {', '.join(reasons)}"
+            raise ServiceError(message)
+
+    def _insert(
+        self, name: str, rows: Sequence[dict[str, Any]], ids: Sequence[str], retry: Retry
+    ) -> Sequence[dict[str, Any]]:
+        problems: Sequence[dict[str, Any]] = self._client.insert_rows_json(
+            name, rows, row_ids=ids, retry=retry, timeout=_TIMEOUT_SECONDS
+        )
+        return problems
+
     def query(
-        self, sql: str, *, doing: str, parameters: Mapping[str, str] | None = None
+        self,
+        sql: str,
+        *,
+        doing: str,
+        parameters: Mapping[str, str | Sequence[str]] | None = None,
     ) -> list[dict[str, Any]]:
-        """Run a query, with named STRING parameters, and return its rows.
+        """Run a query, with named STRING or ARRAY<STRING> parameters, and return its rows.
 
         Not `query_and_wait`: bqemulator 1.4.0 swallows a query's errors there.
         """
         config = bigquery.QueryJobConfig(
             query_parameters=[
                 bigquery.ScalarQueryParameter(name, "STRING", value)
+                if isinstance(value, str)
+                else bigquery.ArrayQueryParameter(name, "STRING", value)
                 for name, value in (parameters or {}).items()
             ]
         )
@@ -181,62 +226,42 @@ class Warehouse:
 
     def published_at(self, cnpj: Cnpj) -> datetime | None:
         """Return the instant as of which campaign_targets was last built; None: never."""
-        rows = self._read(
-            f"{cnpj}_CAMPAIGN", "target_publication", ("cnpj", "built_at"), missing_is_empty=True
-        )
-        built = [row["built_at"] for row in rows]
-        return max(built) if built else None
-
-    def targets(self, cnpj: Cnpj) -> Iterator[Target]:
-        """Yield the rows of a laundromat's campaign_targets, in no order.
-
-        Raises:
-            RunError: The table has other columns, or a row belongs to another CNPJ.
-
-        """
-        columns = tuple(Target.__dataclass_fields__)
-        for row in self._read(f"{cnpj}_CAMPAIGN", "campaign_targets", columns):
-            if row["cnpj"] != cnpj:
-                message = f"{cnpj}_CAMPAIGN.campaign_targets holds a row of CNPJ {row['cnpj']}"
-                raise RunError(message, hint=f"build it again: vmhub build --cnpj {cnpj}")
-            yield Target(**{**row, "data": json.loads(row["data"])})
-
-    def _read(
-        self,
-        dataset: str,
-        table: str,
-        columns: tuple[str, ...],
-        *,
-        missing_is_empty: bool = False,
-    ) -> Iterator[dict[str, Any]]:
-        session = types.ReadSession(
-            table=f"projects/{self._project}/datasets/{dataset}/tables/{table}",
-            data_format=types.DataFormat.ARROW,
-            read_options=types.ReadSession.TableReadOptions(selected_fields=list(columns)),
-        )
+        dataset, table = f"{cnpj}_CAMPAIGN", "target_publication"
         with self._service_errors(f"reading {dataset}.{table}"):
             try:
-                session = self._reader.create_read_session(
-                    parent=f"projects/{self._project}",
-                    read_session=session,
-                    max_stream_count=1,
-                    timeout=60,
-                )
+                snapshot = Snapshot(self._reader, self._project, dataset, table, "built_at")
             except google_errors.NotFound:
-                if missing_is_empty:
-                    return
-                raise
-            for stream in session.streams:
-                for batch in self._batches(stream.name, session):
-                    for row in batch.to_pylist():
-                        yield {name: _in_utc(row[name]) for name in columns}
+                return None
+            built = [
+                instant
+                for batch in snapshot.batches()
+                for instant in batch.column("built_at").to_pylist()
+            ]
+        return max(built).astimezone(UTC) if built else None
 
-    def _batches(self, stream: str, session: types.ReadSession) -> Iterator[Any]:
-        schema = pa.ipc.read_schema(pa.py_buffer(session.arrow_schema.serialized_schema))
-        # The reader takes up a broken stream where it stopped.
-        for response in self._reader.read_rows(stream):  # type: ignore[no-untyped-call]
-            serialized = response.arrow_record_batch.serialized_record_batch
-            yield pa.ipc.read_record_batch(pa.py_buffer(serialized), schema)
+    def targets(self, cnpj: Cnpj) -> TargetRows:
+        """Return the rows of a laundromat's campaign_targets as they are now.
+
+        Raises:
+            ConfigurationError: There is no such table, or it has other columns.
+
+        """
+        dataset, table = f"{cnpj}_CAMPAIGN", "campaign_targets"
+        with self._service_errors(f"reading {dataset}.{table}"):
+            try:
+                snapshot = Snapshot(self._reader, self._project, dataset, table, *Target._fields)
+            except (google_errors.InvalidArgument, google_errors.NotFound):
+                # The service refuses a column that is not there, without saying so to us.
+                self._check_columns(dataset, table, Target._fields)
+                raise
+        return TargetRows(snapshot, self._service_errors)
+
+    def _check_columns(self, dataset: str, table: str, columns: Iterable[str]) -> None:
+        found = self._client.get_table(f"{self._project}.{dataset}.{table}", retry=_RETRY)
+        missing = sorted(set(columns) - {field.name for field in found.schema})
+        if missing:
+            message = f"{dataset}.{table} has the wrong columns: {', '.join(missing)} is missing"
+            raise ConfigurationError(message, hint="build it again with `vmhub build`")
 
     @contextmanager
     def _service_errors(self, doing: str) -> Iterator[None]:
@@ -281,18 +306,10 @@ def _clients(environment: Environment) -> tuple[bigquery.Client, BigQueryReadCli
         credentials=credentials,
         client_options=ClientOptions(api_endpoint=environment.bigquery_url),
     )
-    # bqemulator sends row batches beyond gRPC's default of 4 MiB.
-    channel = grpc.insecure_channel(
-        environment.bigquery_storage_host,
-        options=[("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES)],
-    )
+    channel = grpc.insecure_channel(environment.bigquery_storage_host, options=_EMULATOR_OPTIONS)
     transport = BigQueryReadGrpcTransport(channel=channel, credentials=credentials)
     return client, BigQueryReadClient(transport=transport)  # type: ignore[no-untyped-call]
 
 
 def _field(column: Column) -> bigquery.SchemaField:
     return bigquery.SchemaField(column.name, column.data_type, description=column.description)
-
-
-def _in_utc(value: Any) -> Any:
-    return value.astimezone(UTC) if isinstance(value, datetime) else value

@@ -1,3 +1,3 @@
 {% macro campaign_setting(campaign, name) %}
-    {{ return(var(campaign ~ "_" ~ name, none)) }}
+    {{ return(setting(campaign ~ "_" ~ name)) }}
 {% endmacro %}

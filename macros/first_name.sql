@@ -1,3 +1,6 @@
 {% macro first_name(name) -%}
-    coalesce(initcap(regexp_extract({{ name }}, r'^\S+')), 'cliente')
+    {#- WhatsApp refuses a parameter with line breaks or tabs, however they got into a name. -#}
+    coalesce(
+        initcap(regexp_extract({{ name }}, r'[^\s\p{Z}\p{Cc}]+')), 'cliente'
+    )
 {%- endmacro %}

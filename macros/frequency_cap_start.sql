@@ -1,6 +1,6 @@
 {% macro frequency_cap_start() -%}
     {#- Today is one of the days. -#}
     {{ local_midnight(
-        "date_sub(" ~ today() ~ ", interval " ~ (var("frequency_cap_days") - 1) ~ " day)"
+        "date_sub(" ~ today() ~ ", interval " ~ (setting("frequency_cap_days") - 1) ~ " day)"
     ) }}
 {%- endmacro %}

@@ -1,3 +1,3 @@
 {% macro generate_schema_name(custom_schema_name, node) -%}
-    {{ var("cnpj") }}_CAMPAIGN
+    {{ var("cnpj") }}_{{ "PREVIEW" if var("preview") else "CAMPAIGN" }}
 {%- endmacro %}

@@ -1,11 +1,7 @@
 {% macro normalize_cpf(column) -%}
     (
         select
-            if(
-                cpf = repeat(substr(cpf, 1, 1), 11) or length(cpf) > 11,
-                null,
-                cpf
-            )
+            if(cpf = repeat(substr(cpf, 1, 1), 11), null, cpf)
         from
             unnest([
                 -- A number column on the way here loses the leading zeros; lpad cuts what is

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import secrets
 from dataclasses import replace
@@ -9,9 +10,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from loader.dbt import ParsedProject
 from loader.local.stack import local_stack
 from loader.project import Project, find_project
 from loader.session import Session
+from tests.googlesql import Analysis, analyze_project
+from tests.support import ALPHANUMERIC_CNPJ
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +39,22 @@ for _name in (
     os.environ.pop(_name, None)
 
 
+# dbt's trees are large and live long: at Python's own thresholds the collector reads them all the
+# time.
+gc.freeze()
+gc.set_threshold(100_000, 20, 20)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--schedules",
+        type=int,
+        default=500,
+        metavar="N",
+        help="random interleavings of sync and a sender to play (default: 500)",
+    )
+
+
 @pytest.fixture(scope="session")
 def project() -> Project:
     return find_project()
@@ -55,6 +75,23 @@ def environment(stack: LocalStack) -> Environment:
     return replace(stack.environment(), project=f"test-{secrets.token_hex(6)}")
 
 
+@pytest.fixture(scope="session")
+def parsed(project: Project, tmp_path_factory: pytest.TempPathFactory) -> ParsedProject:
+    """dbt's parse of the project, which takes seconds."""
+    return ParsedProject(project, tmp_path_factory.mktemp("parse"))
+
+
 @pytest.fixture
-def session(project: Project, environment: Environment, tmp_path: Path) -> Session:
-    return Session(project, environment, tmp_path / "state")
+def session(
+    project: Project, environment: Environment, parsed: ParsedProject, tmp_path: Path
+) -> Session:
+    return Session(project, environment, tmp_path / "state", parsed)
+
+
+@pytest.fixture(scope="session")
+def analysis(
+    parsed: ParsedProject, stack: LocalStack, tmp_path_factory: pytest.TempPathFactory
+) -> Analysis:
+    """The project as GoogleSQL sees it; nothing of it depends on rows."""
+    target_path = tmp_path_factory.mktemp("analysis")
+    return analyze_project(parsed, stack.environment(), ALPHANUMERIC_CNPJ, target_path)

@@ -7,11 +7,13 @@ the columns that its own statement was found to have.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from zetasql.api import Analyzer, CatalogBuilder, TableBuilder
+from zetasql.core import wasm_client
 from zetasql.types import (
     AnalyzerOptions,
     LanguageOptions,
@@ -20,15 +22,30 @@ from zetasql.types import (
     ZetaSQLBuiltinFunctionOptions,
 )
 
-from loader.build import run_dbt
+from loader.build_spec import BuildSpec
+from loader.dbt import Dbt
+from tests.support import AS_OF
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from loader.cnpj import Cnpj
+    from loader.dbt import ParsedProject
     from loader.environment import Environment
-    from loader.project import Project
+
+
+def _caching_config() -> Any:
+    """Keep the analyzer's machine code in the user's cache: making it takes most of a minute."""
+    config = _plain_config()
+    # Without a home folder there is no cache, and the analyzer works all the same.
+    with contextlib.suppress(Exception):
+        config.cache = True
+    return config
+
+
+_plain_config = wasm_client.Config
+wasm_client.Config = _caching_config
 
 _TABLE_PATH = re.compile(r"`([^`]+)`\.`([^`]+)`\.`([^`]+)`")
 _COMMENT = re.compile(r"--[^\n]*")
@@ -36,6 +53,7 @@ _TYPES = {
     "BOOL": TypeKind.TYPE_BOOL,
     "FLOAT64": TypeKind.TYPE_DOUBLE,
     "INT64": TypeKind.TYPE_INT64,
+    "JSON": TypeKind.TYPE_JSON,
     "STRING": TypeKind.TYPE_STRING,
     "TIMESTAMP": TypeKind.TYPE_TIMESTAMP,
 }
@@ -75,32 +93,51 @@ def type_name(type_: Any) -> str:
     return _BIGQUERY_NAMES.get(str(type_), str(type_))
 
 
+def struct_fields(type_: Any) -> dict[str, Any]:
+    """Return the fields of a struct, or of an array of them, with their types; else nothing."""
+    if type_.is_array():
+        type_ = type_.array_type.element_type
+    if not type_.is_struct():
+        return {}
+    return {field.field_name: field.field_type for field in type_.struct_type.field}
+
+
 @dataclass(frozen=True)
 class Analysis:
     """What was found, by the name of the dbt node."""
 
     columns: dict[str, dict[str, Any]]
-    """Of each model that is a table."""
+    """Of each model; those that are inlined are analyzed by themselves, too."""
     errors: dict[str, str]
     tables: dict[str, set[str]]
     """The tables that each statement references; BigQuery bills 10 MiB at least for each."""
+    statements: dict[str, str]
+    """What dbt would run, as compiled; of a seed, nothing."""
+    manifest: dict[str, Any]
+    """What dbt knows of the project: its manifest.json."""
 
 
 def analyze_project(
-    project: Project, environment: Environment, cnpj: Cnpj, target_path: Path
+    parsed: ParsedProject,
+    environment: Environment,
+    cnpj: Cnpj,
+    target_path: Path,
+    *,
+    only: str = "",
 ) -> Analysis:
-    """Compile the project for a laundromat and analyze all of it."""
-    variables = f'{{"cnpj": "{cnpj}", "as_of": "2026-11-23T13:00:00Z"}}'
-    results = run_dbt(
-        project, environment, ["compile", "--vars", variables], target_path=target_path
-    )
+    """Compile the project for a laundromat and analyze all of it, or only one model."""
+    project = parsed.project
+    dbt = Dbt(parsed, environment, target_path)
+    spec = BuildSpec({"cnpj": cnpj}, AS_OF)
+    results = dbt.run(spec, ["compile", *(["--select", only] if only else [])])
     google_sql = GoogleSql()
     for source in project.source_tables():
         google_sql.declare(
             f"{environment.project}.{source.dataset(cnpj)}.{source.name}",
             {column.name: column.data_type for column in source.columns},
         )
-    analysis = Analysis({}, {}, {})
+    manifest = parsed.manifest(environment).writable_manifest().to_dict(omit_none=False)
+    analysis = Analysis({}, {}, {}, {}, manifest)
     # dbt compiles parents before children.
     for node in (result.node for result in results):
         name = f"{node.database}.{node.schema}.{node.alias}"
@@ -110,15 +147,27 @@ def analyze_project(
         if node.resource_type == "operation":
             # The hook that checks the vars runs no SQL.
             continue
+        analysis.statements[node.name] = node.compiled_code
         statement = _COMMENT.sub("", node.compiled_code)
         analysis.tables[node.name] = {".".join(path) for path in _TABLE_PATH.findall(statement)}
-        try:
-            found = google_sql.analyze(node.compiled_code)
-        except Exception as error:  # noqa: BLE001 - whatever the analyzer says is the finding
-            analysis.errors[node.name] = str(error)
-            continue
-        if node.resource_type == "model":
-            analysis.columns[node.name] = found
-            if node.config.materialized != "ephemeral":
-                google_sql.declare(name, found)
+        found = _analyze(google_sql, analysis, node.name, node.compiled_code)
+        if found and node.resource_type == "model":
+            google_sql.declare(name, found)
+    # Inlined ones are not among dbt's results; they read only tables, which are declared by now.
+    for node in manifest["nodes"].values():
+        if node["config"].get("materialized") == "ephemeral" and not only:
+            sql = dbt.compile_sql(spec, f"select * from {{{{ ref('{node['name']}') }}}}")
+            _analyze(google_sql, analysis, node["name"], sql)
     return analysis
+
+
+def _analyze(google_sql: GoogleSql, analysis: Analysis, node: str, sql: str) -> dict[str, Any]:
+    """Analyze a node's statement and return its columns; empty with an entry in the errors."""
+    try:
+        found = google_sql.analyze(sql)
+    except Exception as error:  # noqa: BLE001 - whatever the analyzer says is the finding
+        analysis.errors[node] = str(error)
+        return {}
+    if f"model.vmhub_campaigns.{node}" in analysis.manifest["nodes"]:
+        analysis.columns[node] = found
+    return found

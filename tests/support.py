@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -10,18 +11,32 @@ from google.cloud import firestore
 
 from loader.cnpj import Cnpj
 from loader.onboard import onboard
+from loader.project import Project
+from loader.tracking import Watermark
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from loader.environment import Environment
     from loader.session import Session
+    from loader.targets import Target
 
 NUMERIC_CNPJ = Cnpj("11222333000181")
 ALPHANUMERIC_CNPJ = Cnpj("12ABC34501DE35")
 
 # A Monday, 10:00 in São Paulo, late enough in the month for reactivation.
 AS_OF = datetime(2026, 11, 23, 13, tzinfo=UTC)
+
+# Arguments of a build: the hour's, and a first one that leaves out all tests but the gate.
+HOURLY_BUILD = ["--selector", "hourly"]
+FIRST_BUILD = [
+    *("--select", "+target_publication", "assert_nobody_is_messaged_twice"),
+    *("--indirect-selection", "empty"),
+]
+
+# As if tracking kept up with every write; what it means when it does not, test_track.py shows.
+ALL_TRACKED = Watermark(full_at=datetime(9999, 1, 1, tzinfo=UTC))
 
 
 def make_laundromat(
@@ -52,12 +67,33 @@ def make_laundromat(
         session.warehouse.append(tables[name], cnpj, content)
 
 
+def copy_project(project: Project, folder: Path) -> Project:
+    """Return a copy of what dbt reads, to be changed; without the unit tests, dear to parse."""
+    unit_tests = shutil.ignore_patterns("*__unit_tests.yml")
+    for part in ("models", "macros", "seeds", "tests/dbt"):
+        shutil.copytree(project.root / part, folder / part, ignore=unit_tests)
+    for file in ("dbt_project.yml", "selectors.yml"):
+        shutil.copy(project.root / file, folder / file)
+    return Project(folder)
+
+
+def change_settings(session: Session, cnpj: Cnpj, **settings: Any) -> None:
+    """Set a laundromat's own settings in the registry, as an owner would."""
+    client = official_client(session.environment)
+    client.document("users", cnpj).update({"settings": settings})
+
+
 def decisions(session: Session, cnpj: Cnpj) -> dict[tuple[str, str], dict[str, Any]]:
     """Return campaign_decisions by campaign type and customer id."""
     rows = session.warehouse.query(
         f"select * from `{cnpj}_CAMPAIGN`.`campaign_decisions`", doing="reading decisions"
     )
     return {(row["campaign_type"], row["customer_id"]): row for row in rows}
+
+
+def targets(session: Session, cnpj: Cnpj) -> list[Target]:
+    """Return the rows of campaign_targets."""
+    return [target for part in session.warehouse.targets(cnpj) for target in part]
 
 
 def official_client(environment: Environment) -> firestore.Client:

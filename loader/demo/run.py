@@ -6,15 +6,18 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from loader.build_spec import BuildSpec
+from loader.built import funnels, read_decisions
 from loader.demo.sample import SAMPLE_AS_OF, load_sample, sample_laundromats
 from loader.demo.sender import Delivery, play_sender
 from loader.firestore.targets import TargetStore
 from loader.sync import SyncOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
+    from loader.built import Funnel
     from loader.demo.sample import Laundromat
     from loader.session import Session
     from loader.sync import SyncReport
@@ -24,17 +27,6 @@ __all__ = ["Cycle", "DemoReport", "run_demo"]
 # One message that fails and is tried again in the second cycle.
 _FAILING = frozenset({"ipe-008"})
 _SHOWN_DOCUMENTS = (("BIRTHDAY", "ipe-001"), ("REACTIVATION", "ipe-009"), ("LOYALTY", "ipe-016"))
-
-
-@dataclass(frozen=True)
-class Funnel:
-    """One campaign of one laundromat: from candidates to targets."""
-
-    campaign_type: str
-    candidates: int
-    blocked: dict[str, int]
-    """Candidates by the first blocker that kept them back."""
-    targets: int
 
 
 @dataclass(frozen=True)
@@ -74,7 +66,10 @@ def run_demo(session: Session, progress: Callable[[str], None]) -> DemoReport:
         )
         for laundromat in laundromats
     }
-    first = tuple(_cycle(session, laundromat, SAMPLE_AS_OF, progress) for laundromat in laundromats)
+    first = tuple(
+        _cycle(session, laundromat, SAMPLE_AS_OF, progress, arguments=())
+        for laundromat in laundromats
+    )
     store = TargetStore(session.database, laundromats[0].cnpj)
     documents = tuple(
         store.fields(campaign_type, customer_id) for campaign_type, customer_id in _SHOWN_DOCUMENTS
@@ -90,7 +85,10 @@ def run_demo(session: Session, progress: Callable[[str], None]) -> DemoReport:
         for laundromat in laundromats
     }
     next_hour = SAMPLE_AS_OF + timedelta(hours=1)
-    second = tuple(_cycle(session, laundromat, next_hour, progress) for laundromat in laundromats)
+    second = tuple(
+        _cycle(session, laundromat, next_hour, progress, arguments=("--selector", "hourly"))
+        for laundromat in laundromats
+    )
     return DemoReport(rows, first, documents, deliveries, second)
 
 
@@ -99,29 +97,12 @@ def _cycle(
     laundromat: Laundromat,
     as_of: datetime,
     progress: Callable[[str], None],
+    *,
+    arguments: Sequence[str],
 ) -> Cycle:
     progress(f"building and syncing {laundromat.cnpj} as of {as_of:%H:%M} UTC")
-    session.build(laundromat.cnpj, as_of=as_of)
+    session.build(laundromat.cnpj, as_of=as_of, arguments=arguments)
     report = session.sync(laundromat.cnpj, as_of=as_of, options=SyncOptions())
-    return Cycle(laundromat, as_of, _funnels(session, laundromat.cnpj), report)
-
-
-def _funnels(session: Session, cnpj: str) -> tuple[Funnel, ...]:
-    counted = session.warehouse.query(
-        f"""
-        select campaign_type, first_blocker, count(*) as candidates
-        from `{cnpj}_CAMPAIGN`.`campaign_decisions`
-        group by campaign_type, first_blocker
-        order by campaign_type, candidates desc, first_blocker
-        """,  # noqa: S608 - a CNPJ has been parsed and holds letters and digits only
-        doing="counting decisions",
-    )
-    funnels = []
-    for campaign_type in sorted({row["campaign_type"] for row in counted}):
-        group = [row for row in counted if row["campaign_type"] == campaign_type]
-        blocked = {row["first_blocker"]: row["candidates"] for row in group if row["first_blocker"]}
-        candidates = sum(row["candidates"] for row in group)
-        funnels.append(
-            Funnel(campaign_type, candidates, blocked, candidates - sum(blocked.values()))
-        )
-    return tuple(funnels)
+    spec = BuildSpec({"cnpj": laundromat.cnpj}, as_of)
+    decided = read_decisions(session.warehouse, spec)
+    return Cycle(laundromat, as_of, funnels(decided), report)

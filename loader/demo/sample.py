@@ -49,7 +49,7 @@ def load_sample(
     """
     cnpj = laundromat.cnpj
     warehouse.create_dataset(f"{cnpj}_RAW", description="Sample rows of an invented laundromat.")
-    for table in project.source_tables():
+    for table in project.tenant_tables():
         if table.dataset_suffix == "RAW":
             warehouse.create_table(table, cnpj)
     onboard(
@@ -61,7 +61,7 @@ def load_sample(
         timezone=laundromat.timezone,
     )
     loaded = {}
-    for table in project.source_tables():
+    for table in project.tenant_tables():
         rows = [
             {name: value for name, value in row.items() if name != "cnpj"}
             for row in _read(project.root / "seeds" / "sample" / f"{table.name}.csv")

@@ -8,29 +8,43 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 from google.api_core import exceptions as google_errors
+from google.api_core.gapic_v1.routing_header import to_grpc_metadata
 from google.auth.credentials import AnonymousCredentials
 from google.auth.exceptions import GoogleAuthError
 from google.cloud.firestore_v1.services.firestore import FirestoreClient
 from google.cloud.firestore_v1.services.firestore.transports import FirestoreGrpcTransport
+from grpc.experimental import ChannelOptions
 
 from loader.errors import ConfigurationError, ServiceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from loader.environment import Environment
 
-__all__ = ["Database", "connect", "service_errors"]
+__all__ = ["Database", "connect", "service_errors", "translated"]
 
 _MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+_CHANNEL_OPTIONS = (
+    ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", _MAX_MESSAGE_BYTES),
+    # A connection that was cut is tried again within seconds, not minutes.
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 5_000),
+    # Streams are read by the thread that asks for them: a quarter of the CPU per document
+    # (https://grpc.github.io/grpc/python/grpc.html#grpc.experimental.ChannelOptions).
+    (ChannelOptions.SingleThreadedUnaryStream, 1),
+)
 
 _TRANSIENT = (
     google_errors.Aborted,
+    google_errors.Cancelled,
     google_errors.DeadlineExceeded,
     google_errors.InternalServerError,
     google_errors.ResourceExhausted,
     google_errors.ServiceUnavailable,
     google_errors.RetryError,
+    google_errors.Unknown,
 )
 
 
@@ -41,6 +55,8 @@ class Database:
     api: FirestoreClient
     root: str
     """``projects/…/databases/(default)/documents``."""
+    channel: grpc.Channel
+    """The same connection, for calls whose messages are built and read as bytes."""
     metadata: tuple[tuple[str, str], ...]
     """Sent with every call."""
     address: str
@@ -55,6 +71,37 @@ class Database:
         """Return the full name of a document or collection."""
         return "/".join((self.root, *segments))
 
+    def routed(self, parameter: str, value: str) -> tuple[tuple[str, str], ...]:
+        """Return the metadata of a call that is not made through ``api``.
+
+        Args:
+            parameter: The request's field by which the service finds the database.
+            value: What the request holds there.
+
+        """
+        return (*self.metadata, to_grpc_metadata({parameter: value}))  # type: ignore[no-untyped-call]
+
+    def stream(
+        self, method: str, request_type: Any, response_type: Any
+    ) -> Callable[[Any, float], Iterator[Any]]:
+        """Return a call that takes a request and seconds, and yields raw responses.
+
+        The client's own methods wrap every response in an object.
+        """
+        call = self.channel.unary_stream(
+            f"/google.firestore.v1.Firestore/{method}",
+            request_serializer=request_type.serialize,
+            response_deserializer=response_type.pb().FromString,
+        )
+        parameter = "parent" if "parent" in request_type.meta.fields else "database"
+
+        def start(request: Any, timeout: float) -> Iterator[Any]:
+            metadata = self.routed(parameter, getattr(request, parameter))
+            responses: Iterator[Any] = call(request, metadata=metadata, timeout=timeout)
+            return responses
+
+        return start
+
 
 def connect(environment: Environment) -> Database:
     """Return a connection; nothing is sent yet.
@@ -67,7 +114,9 @@ def connect(environment: Environment) -> Database:
     host = environment.firestore_host
     if host is None:
         try:
-            return Database(FirestoreClient(), root, _routing(root), "Firestore")
+            channel = FirestoreGrpcTransport.create_channel(
+                FirestoreClient.DEFAULT_ENDPOINT, options=_CHANNEL_OPTIONS
+            )
         except GoogleAuthError as error:
             message = "no credentials for Firestore"
             raise ConfigurationError(
@@ -75,18 +124,17 @@ def connect(environment: Environment) -> Database:
                 hint="run `gcloud auth application-default login`, or give the service account "
                 "the role roles/datastore.user; for the local stack run `vmhub local env`",
             ) from error
-    options = [
-        ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
-        ("grpc.max_send_message_length", _MAX_MESSAGE_BYTES),
-    ]
+        address, metadata = "Firestore", _routing(root)
+    else:
+        channel = grpc.insecure_channel(host, options=_CHANNEL_OPTIONS)
+        address = f"the Firestore emulator at {host}"
+        # The emulator grants administrator calls such as BatchWrite to this token only.
+        metadata = (("authorization", "Bearer owner"), *_routing(root))
     transport = FirestoreGrpcTransport(
-        channel=grpc.insecure_channel(host, options=options),
-        credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]
+        channel=channel,
+        credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call] # the channel has them
     )
-    # The emulator grants administrator calls such as BatchWrite to this token only.
-    owner = ("authorization", "Bearer owner")
-    address = f"the Firestore emulator at {host}"
-    return Database(FirestoreClient(transport=transport), root, (owner, *_routing(root)), address)
+    return Database(FirestoreClient(transport=transport), root, channel, metadata, address)
 
 
 @contextmanager
@@ -95,7 +143,9 @@ def service_errors(database: Database, doing: str) -> Iterator[None]:
     try:
         yield
     except google_errors.GoogleAPICallError as error:
-        raise _translated(database, doing, error) from error
+        raise translated(database, doing, error) from error
+    except grpc.RpcError as error:
+        raise translated(database, doing, error) from error
     except (google_errors.RetryError, GoogleAuthError) as error:
         message = f"{doing}: {database.address} does not answer"
         raise ServiceError(message, hint=_HOW_TO_REACH, is_transient=True) from error
@@ -104,15 +154,20 @@ def service_errors(database: Database, doing: str) -> Iterator[None]:
 _HOW_TO_REACH = "check that it runs and is reachable, then run the same command again"
 
 
-def _translated(
-    database: Database, doing: str, error: google_errors.GoogleAPICallError
+def translated(
+    database: Database, doing: str, error: google_errors.GoogleAPICallError | grpc.RpcError
 ) -> ServiceError:
+    """Return an error of Google's client or of gRPC as ours, with what was being done."""
+    if isinstance(error, grpc.RpcError):
+        error = google_errors.from_grpc_error(error)  # type: ignore[no-untyped-call]
     if isinstance(error, google_errors.ServiceUnavailable | google_errors.DeadlineExceeded):
         message = f"{doing}: {database.address} does not answer"
         return ServiceError(message, hint=_HOW_TO_REACH, is_transient=True)
     # The status says enough; the service's text can quote a document's content.
     status: Any = error.grpc_status_code
     message = f"{doing}: {database.address} answered {status.name if status else error.code}"
+    if isinstance(error, google_errors.Forbidden | google_errors.Unauthenticated):
+        return ServiceError(message, hint="docs/real-project.md lists the roles each command needs")
     return ServiceError(message, is_transient=isinstance(error, _TRANSIENT))
 
 

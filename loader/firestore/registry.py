@@ -11,14 +11,19 @@ from google.cloud.firestore_v1.types import (
     CommitRequest,
     GetDocumentRequest,
     ListDocumentsRequest,
+    RunQueryRequest,
+    RunQueryResponse,
 )
 
+from loader.cnpj import parse_cnpj
 from loader.errors import ConfigurationError
 from loader.firestore.client import service_errors
-from loader.firestore.values import decode_fields, fill_fields
+from loader.firestore.values import decode_fields
+from loader.firestore.wire import encode_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Mapping
+    from datetime import datetime
 
     from loader.cnpj import Cnpj
     from loader.firestore.client import Database
@@ -31,6 +36,7 @@ _FIRST_CONTACT = Retry(
     predicate=if_exception_type(google_errors.ServiceUnavailable), initial=0.2, timeout=8.0
 )
 _TIMEOUT_SECONDS = 10.0
+_FLEET_TIMEOUT_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,10 @@ class Tenant:
     settings: dict[str, Any] = field(default_factory=dict)
     disabled_campaigns: frozenset[str] = frozenset()
     campaign_types: frozenset[str] = frozenset()
+    tracked_until: datetime | None = None
+    """The run's instant up to which documents that name their changes are in message_history."""
+    tracked_full_at: datetime | None = None
+    """Firestore's own time up to which all documents are."""
 
 
 class Registry:
@@ -68,23 +78,50 @@ class Registry:
         if user.get("active") is False:
             message = f"CNPJ {cnpj} is registered but not active"
             raise ConfigurationError(message, hint=f"set users/{cnpj}.active to true to serve it")
-        campaigns = self._campaigns(cnpj)
-        settings = _settings(user, f"users/{cnpj}")
-        for campaign_type, campaign in campaigns.items():
-            settings.update(_settings(campaign or {}, f"users/{cnpj}/campaigns/{campaign_type}"))
-        return Tenant(
-            cnpj=cnpj,
-            name=str(user.get("name") or ""),
-            is_active=True,
-            timezone=user.get("timezone"),
-            settings=settings,
-            disabled_campaigns=frozenset(
-                name
-                for name, campaign in campaigns.items()
-                if campaign is not None and campaign.get("enabled") is False
-            ),
-            campaign_types=frozenset(campaigns),
-        )
+        return _tenant(cnpj, user, self._campaigns(cnpj))
+
+    def fleet(self) -> tuple[list[Tenant], dict[str, str]]:
+        """Return all active laundromats, and what is wrong with the entries of the others.
+
+        Two queries, however many they are.
+        """
+        campaigns: dict[str, dict[str, dict[str, Any] | None]] = {}
+        for raw in self._query("campaigns", all_descendants=True):
+            match raw.name.split("/documents/", 1)[-1].split("/"):
+                case ["users", cnpj, "campaigns", campaign_type]:
+                    campaigns.setdefault(cnpj, {})[campaign_type] = decode_fields(raw.fields)
+        tenants: list[Tenant] = []
+        errors: dict[str, str] = {}
+        for raw in self._query("users", all_descendants=False):
+            name = raw.name.rsplit("/", 1)[-1]
+            user = decode_fields(raw.fields)
+            if user.get("active") is False:
+                continue
+            try:
+                tenants.append(_tenant(parse_cnpj(name), user, campaigns.get(name, {})))
+            except ConfigurationError as error:
+                errors[name] = str(error)
+        return tenants, errors
+
+    def set_tracked(self, marks: Mapping[Cnpj, datetime | None], *, until: datetime) -> None:
+        """Move the watermarks of laundromats.
+
+        Args:
+            marks: For each, Firestore's time of a reading of all documents; None: only the
+                changed ones were read.
+            until: The run's instant.
+
+        """
+        commit = CommitRequest(database=self._database.name)
+        raw = CommitRequest.pb(commit)
+        for cnpj, full_at in marks.items():
+            fields = {"trackedUntil": until} | ({"trackedFullAt": full_at} if full_at else {})
+            write = self._add_write(raw, fields, "users", cnpj, exists=True)
+            write.update_mask.field_paths.extend(fields)
+        with service_errors(self._database, "moving watermarks"):
+            self._database.api.commit(
+                request=commit, metadata=self._database.metadata, timeout=_TIMEOUT_SECONDS
+            )
 
     def register(
         self, cnpj: Cnpj, *, name: str, timezone: str | None, campaign_types: Iterable[str]
@@ -132,6 +169,19 @@ class Registry:
                 return None
         return decode_fields(type(document).pb(document).fields)
 
+    def _query(self, collection_id: str, *, all_descendants: bool) -> Iterator[Any]:
+        request = RunQueryRequest(
+            parent=self._database.root,
+            structured_query={
+                "from_": [{"collection_id": collection_id, "all_descendants": all_descendants}]
+            },
+        )
+        query = self._database.stream("RunQuery", RunQueryRequest, RunQueryResponse)
+        with service_errors(self._database, "reading the registry"):
+            for response in query(request, _FLEET_TIMEOUT_SECONDS):
+                if response.HasField("document"):
+                    yield response.document
+
     def _campaigns(self, cnpj: Cnpj) -> dict[str, dict[str, Any] | None]:
         """Return the campaigns by type; None for one that has targets but no own document."""
         request = ListDocumentsRequest(
@@ -158,8 +208,31 @@ class Registry:
         write = raw.writes.add()
         write.update.name = self._database.path(*segments)
         write.current_document.exists = exists
-        fill_fields(write.update.fields, fields)
+        write.update.MergeFromString(encode_fields(fields))
         return write
+
+
+def _tenant(
+    cnpj: Cnpj, user: dict[str, Any], campaigns: dict[str, dict[str, Any] | None]
+) -> Tenant:
+    settings = _settings(user, f"users/{cnpj}")
+    for campaign_type, campaign in campaigns.items():
+        settings.update(_settings(campaign or {}, f"users/{cnpj}/campaigns/{campaign_type}"))
+    return Tenant(
+        cnpj=cnpj,
+        name=str(user.get("name") or ""),
+        is_active=True,
+        timezone=user.get("timezone"),
+        settings=settings,
+        disabled_campaigns=frozenset(
+            name
+            for name, campaign in campaigns.items()
+            if campaign is not None and campaign.get("enabled") is False
+        ),
+        campaign_types=frozenset(campaigns),
+        tracked_until=user.get("trackedUntil"),
+        tracked_full_at=user.get("trackedFullAt"),
+    )
 
 
 def _settings(fields: dict[str, Any], place: str) -> dict[str, Any]:

@@ -5,97 +5,133 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from datetime import datetime
-from enum import Enum, auto
+from hashlib import blake2b
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-import grpc
-from google.api_core import exceptions as google_errors
+import orjson
 from google.cloud.firestore_v1.types import (
     BatchGetDocumentsRequest,
-    BatchWriteRequest,
+    BatchGetDocumentsResponse,
+    Document,
     RunQueryRequest,
+    RunQueryResponse,
 )
 
+from loader.firestore.batches import REQUEST_WRITES, BatchWriter, WriteResult
 from loader.firestore.client import service_errors
-from loader.firestore.values import decode_fields, decode_instant, fill_fields
+from loader.firestore.values import decode_fields, decode_instant, decode_value
+from loader.firestore.wire import UnfitValueError, delimited, encode_fields, encode_instant
 from loader.planning import Action
 from loader.targets import Status, TargetDocument
+from loader.tracking import Watermark
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from loader.cnpj import Cnpj
+    from loader.errors import ServiceError
     from loader.firestore.client import Database
+    from loader.pace import Pace
     from loader.targets import Target
 
-__all__ = ["MAX_DOCUMENT_BYTES", "TargetStore", "Write", "WriteResult"]
+__all__ = ["MAX_DOCUMENT_BYTES", "TargetStore", "UnfitValueError", "Write", "WriteResult"]
 
 # https://cloud.google.com/firestore/quotas: 1 MiB a document, names and overhead included.
 MAX_DOCUMENT_BYTES = 1_048_576 - 4_096
 
-# The service takes 10 MiB a request; Google's emulator refuses more than 4 MiB.
-_MAX_REQUEST_BYTES = 3 * 1024 * 1024
-_MAX_REQUEST_WRITES = 500
 _READ_IDS = 300
 _TIMEOUT_SECONDS = 60.0
+_DIGEST_BYTES = 16
 
-_INVALID_ARGUMENT = grpc.StatusCode.INVALID_ARGUMENT.value[0]
-_LOST_RACE = {
-    grpc.StatusCode.ALREADY_EXISTS.value[0],
-    grpc.StatusCode.FAILED_PRECONDITION.value[0],
-    grpc.StatusCode.NOT_FOUND.value[0],
+# What a row gives its document, in the names the WhatsApp integration reads.
+_PAYLOAD = ("name", "phone", "data", "expiresAt", "cycleKey", "cycleStart")
+_UPDATED = (*_PAYLOAD, "updatedAt")
+_REQUEUED = (*_UPDATED, "status", "claimedUntil", "nextAttemptAt")
+
+# Field numbers of google.firestore.v1 Write, Document, DocumentMask and Precondition, with their
+# wire type: https://github.com/googleapis/googleapis/tree/master/google/firestore/v1
+_WRITE_UPDATE, _WRITE_DELETE, _WRITE_MASK, _WRITE_PRECONDITION = b"\x0a", b"\x12", b"\x1a", b"\x22"
+_DOCUMENT_NAME, _MASK_PATH = b"\x0a", b"\x0a"
+_PRECONDITION_NONE, _PRECONDITION_TIME = b"\x08\x00", b"\x12"
+
+_MASKS = {
+    action: delimited(_WRITE_MASK, b"".join(delimited(_MASK_PATH, path.encode()) for path in paths))
+    # Fields that the mask names and the document lacks are removed.
+    for action, paths in ((Action.UPDATE, _UPDATED), (Action.REQUEUE, _REQUEUED))
 }
-_TRANSIENT = {
-    grpc.StatusCode.ABORTED.value[0],
-    grpc.StatusCode.DEADLINE_EXCEEDED.value[0],
-    grpc.StatusCode.INTERNAL.value[0],
-    grpc.StatusCode.RESOURCE_EXHAUSTED.value[0],
-    grpc.StatusCode.UNAVAILABLE.value[0],
-    grpc.StatusCode.UNKNOWN.value[0],
-    grpc.StatusCode.CANCELLED.value[0],
-}
-_CODE_NAMES = {code.value[0]: code.name for code in grpc.StatusCode}
+_IS_NEW = delimited(_WRITE_PRECONDITION, _PRECONDITION_NONE)
 
-# What a new target document has, in the names the WhatsApp integration reads.
-_PAYLOAD = ("name", "phone", "data", "expiresAt", "cycleKey", "cycleStart", "updatedAt")
-_REQUEUED = (*_PAYLOAD, "status", "claimedUntil", "nextAttemptAt")
+DocumentPb: Any = Document.pb()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Write:
     """One intended change of one document.
 
     ``document`` is what was read before and becomes the precondition; None asks that there is
-    no document.
+    no document. A write without a target is a withdrawal.
     """
 
     action: Action
     campaign_type: str
     customer_id: str
     target: Target | None
+    payload: bytes
+    """What `TargetStore.payload` made of the target; empty without one."""
     document: TargetDocument | None
-
-
-class WriteResult(Enum):
-    """What is known of a write after its request."""
-
-    DONE = auto()
-    LOST_RACE = auto()
-    """The document was not as it had been read; nothing was written."""
-    UNKNOWN = auto()
-    """It may or may not have been written: read it back."""
+    tries: int = 0
+    """How often it, or what it replaces, has come back without a result."""
+    doubtful_since: float | None = None
+    """When that happened first, by the run's clock in seconds."""
 
 
 class TargetStore:
     """Reads and writes the target documents of one CNPJ, and of no other."""
 
-    def __init__(self, database: Database, cnpj: Cnpj) -> None:
-        """Bind the store to one laundromat's part of the database."""
+    def __init__(
+        self,
+        database: Database,
+        cnpj: Cnpj,
+        *,
+        pace: Pace | None = None,
+        watermark: Watermark | None = None,
+    ) -> None:
+        """Bind the store to one laundromat's part of the database.
+
+        Args:
+            database: The connection.
+            cnpj: The laundromat.
+            pace: Bounds the writes a second; None: no bound.
+            watermark: How far message_history knows the documents; None: not at all.
+
+        """
+        self._watermark = watermark or Watermark()
+        self.documents_read = 0
         self._database = database
         self._cnpj = cnpj
+        self._batches = BatchWriter(database, pace)
+        self._query = database.stream("RunQuery", RunQueryRequest, RunQueryResponse)
+        self._get = database.stream(
+            "BatchGetDocuments", BatchGetDocumentsRequest, BatchGetDocumentsResponse
+        )
+        self._folders: dict[str, str] = {}
+        self._cycles: dict[tuple[str, datetime, datetime], bytes] = {}
+        self._states: dict[tuple[str, datetime], bytes] = {}
 
-    def pending(self, campaign_type: str) -> Iterator[TargetDocument]:
-        """Yield the documents of a campaign that wait for their message, ordered by id."""
+    @property
+    def writes_sent(self) -> int:
+        """Return how many writes were sent, repeated ones included."""
+        return self._batches.sent
+
+    def pending(self, campaign_type: str, *, after: str | None = None) -> Iterator[TargetDocument]:
+        """Yield the documents of a campaign that wait for their message, ordered by id.
+
+        Args:
+            campaign_type: The campaign.
+            after: The id behind which to begin, to go on where an error ended the reading.
+
+        """
         request = RunQueryRequest(
             parent=self._database.path("users", self._cnpj, "campaigns", campaign_type),
             structured_query={
@@ -107,66 +143,85 @@ class TargetStore:
                         "value": {"string_value": Status.PENDING.value},
                     }
                 },
+                "order_by": [{"field": {"field_path": "__name__"}, "direction": "ASCENDING"}],
             },
         )
+        if after is not None:
+            cursor = RunQueryRequest.pb(request).structured_query.start_at
+            cursor.values.add().reference_value = self._name(campaign_type, after)
         with service_errors(self._database, f"reading pending {campaign_type} targets"):
-            for response in self._database.api.run_query(
-                request=request, metadata=self._database.metadata, timeout=_TIMEOUT_SECONDS
-            ):
-                raw = type(response).pb(response)
-                if raw.HasField("document"):
-                    yield _document(raw.document)
+            for response in self._query(request, _TIMEOUT_SECONDS):
+                if response.HasField("document"):
+                    self.documents_read += 1
+                    yield self._document(response.document)
 
     def read(
         self, campaign_type: str, customer_ids: Sequence[str]
     ) -> dict[str, TargetDocument | None]:
         """Return the documents of these customers, None where there is none."""
         found: dict[str, TargetDocument | None] = dict.fromkeys(customer_ids)
-        for raw in self._get(campaign_type, customer_ids):
-            document = _document(raw)
+        for raw in self._documents(campaign_type, customer_ids):
+            document = self._document(raw)
             found[document.customer_id] = document
         return found
 
     def fields(self, campaign_type: str, customer_id: str) -> dict[str, Any]:
         """Return all fields of a document, for showing; empty when there is none."""
-        return next(
-            (decode_fields(raw.fields) for raw in self._get(campaign_type, [customer_id])), {}
-        )
+        documents = self._documents(campaign_type, [customer_id])
+        return next((decode_fields(raw.fields) for raw in documents), {})
+
+    def payload(self, target: Target) -> bytes:
+        """Return what a row gives its document, encoded.
+
+        Raises:
+            UnfitValueError: Firestore cannot hold it; the text says why.
+
+        """
+        try:
+            data = orjson.loads(target.data)
+            if type(data) is not dict:
+                message = "the payload is no JSON object"
+                raise UnfitValueError(message)
+            payload = self._cycle(target) + encode_fields(
+                {"name": target.name, "phone": target.phone, "data": data}
+            )
+        except (orjson.JSONDecodeError, UnicodeEncodeError):
+            message = "the payload is no JSON object"
+            raise UnfitValueError(message) from None
+        # All else in a new document: instants, numbers and names of fixed length.
+        size = len(payload) + 400 + len(self._name(target.campaign_type, target.customer_id)) * 2
+        if size > MAX_DOCUMENT_BYTES:
+            message = f"the document would have {size} bytes, more than {MAX_DOCUMENT_BYTES}"
+            raise UnfitValueError(message)
+        return payload
+
+    def digest(self, payload: bytes) -> bytes:
+        """Return the digest of a payload, equal to that of a document that holds the same."""
+        return _digest(DocumentPb.FromString(payload).fields)
 
     def write(
         self, writes: Iterable[Write], *, as_of: datetime
-    ) -> Iterator[tuple[Write, WriteResult | str]]:
-        """Send the writes in batches and yield what became of each.
+    ) -> Iterator[tuple[Write, WriteResult | str | ServiceError]]:
+        """Send writes, several requests at a time, and yield what became of each.
 
-        Each write stands alone: one that fails does not undo another.
+        Each write stands alone: one that fails does not undo another. The writes are taken as
+        there is room for them, and every write that was taken is yielded.
 
         Yields:
-            The write and its result; a text is the reason of a final failure.
+            The write and its result: a text is the reason why it alone was refused, an error why
+            this program may not write at all.
 
         """
-        batch: list[Write] = []
-        request, size = self._new_request(), 0
-        for write in writes:
-            raw = type(request).pb(request).writes.add()
-            self._fill(raw, write, as_of)
-            size += raw.ByteSize()
-            batch.append(write)
-            if len(batch) == _MAX_REQUEST_WRITES or size >= _MAX_REQUEST_BYTES:
-                yield from self._send(request, batch)
-                batch = []
-                request, size = self._new_request(), 0
-        if batch:
-            yield from self._send(request, batch)
+        return self._batches.send(self._encoded(iter(writes), as_of))
 
-    def document_bytes(self, target: Target, *, as_of: datetime) -> int:
-        """Return the size of the document a row would become, as sent."""
-        request = self._new_request()
-        slot = type(request).pb(request).writes.add()
-        write = Write(Action.CREATE, target.campaign_type, target.customer_id, target, None)
-        self._fill(slot, write, as_of)
-        return int(slot.ByteSize())
+    def _encoded(
+        self, writes: Iterator[Write], as_of: datetime
+    ) -> Iterator[list[tuple[Write, bytes]]]:
+        # Taken together and then encoded together: one after the other costs twice the CPU.
+        while part := list(islice(writes, REQUEST_WRITES)):
+            yield [(write, self._encode(write, as_of)) for write in part]
 
-    def _get(self, campaign_type: str, customer_ids: Sequence[str]) -> Iterator[Any]:
+    def _documents(self, campaign_type: str, customer_ids: Sequence[str]) -> Iterator[Any]:
         """Yield the raw documents there are, in no order."""
         names = [self._name(campaign_type, customer_id) for customer_id in customer_ids]
         for start in range(0, len(names), _READ_IDS):
@@ -174,124 +229,111 @@ class TargetStore:
                 database=self._database.name, documents=names[start : start + _READ_IDS]
             )
             with service_errors(self._database, f"reading {campaign_type} targets"):
-                for response in self._database.api.batch_get_documents(
-                    request=request, metadata=self._database.metadata, timeout=_TIMEOUT_SECONDS
-                ):
-                    raw = type(response).pb(response)
-                    if raw.HasField("found"):
-                        yield raw.found
+                for response in self._get(request, _TIMEOUT_SECONDS):
+                    self.documents_read += 1
+                    if response.HasField("found"):
+                        yield response.found
 
-    def _new_request(self) -> BatchWriteRequest:
-        return BatchWriteRequest(database=self._database.name)
-
-    def _send(
-        self, request: BatchWriteRequest, batch: list[Write]
-    ) -> Iterator[tuple[Write, WriteResult | str]]:
-        try:
-            # The retry is ours (loader/sync.py): the library's would send again a write whose
-            # outcome is unknown.
-            response = self._database.api.batch_write(
-                request=request,
-                metadata=self._database.metadata,
-                retry=None,
-                timeout=_TIMEOUT_SECONDS,
-            )
-        except google_errors.GoogleAPICallError as error:
-            status: Any = error.grpc_status_code
-            code = status.value[0] if status else grpc.StatusCode.UNKNOWN.value[0]
-            if code == _INVALID_ARGUMENT and len(batch) > 1:
-                # One write that the service cannot read takes the whole request with it.
-                yield from self._send_apart(request, batch)
-                return
-            for write in batch:
-                yield write, _result(code)
-            return
-        for write, status in zip(batch, type(response).pb(response).status, strict=True):
-            yield write, _result(status.code)
-
-    def _send_apart(
-        self, request: BatchWriteRequest, batch: list[Write]
-    ) -> Iterator[tuple[Write, WriteResult | str]]:
-        for raw, write in zip(type(request).pb(request).writes, batch, strict=True):
-            alone = self._new_request()
-            type(alone).pb(alone).writes.append(raw)
-            yield from self._send(alone, [write])
-
-    def _fill(self, raw: Any, write: Write, as_of: datetime) -> None:
-        if write.document is None:
-            raw.current_document.exists = False
-        else:
-            raw.current_document.update_time.FromDatetime(write.document.update_time)
-        name = self._name(write.campaign_type, write.customer_id)
-        if write.action is Action.WITHDRAW:
-            raw.delete = name
-            return
-        assert write.target is not None
-        fields = _fields(write.target, as_of)
-        if write.action is Action.UPDATE:
-            raw.update_mask.field_paths.extend(_PAYLOAD)
-            fields = {name: fields[name] for name in _PAYLOAD}
-        elif write.action is Action.REQUEUE:
-            # Fields that the mask names and the document lacks are removed.
-            raw.update_mask.field_paths.extend(_REQUEUED)
-            fields = {name: fields[name] for name in (*_PAYLOAD, "status")}
-        raw.update.name = name
-        fill_fields(raw.update.fields, fields)
-
-    def _name(self, campaign_type: str, customer_id: str) -> str:
-        return self._database.path(
-            "users", self._cnpj, "campaigns", campaign_type, "targets", customer_id
+    def _document(self, raw: Any) -> TargetDocument:
+        fields = raw.fields
+        error = _field(fields, "lastError")
+        status = _field(fields, "status")
+        attempts = _count(_field(fields, "attempts"))
+        log = _field(fields, "attemptLog")
+        keeps_log = log is not None
+        update_time, updated_at = decode_instant(raw.update_time), _instant(fields, "updatedAt")
+        was_sent = status != Status.PENDING or attempts > 0 or keeps_log
+        return TargetDocument(
+            customer_id=raw.name.rsplit("/", 1)[-1],
+            update_time=update_time,
+            status=status if isinstance(status, str) else None,
+            payload=_digest(fields),
+            attempts=attempts,
+            created_at=_instant(fields, "createdAt"),
+            updated_at=updated_at,
+            expires_at=_instant(fields, "expiresAt"),
+            claimed_until=_instant(fields, "claimedUntil"),
+            next_attempt_at=_instant(fields, "nextAttemptAt"),
+            is_recoverable=not (isinstance(error, dict) and error.get("recoverable") is False),
+            is_recorded=not was_sent
+            or self._watermark.covers(update_time, updated_at, keeps_log=keeps_log),
+            has_open_attempt=_is_open(log, attempts),
         )
 
+    def _encode(self, write: Write, as_of: datetime) -> bytes:
+        name = self._name(write.campaign_type, write.customer_id).encode()
+        if write.document is None:
+            precondition = _IS_NEW
+        else:
+            time = delimited(_PRECONDITION_TIME, encode_instant(write.document.update_time))
+            precondition = delimited(_WRITE_PRECONDITION, time)
+        if write.action is Action.WITHDRAW:
+            return delimited(_WRITE_DELETE, name) + precondition
+        document = delimited(_DOCUMENT_NAME, name) + write.payload
+        if write.action is Action.UPDATE:
+            document += encode_fields({"updatedAt": as_of})
+        elif write.action is Action.REQUEUE:
+            document += encode_fields({"updatedAt": as_of, "status": Status.PENDING.value})
+        else:
+            document += encode_fields({"customerId": write.customer_id})
+            document += self._state(write.campaign_type, as_of)
+        mask = _MASKS.get(write.action, b"")
+        return delimited(_WRITE_UPDATE, document) + mask + precondition
 
-def _fields(target: Target, as_of: datetime) -> dict[str, Any]:
-    return {
-        "cnpj": target.cnpj,
-        "campaignType": target.campaign_type,
-        "customerId": target.customer_id,
-        "name": target.name,
-        "phone": target.phone,
-        "data": target.data,
-        "status": Status.PENDING.value,
-        "attempts": 0,
-        "cycleKey": target.cycle_key,
-        "cycleStart": target.cycle_start,
-        "expiresAt": target.expires_at,
-        "createdAt": as_of,
-        "updatedAt": as_of,
-    }
+    def _cycle(self, target: Target) -> bytes:
+        """Return the fields that a campaign's rows of one day share, encoded once."""
+        key = (target.cycle_key, target.cycle_start, target.expires_at)
+        encoded = self._cycles.get(key)
+        if encoded is None:
+            if len(self._cycles) >= 1000:  # noqa: PLR2004 - a bound for memory's sake
+                self._cycles.clear()
+            encoded = self._cycles[key] = encode_fields(
+                {
+                    "cycleKey": target.cycle_key,
+                    "cycleStart": target.cycle_start,
+                    "expiresAt": target.expires_at,
+                }
+            )
+        return encoded
+
+    def _state(self, campaign_type: str, as_of: datetime) -> bytes:
+        """Return the fields that all new documents of a campaign share, encoded once."""
+        key = (campaign_type, as_of)
+        encoded = self._states.get(key)
+        if encoded is None:
+            encoded = self._states[key] = encode_fields(
+                {
+                    "cnpj": self._cnpj,
+                    "campaignType": campaign_type,
+                    "status": Status.PENDING.value,
+                    "attempts": 0,
+                    "createdAt": as_of,
+                    "updatedAt": as_of,
+                }
+            )
+        return encoded
+
+    def _name(self, campaign_type: str, customer_id: str) -> str:
+        folder = self._folders.get(campaign_type)
+        if folder is None:
+            folder = self._folders[campaign_type] = self._database.path(
+                "users", self._cnpj, "campaigns", campaign_type, "targets"
+            )
+        return f"{folder}/{customer_id}"
 
 
-def _result(code: int) -> WriteResult | str:
-    if code == 0:
-        return WriteResult.DONE
-    if code in _LOST_RACE:
-        return WriteResult.LOST_RACE
-    if code in _TRANSIENT:
-        return WriteResult.UNKNOWN
-    return f"Firestore refused the write with {_CODE_NAMES.get(code, code)}"
+def _digest(fields: Any) -> bytes:
+    digest = blake2b(digest_size=_DIGEST_BYTES)
+    for name in _PAYLOAD:
+        # In one process, equal values become equal bytes: maps are put in order.
+        value = fields[name].SerializeToString(deterministic=True) if name in fields else b""
+        digest.update(len(value).to_bytes(4, "big"))
+        digest.update(value)
+    return digest.digest()
 
 
-def _document(raw: Any) -> TargetDocument:
-    fields = decode_fields(raw.fields)
-    error = fields.get("lastError")
-    return TargetDocument(
-        customer_id=raw.name.rsplit("/", 1)[-1],
-        update_time=decode_instant(raw.update_time),
-        status=fields.get("status"),
-        attempts=_count(fields.get("attempts")),
-        name=fields.get("name"),
-        phone=fields.get("phone"),
-        data=fields.get("data"),
-        cycle_key=fields.get("cycleKey"),
-        cycle_start=_instant(fields, "cycleStart"),
-        created_at=_instant(fields, "createdAt"),
-        updated_at=_instant(fields, "updatedAt"),
-        expires_at=_instant(fields, "expiresAt"),
-        claimed_until=_instant(fields, "claimedUntil"),
-        next_attempt_at=_instant(fields, "nextAttemptAt"),
-        is_recoverable=not (isinstance(error, dict) and error.get("recoverable") is False),
-    )
+def _field(fields: Any, name: str) -> Any:
+    return decode_value(fields[name]) if name in fields else None
 
 
 def _count(value: Any) -> int:
@@ -299,6 +341,14 @@ def _count(value: Any) -> int:
     return int(value) if is_number else 0
 
 
-def _instant(fields: dict[str, Any], name: str) -> datetime | None:
-    value = fields.get(name)
+def _is_open(log: Any, attempts: int) -> bool:
+    """Return whether a log has an attempt that is neither counted nor said to have failed."""
+    if not isinstance(log, list) or len(log) <= attempts:
+        return False
+    newest = log[-1]
+    return not (isinstance(newest, dict) and newest.get("status") == Status.FAILED)
+
+
+def _instant(fields: Any, name: str) -> datetime | None:
+    value = _field(fields, name)
     return value if isinstance(value, datetime) else None

@@ -8,6 +8,7 @@ network and is installed below $HOME, which the stack points to a folder of its 
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import re
 import signal
@@ -17,10 +18,16 @@ from pathlib import Path
 from typing import Any
 
 import duckdb_extensions
+from bqemulator.catalog.duckdb_repository import DuckDBCatalogRepository
+from bqemulator.catalog.memory_repository import MemoryCatalogRepository
 from bqemulator.config import LogLevel, PersistenceMode, Settings
+from bqemulator.grpc_api import read_servicer
 from bqemulator.server import EmulatorServer
 from bqemulator.sql import catalog_schema
 from bqemulator.sql.translator import SQLTranslator
+from bqemulator.storage.sql_identifiers import quoted_table_ref
+
+_BATCH_BYTES = 1024 * 1024
 
 
 def main(arguments: list[str]) -> None:
@@ -30,6 +37,12 @@ def main(arguments: list[str]) -> None:
     duckdb_extensions.import_extension("spatial")
     _keep_record_columns()
     _drop_comments()
+    _add_columns()
+    _send_small_batches()
+    # Its trees of a statement are all cycles: at Python's own thresholds a third of the time went
+    # into looking for garbage.
+    gc.freeze()
+    gc.set_threshold(200_000, 20, 20)
     settings = Settings(
         rest_port=0,
         grpc_port=0,
@@ -75,6 +88,65 @@ def _drop_comments() -> None:
         return translate(self, stripped, *args, **kwargs)
 
     setattr(SQLTranslator, "translate", translate_without_comments)  # noqa: B010 - a patch
+
+
+def _add_columns() -> None:
+    """Let an update of a table's schema add its new columns.
+
+    bqemulator 1.4.0 changes only the schema that it reports.
+    """
+    for repository in (DuckDBCatalogRepository, MemoryCatalogRepository):
+        setattr(repository, "update_table", _with_columns(repository.update_table))  # noqa: B010
+
+
+def _with_columns(update_table: Any) -> Any:
+    @wraps(update_table)
+    def update_table_and_columns(self: Any, table: Any) -> Any:
+        path = (table.project_id, table.dataset_id, table.table_id)
+        # The one keeps a copy of itself as the other, without an engine.
+        known = self.get_table(*path) if self._engine else None
+        if known is not None:
+            # What a CREATE OR REPLACE made anew has its columns already.
+            known_names = {column.name for column in known.schema_.fields}
+            for column in table.schema_.fields:
+                if column.name not in known_names:
+                    type_ = catalog_schema._safe_bq_to_duckdb(column.type)  # noqa: SLF001
+                    self._engine.execute(
+                        f"ALTER TABLE {quoted_table_ref(*path)} "
+                        f'ADD COLUMN IF NOT EXISTS "{column.name}" {type_}'
+                    )
+        return update_table(self, table)
+
+    return update_table_and_columns
+
+
+def _send_small_batches() -> None:
+    """Let the Storage Read API send batches of about a megabyte, as BigQuery does.
+
+    bqemulator 1.4.0 sends 65,536 rows a message, so that no reader's memory stays flat.
+    """
+    get_stream_data = getattr(read_servicer, "get_stream_data")  # noqa: B009 - a patch
+
+    def get_stream_data_in_small_batches(*args: Any) -> _SmallBatches | None:
+        table = get_stream_data(*args)
+        return None if table is None else _SmallBatches(table)
+
+    setattr(read_servicer, "get_stream_data", get_stream_data_in_small_batches)  # noqa: B010
+
+
+class _SmallBatches:
+    """A table as far as bqemulator's read service looks at it."""
+
+    def __init__(self, table: Any) -> None:
+        self._table = table
+        self.schema = table.schema
+
+    def to_batches(self, max_chunksize: int) -> Any:
+        rows = self._table.num_rows
+        bytes_a_row = max(1, self._table.nbytes // max(1, rows))
+        return self._table.to_batches(
+            max_chunksize=min(max_chunksize, max(1, _BATCH_BYTES // bytes_a_row))
+        )
 
 
 _STRING_OR_COMMENT = re.compile(

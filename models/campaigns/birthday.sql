@@ -1,23 +1,30 @@
+{%- set triggers = [
+    trigger(
+        'birthday of this year',
+        'birthday_on',
+        '=',
+        today(),
+        changes_on=next_birthday('born_on'),
+    ),
+] -%}
+
 with
 
 customers as (
-    select * from {{ ref('customer_facts') }}
-),
-
-birthdays as (
     select
         *,
         {{ birthday_in_year('born_on', today()) }} as birthday_on
-    from customers
-    where born_on is not null
+    from {{ ref('customer_facts') }}
 ),
 
 final as (
     select
         'BIRTHDAY' as campaign_type,
         customer_id,
+        {{ trigger_list(triggers) }} as triggers,
         format_date('%Y', {{ today() }}) as cycle_key,
         {{ local_midnight('date_trunc(' ~ today() ~ ', year)') }} as cycle_start,
+        date_add(date_trunc({{ today() }}, year), interval 1 year) as next_cycle_on,
         'DEFAULT' as template_variant,
         [
             struct('first_name' as name, {{ first_name('name') }} as value)
@@ -27,9 +34,10 @@ final as (
                 extract(year from {{ today() }}) - extract(year from born_on) as age
             )
         ) as data,
-        array<string>[] as blockers
-    from birthdays
-    where birthday_on = {{ today() }}
+        {{ blocker_list({}) }} as blockers,
+        {{ blocker_facts({}) }} as blocker_facts
+    from customers
+    where {{ are_met(triggers) }}
 )
 
 select * from final

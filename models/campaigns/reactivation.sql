@@ -1,3 +1,24 @@
+{%- set triggers = [
+    trigger(
+        'day of the month',
+        'extract(day from ' ~ today() ~ ')',
+        '>=',
+        setting('reactivation_start_day'),
+        changes_on=next_day_of_month(setting('reactivation_start_day')),
+    ),
+    days_since_trigger(
+        'the last purchase', 'last_purchase_on', '>', setting('reactivation_inactive_days')
+    ),
+] -%}
+{%- if var('reactivation_max_inactive_days') -%}
+    {%- do triggers.append(days_since_trigger(
+        'the last purchase',
+        'last_purchase_on',
+        '<=',
+        setting('reactivation_max_inactive_days'),
+    )) -%}
+{%- endif -%}
+
 with
 
 customers as (
@@ -19,34 +40,34 @@ inactive as (
                 and {{ local_date('past.sent_at') }} > customers.last_purchase_on
         ) as unanswered_messages
     from customers
-    where last_purchase_on is not null
+    where {{ are_met(triggers) }}
 ),
 
 staged as (
     select
         *,
-        -- The stages begin later and later, so the stage is how many have begun.
-        (
-            select count(*)
-            from unnest({{ var('reactivation_stage_days') }}) as stage_day
-            where inactive.days_inactive > stage_day
+        -- The stages begin later and later, so the stage is how many have begun; who is inactive
+        -- for the campaign before the first stage begins is in the first.
+        greatest(
+            (
+                select count(*)
+                from unnest({{ var('reactivation_stage_days') }}) as stage_day
+                where inactive.days_inactive > stage_day
+            ),
+            1
         ) as stage
     from inactive
-    where
-        extract(day from {{ today() }}) >= {{ var('reactivation_start_day') }}
-        and days_inactive > {{ var('reactivation_inactive_days') }}
-        and days_inactive
-        <= coalesce({{ var('reactivation_max_inactive_days') or 'null' }}, days_inactive)
 ),
 
 final as (
     select
         'REACTIVATION' as campaign_type,
         customer_id,
+        {{ trigger_list(triggers) }} as triggers,
         format_date('%Y-%m', {{ today() }}) as cycle_key,
         {{ local_midnight('date_trunc(' ~ today() ~ ', month)') }} as cycle_start,
-        -- Who is inactive for the campaign before the first stage begins is in the first.
-        concat('STAGE_', greatest(stage, 1)) as template_variant,
+        date_add(date_trunc({{ today() }}, month), interval 1 month) as next_cycle_on,
+        concat('STAGE_', stage) as template_variant,
         [
             struct('first_name' as name, {{ first_name('name') }} as value),
             struct('days_inactive', cast(days_inactive as string))
@@ -55,7 +76,7 @@ final as (
             struct(
                 days_inactive as days_inactive,
                 last_purchase_on as last_purchase_on,
-                greatest(stage, 1) as stage
+                stage as stage
             )
         ) as data,
         {{ blocker_list({
@@ -63,7 +84,20 @@ final as (
                 'days_since_voucher <= ' ~ var('reactivation_voucher_cooldown_days'),
             'UNANSWERED_LIMIT':
                 'unanswered_messages >= ' ~ var('reactivation_max_unanswered'),
-        }) }} as blockers
+        }) }} as blockers,
+        {{ blocker_facts({
+            'RECENT_VOUCHER': {
+                'fact': "concat('a voucher was used on ', cast(last_voucher_on as string))",
+                'changes_on':
+                    'date_add(last_voucher_on, interval '
+                    ~ (setting('reactivation_voucher_cooldown_days') + 1) ~ ' day)',
+            },
+            'UNANSWERED_LIMIT': {
+                'fact':
+                    "concat(cast(unanswered_messages as string), ' messages since the last "
+                    ~ "purchase, fewer than " ~ var('reactivation_max_unanswered') ~ " needed')",
+            },
+        }) }} as blocker_facts
     from staged
 )
 

@@ -11,12 +11,21 @@ templates as (
 candidates as (
     {% for campaign in var('campaigns') -%}
         select
-            candidate.*,
-            {{ campaign_setting(campaign, 'rollout_percent') or 0 }} as rollout_percent,
-            {{ campaign_setting(campaign, 'holdout_percent') or 0 }} as holdout_percent,
+            candidate.campaign_type,
+            candidate.customer_id,
+            candidate.cycle_key,
+            candidate.cycle_start,
+            candidate.template_variant,
+            candidate.placeholders,
+            candidate.data,
+            candidate.blockers,
+            {{ campaign_setting(campaign, 'rollout_percent') }} as rollout_percent,
+            {{ campaign_setting(campaign, 'holdout_percent') }} as holdout_percent,
             {{ voucher_code(campaign) }} as voucher_code,
             {{ voucher_valid_until(campaign) }} as voucher_valid_until,
-            {{ is_in_send_window(campaign) }} as is_in_send_window
+            {{ is_in_send_window(campaign) }} as is_in_send_window,
+            {{ tojson(campaign | upper in var('personal_campaigns')) }} as is_personal,
+            {{ yielding_rank(campaign) }} as yielding_rank
         from {{ ref(campaign) }} as candidate
         {% if not loop.last %}
             union all
@@ -42,8 +51,7 @@ facts as (
                 message.campaign_type = candidates.campaign_type
                 and message.sent_at >= candidates.cycle_start
                 and not message.is_failed
-                -- A family may share a phone and still have a birthday each.
-                and (message.is_own or candidates.campaign_type != 'BIRTHDAY')
+                and (message.is_own or not candidates.is_personal)
         ) as messaged_at,
         (
             select count(*)
@@ -114,37 +122,31 @@ unhindered as (
                 'HOLDOUT': 'is_held_out',
                 'NOT_IN_ROLLOUT': 'is_not_in_rollout',
             }) }}
-        ) as blockers_but_time,
-        campaign_type in ('REACTIVATION', 'LOYALTY') as is_deferrable
+        ) as blockers_but_time
     from ranked
 ),
 
--- Campaigns that can wait yield to a message that went out or goes out today, if only later.
-yielding as (
-    select
-        *,
-        array_length(blockers_but_time) = 0 as is_due,
-        is_deferrable
-        and {{ var('frequency_cap_days') }} > 0
-        and (
-            recently_messaged_at is not null
-            or {{ anyone_reached('array_length(blockers_but_time) = 0 and not is_deferrable') }}
-        ) as yields_to_message
-    from unhindered
-),
-
+-- Campaigns that can wait yield to a message that went out, or that goes out today, if only later,
+-- to the same phone. Nobody yields to what a recent message keeps back.
 capped as (
     select
         *,
-        yields_to_message
-        or (
-            campaign_type = 'REACTIVATION'
-            and {{ var('frequency_cap_days') }} > 0
-            and {{ anyone_reached(
-                "campaign_type = 'LOYALTY' and is_due and not yields_to_message"
-            ) }}
+        yielding_rank is not null
+        and {{ var('frequency_cap_days') }} > 0
+        and (
+            recently_messaged_at is not null
+            or coalesce(
+                max(
+                    case
+                        when array_length(blockers_but_time) > 0 then null
+                        when yielding_rank is null then {{ var('deferrable_campaigns') | length }}
+                        when recently_messaged_at is null then yielding_rank
+                    end
+                ) over (partition by phone) > yielding_rank,
+                false
+            )
         ) as is_capped
-    from yielding
+    from unhindered
 ),
 
 blocked as (
@@ -157,12 +159,26 @@ blocked as (
                 'OUTSIDE_SEND_WINDOW': 'not is_in_send_window',
             }) }}
         ) as blockers,
-        array_concat(
-            placeholders,
-            [
-                struct('voucher_code' as name, voucher_code as value),
-                struct('voucher_valid_until', format_date('%d/%m/%Y', voucher_valid_until))
-            ]
+        array(
+            -- WhatsApp refuses a parameter that is empty, or with line breaks, tabs or five spaces.
+            select as struct
+                placeholder.name,
+                nullif(
+                    trim(regexp_replace(placeholder.value, r'[\s\p{Z}\p{Cc}]+', ' ')), ''
+                ) as value
+            from
+                unnest(
+                    array_concat(
+                        placeholders,
+                        [
+                            struct('voucher_code' as name, voucher_code as value),
+                            struct(
+                                'voucher_valid_until',
+                                format_date('%d/%m/%Y', voucher_valid_until)
+                            )
+                        ]
+                    )
+                ) as placeholder
         ) as all_placeholders
     from capped
 ),

@@ -20,7 +20,9 @@ history as (
             regexp_replace(phone, r'\D', ''), r'^(?:0{2})?(?:55)?(\d{2})\d{8,9}$'
         ) as area_code
     from {{ source('campaign', 'message_history') }}
-    where trim(upper(coalesce(status, ''))) != 'FAILED'
+    where
+        sent_at <= {{ now() }}
+        and trim(upper(coalesce(status, ''))) != 'FAILED'
 ),
 
 final as (
@@ -35,7 +37,8 @@ final as (
         and (
             targets.customer_id = history.user_id
             or (
-                targets.campaign_type != 'BIRTHDAY'
+                targets.campaign_type
+                not in unnest(array<string>{{ var('personal_campaigns') }})
                 and targets.phone_ending = history.phone_ending
                 and substr(targets.phone, 4, 2) = history.area_code
             )

@@ -8,14 +8,17 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from loader.build_spec import BuildSpec
+from loader.setting_rules import setting_problem
 from loader.sync import SyncOptions
-from tests.support import ALPHANUMERIC_CNPJ, AS_OF, make_laundromat
+from tests.support import ALPHANUMERIC_CNPJ, AS_OF, make_laundromat, targets
 
 if TYPE_CHECKING:
+    from loader.project import Project
     from loader.session import Session
 
 # Scripts of the same environment: its folder need not be on the PATH.
@@ -43,30 +46,31 @@ def dbt(session: Session, *arguments: str) -> str:
     return run(session, "dbt", *arguments, "--target-path", target, "--log-path", target)
 
 
-def test_dbt_parses_without_a_warning(session: Session) -> None:
-    dbt(session, "--warn-error", "parse")
+def refused_build(session: Session, variables: dict[str, Any]) -> str:
+    """Run a plain `dbt build` that must not start, and return its output."""
+    target = str(session.state_dir / "dbt")
+    finished = subprocess.run(
+        [
+            *(_SCRIPTS / "dbt", "build", "--vars", json.dumps(variables)),
+            *("--target-path", target, "--log-path", target),
+        ],
+        cwd=session.project.root,
+        env={**os.environ, **session.environment.variables(), "NO_COLOR": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode != 0
+    assert "created sql table" not in finished.stdout
+    return finished.stdout
 
 
 def test_all_sql_is_linted(session: Session) -> None:
     run(session, "sqlfluff", "lint", "--nocolor", "models", "tests/dbt")
 
 
-# In parts, for the two workers: each unit test takes the emulator a second or two.
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(
-    "part",
-    ["models/targets", "models/campaigns", "models/customers models/staging"],
-)
-def test_the_unit_tests_beside_the_models_pass(session: Session, part: str) -> None:
-    make_laundromat(session, ALPHANUMERIC_CNPJ)
-    # A unit test looks up the columns of its inputs.
-    dbt(session, "build", "--exclude-resource-type", "unit_test", "--vars", _VARS)
-    selected = [f"test_type:unit,path:{folder}" for folder in part.split()]
-    output = dbt(session, "test", "--select", *selected, "--vars", _VARS)
-    assert re.search(r"PASS=[1-9]\d* WARN=0 ERROR=0 SKIP=0", output)
-
-
-def test_a_plain_dbt_build_gives_the_same_tables(session: Session) -> None:
+def test_a_plain_dbt_build_passes_all_tests_and_gives_the_same_tables(session: Session) -> None:
     make_laundromat(
         session,
         ALPHANUMERIC_CNPJ,
@@ -80,18 +84,21 @@ def test_a_plain_dbt_build_gives_the_same_tables(session: Session) -> None:
             }
         ],
     )
-    dbt(session, "build", "--exclude-resource-type", "unit_test", "--vars", _VARS)
-    by_dbt = list(session.warehouse.targets(ALPHANUMERIC_CNPJ))
+    output = dbt(session, "--warn-error", "build", "--vars", _VARS)
+    assert re.search(r"PASS=[1-9]\d* WARN=0 ERROR=0 SKIP=0", output)
+    assert re.search(r"[1-9]\d+ unit tests", output)
+    by_dbt = targets(session, ALPHANUMERIC_CNPJ)
     assert [target.customer_id for target in by_dbt] == ["a"]
 
     session.build(ALPHANUMERIC_CNPJ, as_of=AS_OF)
-    assert list(session.warehouse.targets(ALPHANUMERIC_CNPJ)) == by_dbt
+    assert targets(session, ALPHANUMERIC_CNPJ) == by_dbt
     session.sync(ALPHANUMERIC_CNPJ, as_of=AS_OF, options=SyncOptions())
 
 
 def test_the_hourly_selector_is_the_tables_and_the_gate(session: Session) -> None:
-    listed = dbt(session, "ls", "--quiet", "--selector", "hourly", "--output", "name")
-    assert sorted(listed.split()) == [
+    spec = BuildSpec({"cnpj": ALPHANUMERIC_CNPJ}, AS_OF)
+    nodes = [result.node for result in session.dbt.run(spec, ["compile", "--selector", "hourly"])]
+    assert sorted(node.name for node in nodes if node.resource_type != "operation") == [
         "assert_nobody_is_messaged_twice",
         "campaign_decisions",
         "campaign_targets",
@@ -100,14 +107,84 @@ def test_the_hourly_selector_is_the_tables_and_the_gate(session: Session) -> Non
     ]
 
 
-def test_a_build_without_a_cnpj_is_refused_before_anything_runs(session: Session) -> None:
-    finished = subprocess.run(
-        [_SCRIPTS / "dbt", "build", "--target-path", str(session.state_dir / "dbt")],
-        cwd=session.project.root,
-        env={**os.environ, **session.environment.variables(), "NO_COLOR": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
+def test_a_build_without_a_cnpj_or_with_a_bad_setting_is_refused_before_anything_runs(
+    session: Session,
+) -> None:
+    # Nothing computes with this one while dbt parses: the hook finds it.
+    output = refused_build(session, {"loyalty_min_visits": "many"})
+    assert "Compilation Error in operation vmhub_campaigns-on-run-start" in output
+    assert "'00000000000000' is not a CNPJ: pass --vars" in output
+    assert "; loyalty_min_visits='many' takes a whole number from 1 to 1000" in output
+
+
+# One value for each setting: the rules and the bounds of each, and what just passes.
+_VALUES: dict[str, Any] = {
+    "send_from_hour": 18,
+    "send_until_hour": 19.0,
+    "send_weekdays": ["MON", "mon"],
+    "max_attempts": True,
+    "frequency_cap_days": "1",
+    "birthday_send_from_hour": 24,
+    "birthday_rollout_percent": -1,
+    "birthday_holdout_percent": 101,
+    "birthday_voucher_prefix": "a'b",
+    "birthday_voucher_valid_days": 0,
+    "birthday_feb29": "FEB_29",
+    "welcome_send_from_hour": None,
+    "welcome_rollout_percent": None,
+    "welcome_holdout_percent": 100,
+    "welcome_voucher_prefix": "VOLTA10",
+    "welcome_voucher_valid_days": 365,
+    "welcome_delay_days": -1,
+    "welcome_catch_up_days": 366,
+    "reactivation_send_from_hour": "9",
+    "reactivation_rollout_percent": [50],
+    "reactivation_holdout_percent": {},
+    "reactivation_voucher_prefix": "ABCDEFGHIJKLM",
+    "reactivation_voucher_valid_days": 1,
+    "reactivation_start_day": 32,
+    "reactivation_inactive_days": 90,
+    "reactivation_max_inactive_days": 90,
+    "reactivation_voucher_cooldown_days": 0,
+    "reactivation_stage_days": [60, 30],
+    "reactivation_max_unanswered": 0,
+    "loyalty_send_from_hour": 0,
+    "loyalty_rollout_percent": 0,
+    "loyalty_holdout_percent": False,
+    "loyalty_voucher_prefix": 10,
+    "loyalty_voucher_valid_days": None,
+    "loyalty_min_visits": "many",
+    "loyalty_months": 25,
+    "loyalty_tiers": {"BRONZE": 10, "GOLD": 10},
+}
+
+
+def test_dbt_alone_refuses_what_vmhub_refuses_and_says_all_of_it(
+    session: Session, project: Project
+) -> None:
+    variables = project.variables()
+    defaults, rules = variables["settings"], variables["setting_rules"]
+    assert set(_VALUES) == set(defaults)
+    problems = {name: setting_problem(name, _VALUES, defaults, rules) for name in defaults}
+    assert 20 < sum(map(bool, problems.values())) < len(problems) - 5
+
+    output = refused_build(
+        session,
+        {
+            "cnpj": ALPHANUMERIC_CNPJ,
+            **_VALUES,
+            "loyalty_min_visit": 8,
+            "enabled_campaigns": ["BIRTHDAY", "XMAS"],
+            "deferrable_campaigns": "LOYALTY",
+            "personal_campaigns": [],
+        },
     )
-    assert finished.returncode != 0
-    assert "'00000000000000' is not a CNPJ: pass --vars" in finished.stdout
+
+    [said] = [line.strip() for line in output.splitlines() if "there is no setting" in line]
+    types = "a list of BIRTHDAY, WELCOME, REACTIVATION, LOYALTY"
+    assert said.split("; ") == [
+        f"there is no setting 'loyalty_min_visit', only {', '.join(sorted(defaults))}",
+        f"enabled_campaigns=['BIRTHDAY', 'XMAS'] takes {types}",
+        f"deferrable_campaigns='LOYALTY' takes {types}",
+        *(f"{name}={_VALUES[name]!r} takes {text}" for name, text in problems.items() if text),
+    ]

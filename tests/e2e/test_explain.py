@@ -1,58 +1,133 @@
-"""`explain` says what the decisions say, with the fact behind each blocker."""
+"""`explain` says what the decisions say, with the numbers behind them."""
 
 from __future__ import annotations
 
 import json
+from datetime import date
 from typing import TYPE_CHECKING
 
 import pytest
 
-from loader.demo.sample import SAMPLE_AS_OF, load_sample, sample_laundromats
+from loader.build_spec import BuildSpec
+from loader.demo.sample import SAMPLE_AS_OF, sample_laundromats
 from loader.errors import ConfigurationError
+from loader.explain import Blocker, Trigger
+from loader.settings import effective_settings
 from loader.show import show_explanation, show_json
-from loader.sync import SyncOptions
-from tests.support import decisions
+from tests.support import decisions, official_client
 
 if TYPE_CHECKING:
     from loader.session import Session
 
 
-def test_it_agrees_with_the_decisions_for_every_sample_customer_and_names_nobody(
-    session: Session, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("position", range(3))
+def test_it_agrees_with_the_decisions_for_every_sample_customer(
+    sample_session: Session, position: int
 ) -> None:
-    laundromat = sample_laundromats(session.project)[0]
-    cnpj = laundromat.cnpj
-    load_sample(session.project, session.warehouse, session.registry, laundromat)
-    session.build(cnpj, as_of=SAMPLE_AS_OF)
-    session.sync(cnpj, as_of=SAMPLE_AS_OF, options=SyncOptions())
+    session = sample_session
+    cnpj = sample_laundromats(session.project)[position].cnpj
     decided = decisions(session, cnpj)
-    customers = session.warehouse.query(
-        f"select customer_id, name, phone, cpf from `{cnpj}_CAMPAIGN`.`customer_facts`",
-        doing="reading customers",
-    )
+    settings = effective_settings(session.project, session.registry.tenant(cnpj))
+    customers = [
+        row["customer_id"]
+        for row in session.warehouse.query(
+            f"select customer_id from `{cnpj}_CAMPAIGN`.`customer_facts`", doing="listing customers"
+        )
+    ]
 
-    for customer in customers:
-        explanation = session.explain(cnpj, customer["customer_id"])
-        assert explanation.built_at == SAMPLE_AS_OF
-        for campaign in explanation.campaigns:
-            decision = decided.get((campaign.campaign_type, customer["customer_id"]))
-            assert campaign.is_candidate == (decision is not None)
-            assert list(campaign.blockers) == list(decision["blockers"] if decision else [])
-            assert all(campaign.blockers.values())
-            is_target = decision is not None and not campaign.blockers
-            assert campaign.document.get("status") == ("PENDING" if is_target else None)
-        show_explanation(explanation)
-        show_json(explanation)
-        shown = capsys.readouterr().out
-        assert json.loads(shown.splitlines()[-1])["customer_id"] == customer["customer_id"]
-        for secret in (customer["name"], customer["phone"], customer["cpf"]):
-            assert not secret or secret not in shown
+    verdicts = session.explainer.verdicts(BuildSpec(settings, SAMPLE_AS_OF), customers)
+
+    assert len(verdicts) == len(customers) * len(settings["enabled_campaigns"])
+    for key, verdict in verdicts.items():
+        decision = decided.get(key)
+        assert verdict.is_candidate == (decision is not None)
+        assert verdict.is_current
+        assert verdict.cycle_key == (decision["cycle_key"] if decision else None)
+        assert [blocker.name for blocker in verdict.blockers] == (
+            list(decision["blockers"]) if decision else []
+        )
+        assert all(blocker.fact for blocker in verdict.blockers)
+        today = SAMPLE_AS_OF.date()
+        dates = [
+            *(trigger.changes_on for trigger in verdict.triggers),
+            *(blocker.changes_on for blocker in verdict.blockers),
+        ]
+        assert all(day is None or day > today for day in dates)
+
+
+def test_one_customer_is_explained_with_numbers_dates_and_the_document_and_nobody_named(
+    sample_session: Session, capsys: pytest.CaptureFixture[str]
+) -> None:
+    session = sample_session
+    cnpj = sample_laundromats(session.project)[0].cnpj
 
     recent = session.explain(cnpj, "ipe-011")
-    assert {
-        campaign.campaign_type: campaign.blockers
-        for campaign in recent.campaigns
-        if campaign.is_candidate
-    } == {"REACTIVATION": {"RECENT_VOUCHER": "a voucher was used on 2026-10-05"}}
+    campaigns = {campaign.campaign_type: campaign for campaign in recent.campaigns}
+    assert (recent.built_at, recent.is_current) == (SAMPLE_AS_OF, True)
+    reactivation = campaigns["REACTIVATION"].verdict
+    assert reactivation is not None
+    assert reactivation.triggers == (
+        Trigger("day of the month", "23", "at least 20", is_met=True, changes_on=date(2026, 12, 1)),
+        Trigger("days since the last purchase", "49", "more than 30", is_met=True, changes_on=None),
+    )
+    assert reactivation.blockers == (
+        Blocker("RECENT_VOUCHER", "a voucher was used on 2026-10-05", date(2026, 12, 5)),
+    )
+    birthday = campaigns["BIRTHDAY"].verdict
+    assert birthday is not None
+    assert birthday.triggers == (
+        Trigger(
+            "birthday of this year",
+            "2026-01-07",
+            "2026-11-23",
+            is_met=False,
+            changes_on=date(2027, 1, 7),
+        ),
+    )
+    assert birthday.why_not() == (
+        "no candidate: birthday of this year: 2026-01-07, 2026-11-23 needed"
+    )
+
+    target = session.explain(cnpj, "ipe-001")
+    [born_today] = [item for item in target.campaigns if item.campaign_type == "BIRTHDAY"]
+    assert born_today.verdict is not None
+    assert born_today.verdict.blockers == ()
+    assert born_today.document["status"] == "PENDING"
+
+    show_explanation(target)
+    show_json(target)
+    shown = capsys.readouterr().out
+    assert json.loads(shown.splitlines()[-1])["customer_id"] == "ipe-001"
+    [person] = session.warehouse.query(
+        f"select name, phone, cpf from `{cnpj}_CAMPAIGN`.`customer_facts` "
+        "where customer_id = 'ipe-001'",
+        doing="reading a customer",
+    )
+    for secret in person.values():
+        assert secret
+        assert secret not in shown
+
     with pytest.raises(ConfigurationError, match="no customer 'nobody'"):
         session.explain(cnpj, "nobody")
+
+
+def test_a_changed_setting_and_a_campaign_that_is_switched_off_are_said(
+    sample_session: Session,
+) -> None:
+    cnpj = sample_laundromats(sample_session.project)[0].cnpj
+    user = official_client(sample_session.environment).collection("users").document(cnpj)
+    loyalty = user.collection("campaigns").document("LOYALTY")
+    before = user.get().to_dict()
+    assert before is not None
+    user.set({"settings": {"reactivation_inactive_days": 60}}, merge=True)
+    loyalty.set({"enabled": False})
+    try:
+        explanation = sample_session.explain(cnpj, "ipe-011")
+    finally:
+        user.set(before)
+        loyalty.delete()
+
+    assert not explanation.is_current
+    assert [
+        campaign.campaign_type for campaign in explanation.campaigns if campaign.verdict is None
+    ] == ["LOYALTY"]

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 import yaml
 
-from loader.project import Project
+from loader.dbt import ParsedProject
+from tests.descriptions import missing_descriptions
 from tests.googlesql import GoogleSql, analyze_project, type_name
-from tests.support import ALPHANUMERIC_CNPJ
+from tests.partitions import partition_problems
+from tests.support import ALPHANUMERIC_CNPJ, copy_project
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from loader.environment import Environment
+    from loader.project import Project
+    from tests.googlesql import Analysis
 
 
 @pytest.fixture
@@ -46,18 +49,10 @@ def test_the_analyzer_takes_what_bigquery_takes(google_sql: GoogleSql) -> None:
 
 
 def test_every_compiled_statement_passes_googlesql_analysis(
-    project: Project, environment: Environment, tmp_path: Path
+    project: Project, analysis: Analysis
 ) -> None:
-    analysis = analyze_project(project, environment, ALPHANUMERIC_CNPJ, tmp_path)
-
     assert analysis.errors == {}
-    # Staging and campaigns are inlined into these.
-    assert set(analysis.columns) == {
-        "customer_facts",
-        "campaign_decisions",
-        "campaign_targets",
-        "target_publication",
-    }
+    assert set(analysis.columns) == {path.stem for path in (project.root / "models").rglob("*.sql")}
     declared = yaml.safe_load(
         (project.root / "models" / "targets" / "_targets__models.yml").read_text(encoding="utf-8")
     )
@@ -67,10 +62,7 @@ def test_every_compiled_statement_passes_googlesql_analysis(
     assert {name: type_name(type_) for name, type_ in found.items()} == contract
 
 
-def test_an_hour_references_eight_tables_of_ten_mebibytes_each(
-    project: Project, environment: Environment, tmp_path: Path
-) -> None:
-    analysis = analyze_project(project, environment, ALPHANUMERIC_CNPJ, tmp_path)
+def test_an_hour_references_eight_tables_of_ten_mebibytes_each(analysis: Analysis) -> None:
     # The hourly selector, which tests/e2e/test_dbt_project.py holds to these.
     hourly = {
         "customer_facts": 4,
@@ -86,16 +78,64 @@ def test_an_hour_references_eight_tables_of_ten_mebibytes_each(
 def test_a_timestamp_compared_with_a_date_in_a_model_is_found(
     project: Project, environment: Environment, tmp_path: Path
 ) -> None:
-    copy = tmp_path / "project"
-    for folder in ("models", "macros", "seeds", "tests/dbt"):
-        shutil.copytree(project.root / folder, copy / folder)
-    for file in ("dbt_project.yml", "selectors.yml"):
-        shutil.copy(project.root / file, copy / file)
-    model = copy / "models" / "staging" / "stg_sales.sql"
+    copy = copy_project(project, tmp_path / "project")
+    model = copy.root / "models" / "staging" / "stg_sales.sql"
     sql = model.read_text(encoding="utf-8")
     assert "where data <= {{ now() }}" in sql
     model.write_text(sql.replace("data <= {{ now() }}", "data <= {{ today() }}"), encoding="utf-8")
 
-    analysis = analyze_project(Project(copy), environment, ALPHANUMERIC_CNPJ, tmp_path / "target")
+    analysis = analyze_project(
+        ParsedProject(copy, tmp_path / "parse"),
+        environment,
+        ALPHANUMERIC_CNPJ,
+        tmp_path / "target",
+        only="customer_facts",
+    )
 
     assert "TIMESTAMP, DATE" in analysis.errors["customer_facts"]
+
+
+def test_every_read_of_a_partitioned_table_compares_its_bare_column_with_a_constant(
+    project: Project, analysis: Analysis
+) -> None:
+    compared = set()
+    for name, sql in analysis.statements.items():
+        reads = partition_problems(sql, project.source_tables())
+        assert reads.problems == [], name
+        # Tests of a source look at all of it, but never hourly.
+        assert not reads.unfiltered or name.startswith("source_"), name
+        compared |= {(name, table) for table in reads.compared}
+    assert compared >= {
+        ("customer_facts", "vendas"),
+        ("customer_facts", "message_history"),
+        ("assert_targets_agree_with_history", "message_history"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("bare", "wrapped"),
+    [
+        (
+            "data <= timestamp",
+            "date(data) <= date '2026-11-23' and cast(data as timestamp) < timestamp",
+        ),
+        ("data <= timestamp", "timestamp_add(data, interval 0 day) <= timestamp"),
+        ("data <= timestamp", "status = 'COMPLETED' or data <= timestamp"),
+        ("data <= timestamp", "data <= primeiraCompra and timestamp '2026-11-23' <= timestamp"),
+        ("data <= timestamp", "timestamp '2026-11-23' <= timestamp"),
+        ("sent_at <= timestamp", "coalesce(sent_at, updated_at) <= timestamp"),
+        ("sent_at <= timestamp", "updated_at <= timestamp"),
+    ],
+)
+def test_a_partition_column_that_is_not_compared_bare_is_found(
+    project: Project, analysis: Analysis, bare: str, wrapped: str
+) -> None:
+    sql = analysis.statements["customer_facts"]
+    changed = sql.replace(bare, wrapped)
+    assert changed != sql
+    reads = partition_problems(changed, project.source_tables())
+    assert reads.problems or reads.unfiltered
+
+
+def test_everything_is_described(project: Project, analysis: Analysis) -> None:
+    assert missing_descriptions(project, analysis) == []

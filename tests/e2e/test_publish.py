@@ -17,6 +17,7 @@ from tests.support import (
     decisions,
     documents,
     make_laundromat,
+    targets,
 )
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def birthday_customer(customer_id: str, phone: str, **columns: Any) -> dict[str,
 
 
 def published(session: Session) -> list[tuple[str, datetime]]:
-    return sorted((row.customer_id, row.built_at) for row in session.warehouse.targets(CNPJ))
+    return sorted((row.customer_id, row.built_at) for row in targets(session, CNPJ))
 
 
 def test_a_failing_gate_leaves_the_targets_as_they_were_and_sync_refuses_them_as_stale(

@@ -6,9 +6,11 @@ import json
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Any
+from hashlib import md5
+from typing import TYPE_CHECKING, Any, Union
 
-from loader.firestore.targets import Write, WriteResult
+from loader.errors import ServiceError
+from loader.firestore.targets import UnfitValueError, Write, WriteResult
 from loader.planning import Action
 from loader.targets import Status, Target, TargetDocument
 from tests.support import AS_OF, NUMERIC_CNPJ
@@ -17,12 +19,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from loader.cnpj import Cnpj
-    from loader.errors import ServiceError
 
 CYCLE_START = datetime(2026, 1, 1, 3, tzinfo=UTC)
 EXPIRES_AT = datetime(2026, 11, 23, 23, tzinfo=UTC)
 EARLIER = AS_OF - timedelta(hours=1)
 MICROSECOND = timedelta(microseconds=1)
+DATA = '{"message": "Feliz aniversário, Ana! 🎂", "age": 36}'
+PAYLOAD = ("name", "phone", "data", "cycle_key", "cycle_start", "expires_at")
+PART = 3
+MAX_DATA = 1000
 
 
 def make_target(customer_id: str = "c1", **changes: Any) -> Target:
@@ -33,36 +38,39 @@ def make_target(customer_id: str = "c1", **changes: Any) -> Target:
         customer_id=customer_id,
         name="Ana Exemplo",
         phone="+5511900000001",
-        data={"message": "Feliz aniversário, Ana! 🎂", "age": 36},
+        data=DATA,
         cycle_key="2026",
         cycle_start=CYCLE_START,
         expires_at=EXPIRES_AT,
         built_at=AS_OF,
     )
-    return replace(target, **changes)
+    if isinstance(changes.get("data"), dict):
+        changes["data"] = json.dumps(changes["data"], ensure_ascii=False)
+    return target._replace(**changes)
 
 
 def make_document(customer_id: str = "c1", **changes: Any) -> TargetDocument:
-    """Return the document that an hour ago became of the row of `make_target`."""
-    target = make_target(customer_id)
+    """Return the document that an hour ago became of the row of `make_target`.
+
+    Changes to what a row gives its document, such as its name, change the digest of that.
+    """
+    given = {name: changes.pop(name) for name in Target._fields if name in changes}
     document = TargetDocument(
         customer_id=customer_id,
         update_time=EARLIER,
         status=Status.PENDING,
-        attempts=0,
-        name=target.name,
-        phone=target.phone,
-        data=target.data,
-        cycle_key=target.cycle_key,
-        cycle_start=target.cycle_start,
+        payload=payload_digest(make_target(customer_id, **given)),
         created_at=EARLIER,
         updated_at=EARLIER,
-        expires_at=target.expires_at,
-        claimed_until=None,
-        next_attempt_at=None,
-        is_recoverable=True,
+        expires_at=given.get("expires_at", EXPIRES_AT),
     )
     return replace(document, **changes)
+
+
+def payload_digest(target: Target) -> bytes:
+    """Return a digest of what a row gives its document."""
+    given = [getattr(target, name) for name in PAYLOAD]
+    return md5(repr(given).encode(), usedforsecurity=False).digest()
 
 
 @dataclass
@@ -76,9 +84,24 @@ class FakeSource:
         assert cnpj == NUMERIC_CNPJ
         return self.built_at
 
-    def targets(self, cnpj: Cnpj) -> Iterator[Target]:
+    def targets(self, cnpj: Cnpj) -> Sequence[Sequence[Target]]:
         assert cnpj == NUMERIC_CNPJ
-        yield from self.rows
+        return [self.rows[start : start + PART] for start in range(0, len(self.rows), PART)]
+
+
+@dataclass
+class FakeClock:
+    """A clock that only sleeping moves."""
+
+    now: float = 1000.0
+    sleeps: list[float] = field(default_factory=list)
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.sleeps.append(seconds)
+        self.now += seconds
 
 
 class Fault(Enum):
@@ -90,15 +113,21 @@ class Fault(Enum):
     """It is lost itself; to the caller it looks the same."""
 
 
+AnyFault = Union[Fault, str, ServiceError, "Callable[[FakeStore], None]"]
+
+
 @dataclass
 class FakeStore:
     """Documents under Firestore's preconditions, and what is to go wrong with them."""
 
     documents: dict[tuple[str, str], TargetDocument] = field(default_factory=dict)
-    faults: dict[str, list[Fault | str | Callable[[FakeStore], None]]] = field(default_factory=dict)
-    """Per customer id, one a try: a fault, a final refusal, or what somebody else does first."""
-    read_errors: list[ServiceError] = field(default_factory=list)
-    """Raised by the next readings back."""
+    faults: dict[str, list[AnyFault]] = field(default_factory=dict)
+    """Per customer id, one a try: a fault, a refusal, or what somebody else does first."""
+    read_errors: Iterator[ServiceError | None] = field(default_factory=lambda: iter(()))
+    """Raised by the next readings back, one a reading."""
+    query_errors: Iterator[ServiceError | None] = field(default_factory=lambda: iter(()))
+    """Raised before the next pending documents, one a document."""
+    documents_read: int = 0
     asked: list[Write] = field(default_factory=list)
     """Every write that was tried."""
     effects: list[Write] = field(default_factory=list)
@@ -119,43 +148,53 @@ class FakeStore:
         key = ("BIRTHDAY", document.customer_id)
         self.documents[key] = replace(document, update_time=self._tick())
 
-    def pending(self, campaign_type: str) -> Iterator[TargetDocument]:
-        for (own_type, _), document in sorted(self.documents.items()):
+    @property
+    def writes_sent(self) -> int:
+        return len(self.asked)
+
+    def pending(self, campaign_type: str, *, after: str | None = None) -> Iterator[TargetDocument]:
+        for (own_type, customer_id), document in sorted(self.documents.items()):
             if own_type == campaign_type and document.status == Status.PENDING:
+                if after is not None and customer_id <= after:
+                    continue
+                _raise_next(self.query_errors)
+                self.documents_read += 1
                 yield document
 
     def read(
         self, campaign_type: str, customer_ids: Sequence[str]
     ) -> dict[str, TargetDocument | None]:
-        if self.read_errors:
-            raise self.read_errors.pop(0)
+        _raise_next(self.read_errors)
+        self.documents_read += len(customer_ids)
         return {id_: self.documents.get((campaign_type, id_)) for id_ in customer_ids}
+
+    def payload(self, target: Target) -> bytes:
+        if len(target.data) > MAX_DATA:
+            message = "the payload is too large"
+            raise UnfitValueError(message)
+        return payload_digest(target)
+
+    def digest(self, payload: bytes) -> bytes:
+        return payload
 
     def write(
         self, writes: Iterable[Write], *, as_of: datetime
-    ) -> Iterator[tuple[Write, WriteResult | str]]:
+    ) -> Iterator[tuple[Write, WriteResult | str | ServiceError]]:
         for write in writes:
             self.asked.append(write)
             planned = self.faults.get(write.customer_id)
             yield write, self._result(write, planned.pop(0) if planned else None, as_of)
 
-    def document_bytes(self, target: Target, *, as_of: datetime) -> int:
-        assert as_of == AS_OF
-        return 500 + len(json.dumps(target.data).encode())
-
     def _result(
-        self,
-        write: Write,
-        fault: Fault | str | Callable[[FakeStore], None] | None,
-        as_of: datetime,
-    ) -> WriteResult | str:
+        self, write: Write, fault: AnyFault | None, as_of: datetime
+    ) -> WriteResult | str | ServiceError:
         match fault:
             case Fault.NEVER_ARRIVED:
                 return WriteResult.UNKNOWN
             case Fault.LANDED_UNCONFIRMED:
                 self._apply(write, as_of)
                 return WriteResult.UNKNOWN
-            case str():
+            case str() | ServiceError():
                 return fault
             case None:
                 return self._apply(write, as_of)
@@ -195,19 +234,22 @@ class FakeStore:
         return WriteResult.DONE
 
     def _fresh(self, target: Target, as_of: datetime) -> TargetDocument:
-        return make_document(
-            target.customer_id,
+        return TargetDocument(
+            customer_id=target.customer_id,
             update_time=self._tick(),
-            name=target.name,
-            phone=target.phone,
-            data=target.data,
-            cycle_key=target.cycle_key,
-            cycle_start=target.cycle_start,
-            expires_at=target.expires_at,
+            status=Status.PENDING,
+            payload=payload_digest(target),
             created_at=as_of,
             updated_at=as_of,
+            expires_at=target.expires_at,
         )
 
     def _tick(self) -> datetime:
         self._ticks += 1
         return AS_OF + self._ticks * MICROSECOND
+
+
+def _raise_next(errors: Iterator[ServiceError | None]) -> None:
+    error = next(errors, None)
+    if error is not None:
+        raise error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -44,16 +43,28 @@ def publish(
     )
 
 
-def _columns(target: Target) -> str:
-    return ", ".join(
-        f"{_literal(getattr(target, name))} as {name}" for name in Target.__dataclass_fields__
+def publish_many(warehouse: Warehouse, cnpj: Cnpj, count: int) -> None:
+    """Publish so many rows of BIRTHDAY that are alike but for their customer: c1, c2, …"""
+    publish(warehouse, cnpj, [make_target("c", cnpj=cnpj)])
+    dataset = f"{cnpj}_CAMPAIGN"
+    warehouse.query(
+        f"create or replace table `{dataset}`.`campaign_targets` as "
+        "select one.* replace(concat(one.customer_id, cast(number as string)) as customer_id) "
+        f"from `{dataset}`.`campaign_targets` as one, unnest(generate_array(1, {count})) as number",
+        doing="publishing targets",
     )
+
+
+def _columns(target: Target) -> str:
+    return ", ".join(f"{_cell(name, getattr(target, name))} as {name}" for name in Target._fields)
+
+
+def _cell(name: str, value: Any) -> str:
+    return f"parse_json({_literal(value)})" if name == "data" else _literal(value)
 
 
 def _literal(value: Any) -> str:
     if isinstance(value, datetime):
         return f"timestamp '{value.isoformat(sep=' ')}'"
-    if isinstance(value, dict):
-        return f"parse_json({_literal(json.dumps(value))})"
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"

@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 from typer.testing import CliRunner
 
-from loader.cli import app, local_app, main
+from loader.cli import app, main
+from loader.cli_local import local_app
 from loader.errors import ConfigurationError, ExitCode
+from loader.firestore.targets import TargetStore
 from loader.onboard import onboard
 from loader.project import find_project
 from tests.loader.fakes import make_target
@@ -281,6 +283,8 @@ def test_onboarding_prints_one_object_and_can_be_repeated(
     assert set(report["created_tables"]) == {
         f"{NUMERIC_CNPJ}_CAMPAIGN.message_history",
         f"{NUMERIC_CNPJ}_CAMPAIGN.opt_outs",
+        "VMHUB_OPS.sync_runs",
+        "VMHUB_OPS.sync_rejects",
     }
     assert f"table {NUMERIC_CNPJ}_RAW.clientes is missing" in report["raw_problems"]
     second = vmhub(*arguments, variables=environment.variables()).json()
@@ -386,7 +390,11 @@ def test_a_sync_prints_one_object_and_a_dry_one_writes_nothing(
         "outcomes": {"created": 2},
     }
     assert report["problems"] == []
-    assert {**dry.json(), "is_dry_run": False} == report
+    assert (report["documents_read"], report["writes_sent"]) == (0, 2)
+    foretold = dry.json()
+    assert foretold["is_dry_run"]
+    assert foretold["writes_sent"] == 0
+    assert foretold["campaigns"] == report["campaigns"]
 
 
 def test_a_partly_failed_sync_says_so_and_names_nobody(session: Session, vmhub: Vmhub) -> None:
@@ -404,6 +412,64 @@ def test_a_sync_of_which_every_row_failed_has_failed(session: Session, vmhub: Vm
     assert ended.code == ExitCode.FAILED
     assert _birthday(ended.json())["outcomes"]["rejected"] == 1
     assert not any(secret in ended.out + ended.err for secret in SECRETS)
+
+
+def test_a_sync_with_many_problems_shows_the_first_and_says_how_many_more(
+    session: Session, vmhub: Vmhub
+) -> None:
+    _publish(session, *(make_target(f"c{number:02}", phone="none") for number in range(33)))
+    ended = _sync(vmhub, session)
+    assert ended.out.count("rejected: BIRTHDAY") == 20
+    assert "and 13 more; all are in VMHUB_OPS.sync_rejects" in ended.out
+
+
+def test_a_careful_first_sync_writes_what_it_is_told_to(session: Session, vmhub: Vmhub) -> None:
+    _publish(session, *(make_target(id_) for id_ in "abc"), make_target(campaign_type="LOYALTY"))
+    careful = _sync(vmhub, session, "--campaign", "BIRTHDAY", "--limit", "2", "--json")
+    assert careful.code == ExitCode.OK
+    report = careful.json()
+    assert [campaign["campaign_type"] for campaign in report["campaigns"]] == ["BIRTHDAY"]
+    assert _birthday(report)["outcomes"] == {"created": 2, "deferred": 1}
+    assert len(documents(session.environment, NUMERIC_CNPJ)) == 2
+    wrong = _sync(vmhub, session, "--campaign", "birthday")
+    assert wrong.code == ExitCode.CONFIGURATION
+    assert "there are BIRTHDAY, LOYALTY, REACTIVATION, WELCOME" in wrong.error()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_sync_counts_what_it_wrote_and_the_next_one_completes_it(
+    session: Session, vmhub: Vmhub, number: signal.Signals
+) -> None:
+    _publish(session, make_target())
+    table = f"`{NUMERIC_CNPJ}_CAMPAIGN`.`campaign_targets`"
+    session.warehouse.query(
+        f"create or replace table {table} as select t.* replace (cast(n as string) as customer_id) "
+        f"from {table} as t cross join unnest(generate_array(1, 3000)) as n",
+        doing="multiplying rows",
+    )
+    # So slow that only the first requests are sent before the signal.
+    process = _start(
+        *("sync", *CNPJ_ARGUMENTS, *AS_OF_ARGUMENTS, "--json", "--max-ops", "10"),
+        variables=session.environment.variables(),
+    )
+    store = TargetStore(session.database, NUMERIC_CNPJ)
+    while not store.read("BIRTHDAY", ["1"])["1"]:
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(number)
+    ended = _end(process)
+    assert ended.code == 128 + number, ended.err
+    outcomes = _birthday(ended.json())["outcomes"]
+    assert outcomes["created"] + outcomes["deferred"] == 3000
+    assert outcomes["created"] == len(documents(session.environment, NUMERIC_CNPJ))
+    assert 500 <= outcomes["created"] <= 1000
+    (run,) = session.warehouse.query("select * from VMHUB_OPS.sync_runs", doing="reading back")
+    assert (run["exit_code"], run["counts"]["BIRTHDAY"]["rows"]) == (128 + number, 3000)
+    completed = _sync(vmhub, session, "--json").json()
+    assert _birthday(completed)["outcomes"] == {
+        "created": outcomes["deferred"],
+        "unchanged": outcomes["created"],
+    }
 
 
 def test_a_sync_of_stale_targets_fails_in_one_line_that_names_nobody(

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loader.planning import Action, Decision, decide, is_pending, must_withdraw
+from loader.planning import Action, Decision, decide, must_withdraw
 from loader.targets import Outcome, Status, TargetDocument
 from tests.loader.fakes import (
     CYCLE_START,
@@ -18,6 +18,7 @@ from tests.loader.fakes import (
     MICROSECOND,
     make_document,
     make_target,
+    payload_digest,
 )
 from tests.support import AS_OF
 
@@ -26,7 +27,8 @@ STATUSES = (*Status, "QUEUED", None)
 
 
 def _decide(document: TargetDocument | None, **changes: Any) -> Decision:
-    return decide(make_target(**changes), document, as_of=AS_OF, max_attempts=3)
+    target = make_target(**changes)
+    return decide(target, document, payload=payload_digest(target), as_of=AS_OF, max_attempts=3)
 
 
 def test_a_row_without_a_document_creates_one() -> None:
@@ -69,7 +71,8 @@ def test_a_pending_document_with_another_payload_is_updated(change: dict[str, An
 
 @pytest.mark.parametrize("missing", ["name", "phone", "data", "expires_at", "cycle_key"])
 def test_a_pending_document_that_lacks_a_field_is_completed(missing: str) -> None:
-    document = replace(make_document(), **{missing: None})  # type: ignore[arg-type]
+    changes: dict[str, Any] = {missing: None}
+    document = make_document(**changes)
     assert _decide(document).action is Action.UPDATE
 
 
@@ -95,6 +98,13 @@ def test_a_claim_that_ends_now_has_ended() -> None:
     document = make_document(claimed_until=AS_OF, name="Other")
     assert _decide(document).action is Action.UPDATE
     assert must_withdraw(document, as_of=AS_OF)
+
+
+def test_an_attempt_whose_end_is_unknown_is_left_until_the_next_cycle() -> None:
+    document = make_document(has_open_attempt=True, name="Other")
+    assert _decide(document) == Decision(Action.NONE, Outcome.IN_FLIGHT)
+    assert not must_withdraw(document, as_of=AS_OF)
+    assert _decide(replace(document, created_at=LAST_CYCLE)).action is Action.REPLACE
 
 
 @pytest.mark.parametrize("status", [Status.SENT, Status.DELIVERED])
@@ -161,7 +171,6 @@ def test_a_document_of_unknown_status_is_left_and_reported(status: str | None) -
 def test_without_a_row_only_a_pending_document_goes(status: str | None, created_at: Any) -> None:
     document = make_document(status=status, created_at=created_at)
     assert must_withdraw(document, as_of=AS_OF) == (status == "PENDING")
-    assert is_pending(document) == (status == "PENDING")
 
 
 _INSTANTS = st.none() | st.sampled_from(
@@ -196,7 +205,9 @@ def test_nothing_sent_in_its_cycle_and_nothing_claimed_is_ever_touched(
     document: TargetDocument, max_attempts: int
 ) -> None:
     target = make_target()
-    decision = decide(target, document, as_of=AS_OF, max_attempts=max_attempts)
+    decision = decide(
+        target, document, payload=payload_digest(target), as_of=AS_OF, max_attempts=max_attempts
+    )
     is_of_this_cycle = document.created_at is None or document.created_at >= target.cycle_start
     is_sent = document.status in ("SENT", "DELIVERED") and is_of_this_cycle
     is_claimed = document.claimed_until is not None and document.claimed_until > AS_OF
@@ -211,7 +222,13 @@ def test_nothing_sent_in_its_cycle_and_nothing_claimed_is_ever_touched(
 def test_every_action_has_its_own_outcome_and_nobody_is_requeued_beyond_the_limit(
     document: TargetDocument, max_attempts: int
 ) -> None:
-    decision = decide(make_target(), document, as_of=AS_OF, max_attempts=max_attempts)
+    decision = decide(
+        make_target(),
+        document,
+        payload=payload_digest(make_target()),
+        as_of=AS_OF,
+        max_attempts=max_attempts,
+    )
     if decision.action is Action.NONE:
         assert decision.outcome not in _OUTCOME_OF_ACTION.values()
     else:

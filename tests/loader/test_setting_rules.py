@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,15 +10,45 @@ import pytest
 from loader.setting_rules import setting_problem
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from loader.project import Project
 
-_NOT_CHECKED = {"cnpj", "as_of", "timezone", "campaigns", "enabled_campaigns"}
+
+@pytest.fixture
+def problem(project: Project) -> Callable[..., str]:
+    """Says what is wrong with settings, of which the others have their defaults."""
+    variables = project.variables()
+    defaults, rules = variables["settings"], variables["setting_rules"]
+
+    def find(name: str, value: Any, **others: Any) -> str:
+        settings = {**defaults, **others, name: value}
+        # A setting of a campaign that is not there yet has the default of its value's kind.
+        known = {**dict.fromkeys(settings, 1), **defaults}
+        return setting_problem(name, settings, known, rules)
+
+    return find
 
 
-def test_every_default_is_itself_allowed(project: Project) -> None:
-    for name, default in project.default_settings().items():
-        if name not in _NOT_CHECKED:
-            assert setting_problem(name, default, default) == "", name
+def test_every_default_is_itself_allowed(project: Project, problem: Callable[..., str]) -> None:
+    for name, default in project.variables()["settings"].items():
+        assert problem(name, default) == "", name
+
+
+def test_every_rule_is_some_settings_first(project: Project) -> None:
+    variables = project.variables()
+    decisive = {
+        next(
+            (
+                rule["names"]
+                for rule in variables["setting_rules"]
+                if re.fullmatch(rule["names"], name)
+            ),
+            "",
+        )
+        for name in variables["settings"]
+    }
+    assert decisive == {rule["names"] for rule in variables["setting_rules"]}
 
 
 @pytest.mark.parametrize(
@@ -38,9 +69,13 @@ def test_every_default_is_itself_allowed(project: Project) -> None:
         ("max_attempts", [1, 10]),
     ],
 )
-def test_the_bounds_of_a_setting_are_allowed(name: str, values: list[Any]) -> None:
+def test_the_bounds_of_a_setting_are_allowed(
+    name: str, values: list[Any], problem: Callable[..., str]
+) -> None:
+    # A window that is open all day, so that only the bounds of the setting itself count.
+    others = {"send_from_hour": 0, "send_until_hour": 24}
     for value in values:
-        assert setting_problem(name, value, value) == ""
+        assert problem(name, value, **{key: others[key] for key in others if key != name}) == ""
 
 
 @pytest.mark.parametrize(
@@ -68,21 +103,41 @@ def test_the_bounds_of_a_setting_are_allowed(name: str, values: list[Any]) -> No
         ("loyalty_tiers", {}, "map of tier"),
         ("loyalty_tiers", {"BRONZE": 10, "GOLD": 10}, "map of tier"),
         ("loyalty_tiers", {"o'ro": 10}, "map of tier"),
+        ("loyalty_tiers", {1: 10}, "map of tier"),
+        ("loyalty_tiers", {"BRONZE": "10"}, "map of tier"),
         ("max_attempts", 0, "from 1 to 10"),
     ],
 )
 def test_another_value_is_refused_with_what_the_setting_takes(
-    name: str, value: Any, expected: str
+    name: str, value: Any, expected: str, problem: Callable[..., str]
 ) -> None:
-    assert expected in setting_problem(name, value, 1)
+    assert expected in problem(name, value)
 
 
-def test_only_a_setting_without_a_default_may_be_empty() -> None:
-    assert setting_problem("reactivation_max_inactive_days", None, None) == ""
-    assert setting_problem("max_attempts", None, 3) == "a value such as 3"
+def test_only_a_setting_without_a_default_may_be_empty(problem: Callable[..., str]) -> None:
+    assert problem("reactivation_max_inactive_days", None) == ""
+    assert problem("max_attempts", None) == "a value such as 3"
 
 
-def test_a_setting_of_a_new_campaign_is_checked_by_its_name_or_by_its_default() -> None:
-    assert "from 0 to 100" in setting_problem("anniversary_rollout_percent", 200, 100)
-    assert setting_problem("anniversary_greeting", "Oi", "Olá") == ""
-    assert "a str such as" in setting_problem("anniversary_greeting", 3, "Olá")
+@pytest.mark.parametrize(
+    ("name", "value", "other", "limit"),
+    [
+        ("send_from_hour", 20, "send_until_hour", 20),
+        ("loyalty_send_from_hour", 21, "send_until_hour", 20),
+        ("reactivation_inactive_days", 90, "reactivation_max_inactive_days", 90),
+    ],
+)
+def test_a_setting_that_must_be_less_than_another_is_refused_when_it_is_not(
+    name: str, value: int, other: str, limit: int, problem: Callable[..., str]
+) -> None:
+    assert problem(name, value, **{other: limit}) == f"less than {other}, which is {limit}"
+    assert problem(name, value - 2, **{other: limit}) == ""
+
+
+def test_a_setting_of_a_new_campaign_is_checked_by_its_name_or_by_its_default(
+    problem: Callable[..., str],
+) -> None:
+    assert "from 0 to 100" in problem("anniversary_rollout_percent", 200)
+    assert problem("anniversary_greeting", 3) == ""
+    assert problem("anniversary_greeting", "Oi") == "a whole number such as 1"
+    assert problem("anniversary_greeting", True) == "a whole number such as 1"  # noqa: FBT003 - JSON

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
 import socket
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -13,9 +15,15 @@ from google.cloud import firestore
 from loader.environment import Environment
 from loader.errors import ServiceError
 from loader.firestore.client import connect
-from loader.firestore.targets import MAX_DOCUMENT_BYTES, TargetStore, Write, WriteResult
+from loader.firestore.targets import (
+    MAX_DOCUMENT_BYTES,
+    TargetStore,
+    UnfitValueError,
+    Write,
+    WriteResult,
+)
 from loader.planning import Action
-from loader.sync import sync
+from loader.sync import SyncReport, sync
 from loader.targets import Outcome, Target, TargetDocument
 from tests.loader.fakes import CYCLE_START, EXPIRES_AT, FakeSource, make_target
 from tests.support import ALPHANUMERIC_CNPJ, AS_OF, NUMERIC_CNPJ, documents, official_client
@@ -75,7 +83,7 @@ def _payload(target: Target, **changes: Any) -> dict[str, Any]:
         "customerId": target.customer_id,
         "name": target.name,
         "phone": target.phone,
-        "data": target.data,
+        "data": json.loads(target.data),
         "status": "PENDING",
         "attempts": 0,
         "cycleKey": target.cycle_key,
@@ -89,12 +97,14 @@ def _payload(target: Target, **changes: Any) -> dict[str, Any]:
 
 def _write(
     store: TargetStore, action: Action, target: Target, document: TargetDocument | None
-) -> WriteResult | str:
+) -> WriteResult | str | ServiceError:
+    is_withdrawal = action is Action.WITHDRAW
     write = Write(
         action,
         target.campaign_type,
         target.customer_id,
-        None if action is Action.WITHDRAW else target,
+        None if is_withdrawal else target,
+        b"" if is_withdrawal else store.payload(target),
         document,
     )
     ((written, result),) = store.write([write], as_of=AS_OF)
@@ -102,9 +112,16 @@ def _write(
     return result
 
 
-def _create_all(store: TargetStore, targets: list[Target]) -> list[WriteResult | str]:
+def _create_all(store: TargetStore, targets: list[Target]) -> list[Any]:
     writes = [
-        Write(Action.CREATE, target.campaign_type, target.customer_id, target, None)
+        Write(
+            Action.CREATE,
+            target.campaign_type,
+            target.customer_id,
+            target,
+            store.payload(target),
+            None,
+        )
         for target in targets
     ]
     results = list(store.write(writes, as_of=AS_OF))
@@ -305,16 +322,24 @@ def test_large_documents_are_split_over_requests_that_the_service_takes(
     data = {"message": "x" * length}
     targets = [make_target(f"c{number:02}", data=data) for number in range(14)]
     assert _create_all(store, targets) == [WriteResult.DONE] * 14
-    assert all(document.data == data for document in store.pending("BIRTHDAY"))
+    assert [document.payload for document in store.pending("BIRTHDAY")] == [
+        store.digest(store.payload(target)) for target in targets
+    ]
 
 
 def test_a_document_of_the_largest_size_that_sync_takes_is_taken_by_firestore(
     store: TargetStore,
 ) -> None:
-    frame = store.document_bytes(make_target(data={"message": "x" * 900_000}), as_of=AS_OF)
-    filling = MAX_DOCUMENT_BYTES - frame + 900_000
-    largest = make_target(data={"message": "x" * filling})
-    assert store.document_bytes(largest, as_of=AS_OF) == MAX_DOCUMENT_BYTES
+    def filled(length: int) -> Target:
+        return make_target(data={"message": "x" * length})
+
+    with pytest.raises(UnfitValueError, match=f"more than {MAX_DOCUMENT_BYTES}") as refused:
+        store.payload(filled(MAX_DOCUMENT_BYTES))
+    frame = int(re.findall(r"\d+", str(refused.value))[0]) - MAX_DOCUMENT_BYTES
+    assert frame < 2000
+    with pytest.raises(UnfitValueError):
+        store.payload(filled(MAX_DOCUMENT_BYTES - frame + 1))
+    largest = filled(MAX_DOCUMENT_BYTES - frame)
     assert _write(store, Action.CREATE, largest, None) is WriteResult.DONE
 
 
@@ -365,7 +390,7 @@ def test_a_payload_that_firestore_cannot_hold_fails_its_own_row_only(
         max_attempts=3,
     )
     assert report.total(Outcome.CREATED) == 2
-    assert report.total(Outcome.REJECTED, Outcome.FAILED) == 1
+    assert report.total(Outcome.REJECTED) == 1
     assert [problem.customer_id for problem in report.problems] == ["bad"]
     assert _fields(client, "a") is not None
     assert _fields(client, "c") is not None
@@ -386,17 +411,15 @@ def test_a_document_is_read_with_all_that_decides_about_it(
         update_time=written.update_time,
         status="FAILED",
         attempts=2,
-        name=target.name,
-        phone=target.phone,
-        data=target.data,
-        cycle_key=target.cycle_key,
-        cycle_start=target.cycle_start,
+        payload=store.digest(store.payload(target)),
         created_at=BEFORE,
         updated_at=BEFORE,
         expires_at=target.expires_at,
         claimed_until=BEFORE,
         next_attempt_at=BEFORE,
         is_recoverable=True,
+        # Nobody has tracked it.
+        is_recorded=False,
     )
     assert store.fields("BIRTHDAY", "c1") == _fields(client)
     assert store.fields("BIRTHDAY", "nobody") == {}
@@ -420,6 +443,24 @@ def test_only_an_error_that_says_so_is_final(
     assert _read(store).is_recoverable is is_recoverable
 
 
+@pytest.mark.parametrize(
+    ("attempts", "log", "has_open_attempt"),
+    [
+        (0, [], False),
+        (0, [{"attempt": 1, "status": "SENDING"}], True),
+        (0, [{"attempt": 1}], True),
+        (0, [{"attempt": 1, "status": "FAILED"}], False),
+        (1, [{"attempt": 1, "status": "SENDING"}], False),
+        (1, [{"attempt": 1, "status": "FAILED"}, {"attempt": 2, "status": "SENDING"}], True),
+    ],
+)
+def test_an_attempt_that_is_neither_counted_nor_failed_is_open(
+    attempts: int, log: Any, *, has_open_attempt: bool, store: TargetStore, client: firestore.Client
+) -> None:
+    _reference(client).set({"status": "PENDING", "attempts": attempts, "attemptLog": log})
+    assert _read(store).has_open_attempt is has_open_attempt
+
+
 def test_a_document_with_a_status_and_nothing_else_is_read(
     store: TargetStore, client: firestore.Client
 ) -> None:
@@ -427,7 +468,7 @@ def test_a_document_with_a_status_and_nothing_else_is_read(
     (document,) = store.pending("BIRTHDAY")
     assert document.attempts == 0
     assert document.is_recoverable
-    assert {document.name, document.data, document.created_at, document.claimed_until} == {None}
+    assert {document.expires_at, document.created_at, document.claimed_until} == {None}
 
 
 @pytest.mark.parametrize(
@@ -462,6 +503,62 @@ def test_fields_of_another_type_than_agreed_are_read_without_an_error(
     fields = _fields(client)
     assert fields is not None
     assert fields["name"] == "Ana Exemplo"
+
+
+def test_the_reading_of_pending_documents_can_go_on_behind_any_id(
+    store: TargetStore, client: firestore.Client
+) -> None:
+    ids = sorted(["a", "a b", "b", "ção", "😀", "c/d".replace("/", "%2F")], key=str.encode)
+    for customer_id in ids:
+        _reference(client, customer_id).set({"status": "PENDING"})
+    for number, customer_id in enumerate(ids):
+        found = [document.customer_id for document in store.pending("BIRTHDAY", after=customer_id)]
+        assert found == ids[number + 1 :]
+
+
+# What a run reads and writes
+
+
+def _run(store: TargetStore, rows: list[Target]) -> SyncReport:
+    return sync(
+        FakeSource(rows),
+        store,
+        cnpj=NUMERIC_CNPJ,
+        as_of=AS_OF,
+        campaign_types=["BIRTHDAY", "LOYALTY"],
+        max_attempts=3,
+    )
+
+
+def test_whatever_a_payload_holds_a_second_run_finds_it_unchanged_without_another_read(
+    environment: Environment,
+) -> None:
+    payloads: list[dict[str, Any]] = [
+        {"spent": 12.5, "whole": 1.0, "zero": -0.0, "large": 2**63 - 1, "tiny": 5e-324},
+        {"z": 1, "a": {"z": [{"b": None, "a": True}, [], "ção 🎂"][::2], "empty": {}}},
+        {f"name {number}": number for number in range(50)},
+        {},
+    ]
+    rows = [make_target(f"c{number}", data=data) for number, data in enumerate(payloads)]
+    _run(TargetStore(connect(environment), NUMERIC_CNPJ), rows)
+    report = _run(TargetStore(connect(environment), NUMERIC_CNPJ), rows)
+    assert report.total(Outcome.UNCHANGED) == len(rows)
+    assert (report.documents_read, report.writes_sent) == (len(rows), 0)
+
+
+def test_a_changed_row_is_written_without_reading_its_document_again(
+    environment: Environment,
+) -> None:
+    rows = [make_target(f"c{number}") for number in range(5)]
+    _run(TargetStore(connect(environment), NUMERIC_CNPJ), rows)
+    rows[2] = make_target("c2", name="Ana Maria Exemplo")
+    report = _run(TargetStore(connect(environment), NUMERIC_CNPJ), rows[:4])
+    assert report.campaigns[0].outcomes == {
+        Outcome.UPDATED: 1,
+        Outcome.UNCHANGED: 3,
+        Outcome.WITHDRAWN: 1,
+    }
+    assert (report.documents_read, report.writes_sent) == (5, 2)
 
 
 # A service that does not answer

@@ -8,11 +8,13 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from google.cloud.firestore_v1._helpers import encode_dict
 from google.cloud.firestore_v1.types import Document
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loader.firestore.values import decode_fields, fill_fields
+from loader.firestore.values import decode_fields
+from loader.firestore.wire import UnfitValueError, encode_fields
 
 _SCALARS = (
     st.none()
@@ -22,19 +24,21 @@ _SCALARS = (
     | st.text()
     | st.datetimes(timezones=st.just(UTC))
 )
+_NAMES = st.text(min_size=1).filter(lambda name: not (name[:2] == name[-2:] == "__"))
+# Firestore takes no list directly in a list.
 _VALUES = st.recursive(
     _SCALARS,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner.filter(lambda item: not isinstance(item, list)), max_size=4)
+        | st.dictionaries(_NAMES, inner, max_size=4)
+    ),
     max_leaves=20,
 )
+_FIELDS = st.dictionaries(_NAMES, _VALUES, max_size=5)
 
 
 def _round_trip(values: dict[str, Any]) -> dict[str, Any]:
-    sent = Document.pb(Document())
-    fill_fields(sent.fields, values)
-    received = Document.pb(Document())
-    received.ParseFromString(sent.SerializeToString())
-    return decode_fields(received.fields)
+    return decode_fields(Document.pb().FromString(encode_fields(values)).fields)
 
 
 def _typed(value: Any) -> Any:
@@ -46,7 +50,54 @@ def _typed(value: Any) -> Any:
     return type(value), value
 
 
-@given(values=st.dictionaries(st.text(), _VALUES, max_size=5))
+@given(values=_FIELDS)
+def test_our_bytes_are_the_message_that_the_official_client_builds(values: dict[str, Any]) -> None:
+    ours = Document.pb().FromString(encode_fields(values))
+    assert ours == Document.pb(Document(fields=encode_dict(values)))
+
+
+@given(first=_FIELDS, second=_FIELDS)
+def test_joined_parts_are_one_document(first: dict[str, Any], second: dict[str, Any]) -> None:
+    joined = Document.pb().FromString(encode_fields(first) + encode_fields(second))
+    assert _typed(decode_fields(joined.fields)) == _typed({**first, **second})
+
+
+@pytest.mark.parametrize("size", [0, 1, 127, 128, 4095, 4096, 16383, 16384, 300_000])
+def test_a_text_of_any_size_comes_back(size: int) -> None:
+    values = {"text": "x" * size, "map": {"deeper": ["y" * size]}, "n" * max(size, 1): None}
+    assert _round_trip(values) == values
+
+
+def test_more_names_than_are_kept_come_back() -> None:
+    values = {f"name {number}": {f"deeper {number}": str(number)} for number in range(3000)}
+    assert _round_trip(values) == values
+
+
+def _nested(depth: int) -> dict[str, Any]:
+    return {"deeper": _nested(depth - 1)} if depth else {}
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ({"": 1}, "name is empty or reserved"),
+        ({"a": [{"__name__": 1}]}, "name is empty or reserved"),
+        ([1, [2]], "a list directly in a list"),
+        (_nested(20), "nested more than 20 levels deep"),
+        (2**63, "an integer beyond 64 bits"),
+        ([-(2**63) - 1], "an integer beyond 64 bits"),
+    ],
+)
+def test_what_firestore_cannot_hold_is_refused_with_the_reason(value: Any, reason: str) -> None:
+    with pytest.raises(UnfitValueError, match=reason):
+        encode_fields({"data": value})
+
+
+def test_the_deepest_nesting_that_firestore_holds_is_taken() -> None:
+    assert _round_trip({"data": _nested(19)}) == {"data": _nested(19)}
+
+
+@given(values=_FIELDS)
 def test_nested_values_keep_their_content_and_types(values: dict[str, Any]) -> None:
     assert _typed(_round_trip(values)) == _typed(values)
 
@@ -71,8 +122,8 @@ def test_nested_values_keep_their_content_and_types(values: dict[str, Any]) -> N
         None,
         [],
         {},
-        [[], {}, None],
-        {"": {"a.b": [{"deep": []}]}},
+        [{}, None, {"list": []}],
+        {" ": {"a.b": [{"deep": []}]}},
     ],
     ids=repr,
 )

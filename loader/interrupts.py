@@ -1,0 +1,55 @@
+"""SIGINT and SIGTERM while documents are written: stop taking more, finish what is under way."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+__all__ = ["Interrupts"]
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SLICE_SECONDS = 0.1
+
+
+class Interrupts:
+    """Whether somebody asked the run to end."""
+
+    def __init__(self) -> None:
+        """Begin undisturbed."""
+        self.received: signal.Signals | None = None
+
+    @contextmanager
+    def held_back(self) -> Iterator[None]:
+        """Within the block, take note of the first signal; a second ends the process at once.
+
+        Outside the main thread signals are not ours to take, and stay as they are.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self._on_signal) for number in _SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, but not on when a signal comes."""
+        end = time.monotonic() + seconds
+        before = self.received
+        while self.received is before and (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, _SLICE_SECONDS))
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if self.received is not None:
+            os._exit(128 + number)
+        self.received = signal.Signals(number)

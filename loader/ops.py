@@ -1,0 +1,152 @@
+"""VMHUB_OPS: what each sync did, and the rows somebody should look at.
+
+Rows are streamed in, since load jobs are limited to 1,500 a table and day
+(https://cloud.google.com/bigquery/quotas#load_jobs) and thousands of laundromats sync every hour.
+A failure to record never hides what the run itself came to.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import uuid
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from loader.errors import ExitCode, VmhubError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from loader.cnpj import Cnpj
+    from loader.project import SourceTable
+    from loader.report import Problem, SyncReport
+    from loader.warehouse import Warehouse
+
+__all__ = ["SyncLog"]
+
+_log = logging.getLogger(__name__)
+
+_ROWS_A_REQUEST = 500
+
+
+class SyncLog:
+    """One run's rows in VMHUB_OPS.sync_runs and VMHUB_OPS.sync_rejects."""
+
+    def __init__(
+        self,
+        warehouse: Warehouse,
+        tables: Mapping[str, SourceTable],
+        *,
+        cnpj: Cnpj,
+        as_of: datetime,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """Begin a run.
+
+        Args:
+            warehouse: Where the tables are, or will be.
+            tables: Their declarations, by name.
+            cnpj: The laundromat.
+            as_of: The run's instant.
+            clock: The machine's time.
+
+        """
+        self.failure = ""
+        """Why something could not be recorded; empty while everything was."""
+        self._warehouse = warehouse
+        self._tables = tables
+        self._cnpj = cnpj
+        self._as_of = as_of
+        self._clock = clock
+        self._run_id = str(uuid.uuid4())
+        self._started_at = clock()
+        self._problems: list[dict[str, Any]] = []
+        self._problem_count = 0
+
+    def problem(self, problem: Problem) -> None:
+        """Record a row that somebody should look at."""
+        self._problem_count += 1
+        self._problems.append(
+            {
+                "run_id": self._run_id,
+                "cnpj": self._cnpj,
+                "recorded_at": self._clock().isoformat(),
+                "campaign_type": problem.campaign_type,
+                "customer_id": problem.customer_id,
+                "outcome": problem.outcome.value,
+                "reason": problem.reason,
+            }
+        )
+        if len(self._problems) == _ROWS_A_REQUEST:
+            self._flush()
+
+    def finished(self, report: SyncReport) -> SyncReport:
+        """Record what a run came to; return its report with what could not be recorded."""
+        self._flush()
+        self._record_run(
+            built_at=report.built_at.isoformat(),
+            exit_code=report.exit_code,
+            reason=report.stopped.reason if report.stopped else None,
+            rows_read=report.rows_read,
+            counts=json.dumps(
+                {
+                    campaign.campaign_type: {"rows": campaign.rows_read, **campaign.outcomes}
+                    for campaign in report.campaigns
+                }
+            ),
+            documents_read=report.documents_read,
+            writes_sent=report.writes_sent,
+            seconds=report.seconds,
+            cpu_seconds=report.cpu_seconds,
+        )
+        return replace(report, not_recorded=self.failure)
+
+    def failed(self, error: BaseException) -> None:
+        """Record a run that an error ended."""
+        self._flush()
+        self._record_run(
+            exit_code=_exit_code(error),
+            error=type(error).__name__,
+            # Of other errors the kind must do: their text can quote what they met.
+            reason=error.message if isinstance(error, VmhubError) else None,
+            seconds=(self._clock() - self._started_at).total_seconds(),
+        )
+
+    def _record_run(self, **columns: Any) -> None:
+        row = {
+            "run_id": self._run_id,
+            "cnpj": self._cnpj,
+            "as_of": self._as_of.isoformat(),
+            "started_at": self._started_at.isoformat(),
+            "ended_at": self._clock().isoformat(),
+            "problems": self._problem_count,
+            **columns,
+        }
+        self._insert("sync_runs", [row])
+
+    def _flush(self) -> None:
+        if self._problems:
+            self._insert("sync_rejects", self._problems)
+            self._problems = []
+
+    def _insert(self, table: str, rows: list[dict[str, Any]]) -> None:
+        if self.failure:
+            # One wait for a service that does not answer is enough.
+            return
+        try:
+            self._warehouse.insert(self._tables[table], self._cnpj, rows)
+        except VmhubError as error:
+            self.failure = str(error)
+            _log.error("this run is not, or not wholly, recorded in VMHUB_OPS: %s", error)
+
+
+def _exit_code(error: BaseException) -> int:
+    if isinstance(error, VmhubError):
+        return error.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        return ExitCode.INTERRUPTED
+    if isinstance(error, SystemExit) and isinstance(error.code, int):
+        return error.code
+    return ExitCode.FAILED

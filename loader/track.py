@@ -1,0 +1,226 @@
+"""Firestore to message_history: read what changed, write it, then move the watermark.
+
+A laundromat's watermark is the instant up to which its documents are in message_history. It moves
+only once they are, and the rows are keyed, so a run that was killed, repeated or doubled leaves the
+same table.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from loader.errors import ExitCode, VmhubError
+from loader.history import merge_history
+from loader.tracking import history_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from loader.cnpj import Cnpj
+    from loader.firestore.changes import ChangeReader
+    from loader.firestore.registry import Registry, Tenant
+    from loader.tracking import HistoryRow, TrackedDocument
+    from loader.warehouse import Warehouse
+
+__all__ = ["Oddity", "TrackReport", "TrackedLaundromat", "track"]
+
+_log = logging.getLogger(__name__)
+
+# Documents are written under clocks that differ, and some a moment after the instant they name.
+_OVERLAP = timedelta(minutes=10)
+# Who is further behind is asked on its own, so that the others are not read again for it.
+_LAG = timedelta(hours=3)
+_MARKS_AT_A_TIME = 400
+_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Oddity:
+    """A document that was sent and gives no row."""
+
+    campaign_type: str
+    customer_id: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class TrackedLaundromat:
+    """What tracking found of one laundromat."""
+
+    cnpj: str
+    documents: int
+    rows: int
+    """Attempts, new or known already."""
+    statements: int
+    oddities: tuple[Oddity, ...]
+    error: str = ""
+    """Why nothing was written, and the watermark stays; empty: all was."""
+
+
+@dataclass(frozen=True)
+class TrackReport:
+    """What a run of tracking did."""
+
+    as_of: datetime
+    is_full: bool
+    documents_read: int
+    unknown_documents: int
+    """Documents of laundromats that are not active."""
+    laundromats: tuple[TrackedLaundromat, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """Return how the process is to end."""
+        failed = sum(bool(laundromat.error) for laundromat in self.laundromats)
+        if not failed and not any(laundromat.oddities for laundromat in self.laundromats):
+            return ExitCode.OK
+        return ExitCode.FAILED if failed == len(self.laundromats) else ExitCode.PARTLY_FAILED
+
+
+@dataclass
+class _News:
+    documents: int = 0
+    rows: dict[tuple[str, str, str, int], HistoryRow] = field(default_factory=dict)
+    oddities: list[Oddity] = field(default_factory=list)
+    oldest: datetime | None = None
+    """When the oldest document that gave rows was created."""
+
+    def add(self, document: TrackedDocument) -> None:
+        self.documents += 1
+        try:
+            rows = history_rows(document)
+        except ValueError as error:
+            self.oddities.append(Oddity(document.campaign_type, document.customer_id, str(error)))
+            return
+        if not rows:
+            return
+        self.rows.update((row.key, row) for row in rows)
+        created_at = document.fields.get("createdAt")
+        if not isinstance(created_at, datetime):
+            created_at = _BEGINNING
+        first = min(created_at, *(row.sent_at for row in rows))
+        self.oldest = first if self.oldest is None else min(self.oldest, first)
+
+
+def track(
+    reader: ChangeReader,
+    warehouse: Warehouse,
+    registry: Registry,
+    tenants: Sequence[Tenant],
+    *,
+    as_of: datetime,
+    is_full: bool = False,
+    broken: Mapping[str, str] | None = None,
+) -> TrackReport:
+    """Bring the message_history of laundromats up to date with their target documents.
+
+    Args:
+        reader: Reads the documents.
+        warehouse: Holds the histories.
+        registry: Keeps the watermarks.
+        tenants: The laundromats.
+        as_of: The run's instant, to which the watermarks move.
+        is_full: Read all documents, not only those whose updatedAt says that they changed: for
+            senders that leave it alone.
+        broken: Laundromats whose registry entry cannot be used, with the reason.
+
+    Raises:
+        ServiceError: Firestore does not answer; no watermark has moved for what was not read.
+
+    """
+    together = [] if is_full else _up_to_date(tenants)
+    apart = [tenant for tenant in tenants if tenant not in together]
+    writer = _Writer(warehouse, registry, as_of)
+    unknown = 0
+    if together:
+        marks = [tenant.tracked_until for tenant in together if tenant.tracked_until]
+        news: dict[str, _News] = {tenant.cnpj: _News() for tenant in together}
+        strangers = {tenant.cnpj for tenant in apart}
+        for document in reader.changed(min(marks) - _OVERLAP):
+            if document.cnpj in news:
+                news[document.cnpj].add(document)
+            else:
+                unknown += document.cnpj not in strangers
+        for tenant in together:
+            writer.write(tenant.cnpj, news.pop(tenant.cnpj))
+    for tenant in apart:
+        own = _News()
+        reader.read_time = None
+        for document in _own_documents(reader, tenant, is_full=is_full):
+            own.add(document)
+        writer.write(tenant.cnpj, own, full_at=reader.read_time if is_full else None)
+    writer.flush()
+    failed = [TrackedLaundromat(cnpj, 0, 0, 0, (), error) for cnpj, error in (broken or {}).items()]
+    return TrackReport(as_of, is_full, reader.documents_read, unknown, (*writer.done, *failed))
+
+
+def _up_to_date(tenants: Sequence[Tenant]) -> list[Tenant]:
+    """Return those that one query serves: more than one, with watermarks close together."""
+    marks = [tenant.tracked_until for tenant in tenants if tenant.tracked_until]
+    if len(tenants) < 2 or not marks:  # noqa: PLR2004 - one alone is asked on its own
+        return []
+    newest = max(marks)
+    return [
+        tenant
+        for tenant in tenants
+        if tenant.tracked_until and tenant.tracked_until >= newest - _LAG
+    ]
+
+
+def _own_documents(
+    reader: ChangeReader, tenant: Tenant, *, is_full: bool
+) -> Iterator[TrackedDocument]:
+    since = None
+    if tenant.tracked_until and not is_full:
+        since = tenant.tracked_until - _OVERLAP
+    for campaign_type in sorted(tenant.campaign_types):
+        yield from reader.changed_of(tenant.cnpj, campaign_type, since)
+
+
+class _Writer:
+    """Writes each laundromat's news, and moves the watermarks of those that are written."""
+
+    def __init__(self, warehouse: Warehouse, registry: Registry, as_of: datetime) -> None:
+        self.done: list[TrackedLaundromat] = []
+        self._warehouse = warehouse
+        self._registry = registry
+        self._as_of = as_of
+        self._marks: dict[Cnpj, datetime | None] = {}
+
+    def write(self, cnpj: Cnpj, news: _News, *, full_at: datetime | None = None) -> None:
+        """Write one laundromat's rows; a failure is its own and no other's."""
+        statements, error_text = 0, ""
+        try:
+            if news.rows:
+                statements = merge_history(
+                    self._warehouse,
+                    cnpj,
+                    list(news.rows.values()),
+                    since=news.oldest or _BEGINNING,
+                )
+        except VmhubError as error:
+            error_text = str(error)
+            _log.error("tracking %s: %s", cnpj, error)
+        else:
+            self._marks[cnpj] = full_at
+        self.done.append(
+            TrackedLaundromat(
+                cnpj,
+                news.documents,
+                len(news.rows),
+                statements,
+                tuple(news.oddities),
+                error_text,
+            )
+        )
+        if len(self._marks) == _MARKS_AT_A_TIME:
+            self.flush()
+
+    def flush(self) -> None:
+        """Move the watermarks of all that was written."""
+        if self._marks:
+            self._registry.set_tracked(self._marks, until=self._as_of)
+        self._marks = {}

@@ -1,0 +1,7 @@
+{% test matches(model, column_name, pattern) %}
+
+select {{ column_name }}
+from {{ model }}
+where not regexp_contains({{ column_name }}, r'{{ pattern }}')
+
+{% endtest %}

@@ -1,0 +1,299 @@
+"""Firestore's outcomes in message_history: what is written, once, whatever happens."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from google.cloud import firestore
+
+from loader.errors import ServiceError
+from loader.onboard import onboard
+from loader.sync import SyncOptions
+from loader.targets import Outcome
+from loader.warehouse import Warehouse
+from tests.support import (
+    ALPHANUMERIC_CNPJ,
+    AS_OF,
+    FIRST_BUILD,
+    HOURLY_BUILD,
+    NUMERIC_CNPJ,
+    documents,
+    make_laundromat,
+    official_client,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from loader.cnpj import Cnpj
+    from loader.session import Session
+    from loader.track import TrackReport
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def laundromats(session: Session) -> Session:
+    """Two laundromats with their histories, and nothing built."""
+    for cnpj in (NUMERIC_CNPJ, ALPHANUMERIC_CNPJ):
+        make_laundromat(session, cnpj)
+    return session
+
+
+def put(
+    session: Session, customer_id: str, *, cnpj: Cnpj = NUMERIC_CNPJ, **fields: Any
+) -> firestore.DocumentReference:
+    """Write a document as sync and a sender leave it."""
+    content = {
+        "cnpj": cnpj,
+        "customerId": customer_id,
+        "campaignType": "REACTIVATION",
+        "cycleKey": "2026-11",
+        "phone": "+5511900000001",
+        "data": {"message": "Olá!", "age": 7},
+        "status": "PENDING",
+        "attempts": 0,
+        "createdAt": AS_OF - HOUR,
+        "updatedAt": AS_OF - HOUR,
+        **fields,
+    }
+    place = f"users/{cnpj}/campaigns/REACTIVATION/targets/{customer_id}"
+    reference = official_client(session.environment).document(place)
+    reference.set(content)
+    return reference
+
+
+def sent(status: str = "SENT", at: datetime = AS_OF, **fields: Any) -> dict[str, Any]:
+    entry = {"attempt": 1, "at": at, "status": status, "messageId": "m1"}
+    return {"status": status, "attempts": 1, "attemptLog": [entry], "updatedAt": at, **fields}
+
+
+def history(session: Session, cnpj: Cnpj = NUMERIC_CNPJ) -> list[dict[str, Any]]:
+    return session.warehouse.query(
+        f"select * from `{cnpj}_CAMPAIGN`.`message_history` order by user_id, attempt",
+        doing="reading history",
+    )
+
+
+def one(report: TrackReport, cnpj: Cnpj = NUMERIC_CNPJ) -> Any:
+    [laundromat] = [item for item in report.laundromats if item.cnpj == cnpj]
+    return laundromat
+
+
+def test_a_message_moves_forward_and_late_or_repeated_news_change_nothing(
+    laundromats: Session,
+) -> None:
+    reference = put(laundromats, "a", **sent())
+    report = laundromats.track([NUMERIC_CNPJ], as_of=AS_OF + HOUR)
+    assert (one(report).documents, one(report).rows, one(report).statements) == (1, 1, 1)
+    [first] = history(laundromats)
+    assert (first["status"], first["sent_at"], first["message_content"]) == ("SENT", AS_OF, "Olá!")
+
+    delivered_at = AS_OF + HOUR
+    reference.update(
+        {
+            "status": "DELIVERED",
+            "deliveredAt": delivered_at,
+            "updatedAt": delivered_at,
+            "data.message": "A text of another hour",
+        }
+    )
+    laundromats.track([NUMERIC_CNPJ], as_of=AS_OF + 2 * HOUR)
+    [second] = history(laundromats)
+    assert second == {
+        **first,
+        "status": "DELIVERED",
+        "delivered_at": delivered_at,
+        "updated_at": delivered_at,
+    }
+
+    # A sender that lost its memory says again what it said at first.
+    reference.update({**sent(at=AS_OF + 3 * HOUR), "deliveredAt": firestore.DELETE_FIELD})
+    laundromats.track([NUMERIC_CNPJ], as_of=AS_OF + 4 * HOUR)
+    laundromats.track([NUMERIC_CNPJ], as_of=AS_OF + 4 * HOUR, is_full=True)
+    assert history(laundromats) == [second]
+
+
+def test_a_receipt_shows_that_a_failed_message_arrived(laundromats: Session) -> None:
+    reference = put(laundromats, "a", **sent("FAILED"))
+    laundromats.track([NUMERIC_CNPJ], as_of=AS_OF + HOUR)
+    assert [row["status"] for row in history(laundromats)] == ["FAILED"]
+    reference.update(sent("DELIVERED", at=AS_OF + HOUR))
+    laundromats.track([NUMERIC_CNPJ], as_of=AS_OF + 2 * HOUR)
+    assert [row["status"] for row in history(laundromats)] == ["DELIVERED"]
+
+
+def test_one_query_serves_the_fleet_and_reads_only_what_changed(laundromats: Session) -> None:
+    laundromats.track(None, as_of=AS_OF)
+    put(laundromats, "old", updatedAt=AS_OF - 2 * HOUR)
+    put(laundromats, "a", **sent())
+    put(laundromats, "b", cnpj=ALPHANUMERIC_CNPJ, **sent())
+
+    report = laundromats.track(None, as_of=AS_OF + HOUR)
+
+    assert report.documents_read == 2
+    assert [(item.cnpj, item.rows, item.statements) for item in report.laundromats] == [
+        (NUMERIC_CNPJ, 1, 1),
+        (ALPHANUMERIC_CNPJ, 1, 1),
+    ]
+    assert [row["user_id"] for row in history(laundromats)] == ["a"]
+    assert [row["user_id"] for row in history(laundromats, ALPHANUMERIC_CNPJ)] == ["b"]
+    quiet = laundromats.track(None, as_of=AS_OF + 2 * HOUR)
+    assert quiet.documents_read == 0
+    assert all(item.statements == 0 for item in quiet.laundromats)
+
+
+def test_only_a_full_reading_finds_what_a_sender_did_without_saying_when(
+    laundromats: Session,
+) -> None:
+    laundromats.track([NUMERIC_CNPJ], as_of=AS_OF)
+    reference = put(laundromats, "a", updatedAt=AS_OF - 2 * HOUR)
+    reference.update({"status": "SENT", "attempts": 1})
+
+    assert one(laundromats.track([NUMERIC_CNPJ], as_of=AS_OF + HOUR)).rows == 0
+    assert one(laundromats.track([NUMERIC_CNPJ], as_of=AS_OF + HOUR, is_full=True)).rows == 1
+
+    written = reference.get().update_time
+    [row] = history(laundromats)
+    assert (row["status"], row["attempt"], row["sent_at"]) == ("SENT", 1, written)
+    reference.update({"status": "DELIVERED"})
+    laundromats.track([NUMERIC_CNPJ], as_of=AS_OF + 2 * HOUR, is_full=True)
+    assert [(item["status"], item["sent_at"]) for item in history(laundromats)] == [
+        ("DELIVERED", written)
+    ]
+
+
+def test_a_document_without_a_cycle_is_named_and_the_others_are_written(
+    laundromats: Session,
+) -> None:
+    put(laundromats, "a", **sent())
+    put(laundromats, "odd", **sent(cycleKey=None))
+    report = laundromats.track([NUMERIC_CNPJ], as_of=AS_OF + HOUR)
+    [oddity] = one(report).oddities
+    assert (oddity.campaign_type, oddity.customer_id) == ("REACTIVATION", "odd")
+    assert report.exit_code == 3
+    assert [row["user_id"] for row in history(laundromats)] == ["a"]
+
+
+class FailingWarehouse(Warehouse):
+    """BigQuery that fails for one laundromat, or after it has done what it was asked."""
+
+    failing: Cnpj | None = None
+    is_done_first = False
+
+    def query(
+        self,
+        sql: str,
+        *,
+        doing: str,
+        parameters: Mapping[str, str | Sequence[str]] | None = None,
+    ) -> list[dict[str, Any]]:
+        is_hit = self.failing is not None and f"`{self.failing}_CAMPAIGN`" in sql
+        rows = (
+            super().query(sql, doing=doing, parameters=parameters)
+            if self.is_done_first or not is_hit
+            else []
+        )
+        if is_hit:
+            message = f"{doing}: the connection was lost"
+            raise ServiceError(message, is_transient=True)
+        return rows
+
+
+@pytest.mark.parametrize("is_done_first", [False, True])
+def test_a_laundromat_that_fails_is_tracked_from_its_own_watermark_and_delays_no_other(
+    laundromats: Session, *, is_done_first: bool
+) -> None:
+    laundromats.track(None, as_of=AS_OF)
+    put(laundromats, "a", **sent())
+    put(laundromats, "b", cnpj=ALPHANUMERIC_CNPJ, **sent())
+    broken = replace(laundromats)
+    warehouse = FailingWarehouse(laundromats.environment)
+    warehouse.failing, warehouse.is_done_first = NUMERIC_CNPJ, is_done_first
+    broken.__dict__["warehouse"] = warehouse
+
+    report = broken.track(None, as_of=AS_OF + HOUR)
+
+    assert report.exit_code == 3
+    assert "connection was lost" in one(report).error
+    assert len(history(laundromats)) == int(is_done_first)
+    assert len(history(laundromats, ALPHANUMERIC_CNPJ)) == 1
+    tenants, _ = laundromats.registry.fleet()
+    assert [tenant.tracked_until for tenant in tenants] == [AS_OF, AS_OF + HOUR]
+
+    # Ten hours behind the other, it is asked on its own.
+    laundromats.track([ALPHANUMERIC_CNPJ], as_of=AS_OF + 10 * HOUR)
+    mended = laundromats.track(None, as_of=AS_OF + 10 * HOUR)
+    assert mended.exit_code == 0
+    assert [row["status"] for row in history(laundromats)] == ["SENT"]
+    assert len(history(laundromats, ALPHANUMERIC_CNPJ)) == 1
+
+
+def test_rows_of_an_older_system_stay_beside_those_that_are_tracked(session: Session) -> None:
+    session.warehouse.create_dataset(f"{NUMERIC_CNPJ}_CAMPAIGN", description="An older system's.")
+    [declared] = [
+        table for table in session.project.owned_tables() if table.name == "message_history"
+    ]
+    old = replace(declared, columns=declared.columns[:6])
+    session.warehouse.create_table(old, NUMERIC_CNPJ)
+    row = {
+        "user_id": "a",
+        "campaign_type": "REACTIVATION",
+        "sent_at": (AS_OF - HOUR).isoformat(),
+        "status": "SENT",
+        "message_content": "Antiga",
+        "phone": "11900000001",
+    }
+    session.warehouse.append(old, NUMERIC_CNPJ, [row])
+    onboard(
+        session.project,
+        session.warehouse,
+        session.registry,
+        cnpj=NUMERIC_CNPJ,
+        name="Lavanderia Antiga",
+        timezone=None,
+    )
+    put(session, "a", **sent())
+    session.track([NUMERIC_CNPJ], as_of=AS_OF + HOUR)
+    assert [
+        (item["message_content"], item["attempt"], item["cycle_key"]) for item in history(session)
+    ] == [("Antiga", None, None), ("Olá!", 1, "2026-11")]
+
+
+def test_sync_replaces_a_message_of_an_older_cycle_only_once_it_is_recorded(
+    session: Session,
+) -> None:
+    make_laundromat(
+        session,
+        NUMERIC_CNPJ,
+        clientes=[
+            {
+                "id": "a",
+                "nome": "Ana Exemplo",
+                "dataNascimento": "1990-11-23T00:00:00Z",
+                "telefone": "11900000001",
+                "dataCadastro": "2025-01-10T12:00:00Z",
+            }
+        ],
+    )
+    session.build(NUMERIC_CNPJ, as_of=AS_OF, arguments=FIRST_BUILD)
+    session.sync(NUMERIC_CNPJ, as_of=AS_OF, options=SyncOptions())
+    place = f"users/{NUMERIC_CNPJ}/campaigns/BIRTHDAY/targets/a"
+    reference = official_client(session.environment).document(place)
+    reference.update(sent())
+    next_year = AS_OF.replace(year=2027)
+
+    session.build(NUMERIC_CNPJ, as_of=next_year, arguments=HOURLY_BUILD)
+    waiting = session.sync(NUMERIC_CNPJ, as_of=next_year, options=SyncOptions())
+    assert (waiting.total(Outcome.IN_FLIGHT), waiting.untracked) == (1, 1)
+    assert documents(session.environment, NUMERIC_CNPJ)["BIRTHDAY", "a"]["status"] == "SENT"
+
+    session.track([NUMERIC_CNPJ], as_of=next_year)
+    replaced = session.sync(NUMERIC_CNPJ, as_of=next_year, options=SyncOptions())
+    assert (replaced.total(Outcome.REPLACED), replaced.untracked) == (1, 0)
+    document = documents(session.environment, NUMERIC_CNPJ)["BIRTHDAY", "a"]
+    assert (document["status"], document["cycleKey"]) == ("PENDING", "2027")
+    assert [row["cycle_key"] for row in history(session)] == ["2026"]
