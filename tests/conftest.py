@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import secrets
+import signal
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,11 @@ for _name in (
 ):
     os.environ.pop(_name, None)
 
+
+# Whatever runs in the background of a script ignores SIGINT and hands that on to what it starts;
+# the tests interrupt what they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # dbt's trees are large and live long: at Python's own thresholds the collector reads them all the
 # time.

@@ -141,7 +141,7 @@ def test_a_process_that_is_told_to_end_finishes_what_it_began_and_says_what_it_l
         "select exit_code, rows_read, counts from VMHUB_OPS.sync_runs", doing="reading back"
     )
     assert (recorded["exit_code"], recorded["rows_read"]) == (128 + number, count)
-    assert json.loads(recorded["counts"])["BIRTHDAY"] == {"rows": count, **outcomes}
+    assert recorded["counts"]["BIRTHDAY"] == {"rows": count, **outcomes}
     report = laundromat.sync()
     assert report.total(Outcome.CREATED) == outcomes["deferred"]
     assert laundromat.written() == count
