@@ -160,25 +160,40 @@ class Matches:
 
 
 class Withdrawals:
-    """The pending documents that no row asks for, with what it takes to delete each."""
+    """The pending documents that no row asks for, with what it takes to withdraw each."""
 
     def __init__(self) -> None:
         """Begin without any."""
         self._ids: dict[str, list[str]] = {}
         self._update_times: dict[str, array[int]] = {}
+        self._was_attempted: dict[str, bytearray] = {}
 
     def add(self, campaign_type: str, document: TargetDocument) -> None:
         """Add a campaign's document."""
         self._ids.setdefault(campaign_type, []).append(document.customer_id)
         times = self._update_times.setdefault(campaign_type, array("q"))
         times.append(_number(document.update_time))
+        attempted = self._was_attempted.setdefault(campaign_type, bytearray())
+        attempted.append(document.was_attempted)
 
     def __iter__(self) -> Iterator[tuple[str, TargetDocument]]:
         """Yield the campaign and document of each."""
         for campaign_type, ids in self._ids.items():
-            for customer_id, number in zip(ids, self._update_times[campaign_type], strict=True):
-                update_time = _EPOCH + number * _MICROSECOND
-                yield campaign_type, TargetDocument(customer_id, update_time, Status.PENDING, b"")
+            update_times = self._update_times[campaign_type]
+            attempted = self._was_attempted[campaign_type]
+            for customer_id, number, was_attempted in zip(
+                ids, update_times, attempted, strict=True
+            ):
+                yield (
+                    campaign_type,
+                    TargetDocument(
+                        customer_id,
+                        update_time=_EPOCH + number * _MICROSECOND,
+                        status=Status.PENDING,
+                        payload=b"",
+                        was_attempted=bool(was_attempted),
+                    ),
+                )
 
 
 def _key(campaign_type: str, customer_id: str) -> bytes:

@@ -94,16 +94,16 @@ def decide(
 
 
 def must_withdraw(document: TargetDocument, *, as_of: datetime) -> bool:
-    """Return whether a document without a row goes.
+    """Return whether a document without a row is withdrawn.
 
-    It is pending, nobody has claimed it, no message of it may still be on its way, and nothing it
-    says of earlier attempts would be lost.
+    It is pending, nobody has claimed it, and no message of it may still be on its way. One that
+    was never attempted is deleted; one that was goes back to FAILED, so that the attempts are
+    counted on should it get a row again in the same cycle.
     """
     return (
         document.status == Status.PENDING
         and not document.has_open_attempt
         and not _is_claimed(document, as_of)
-        and document.is_recorded
     )
 
 

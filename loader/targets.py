@@ -79,5 +79,7 @@ class TargetDocument:
     """Whether the last error, if any, allows another attempt; unknown counts as true."""
     is_recorded: bool = True
     """Whether message_history has all that the document says of messages sent."""
+    was_attempted: bool = False
+    """Whether the document tells of attempts to send it."""
     has_open_attempt: bool = False
     """Whether the newest attempt was begun and its end is not known: it may have been sent."""

@@ -295,7 +295,7 @@ class Writing:
         return again
 
     def _has_landed(self, write: Write, document: TargetDocument | None) -> bool:
-        if write.target is None or document is None:
+        if write.is_deletion or document is None:
             return write.target is None and document is None
         if write.document is not None and document.update_time == write.document.update_time:
             return False

@@ -48,6 +48,7 @@ _DIGEST_BYTES = 16
 _PAYLOAD = ("name", "phone", "data", "expiresAt", "cycleKey", "cycleStart")
 _UPDATED = (*_PAYLOAD, "updatedAt")
 _REQUEUED = (*_UPDATED, "status", "claimedUntil", "nextAttemptAt")
+_GIVEN_UP = ("updatedAt", "status")
 
 # Field numbers of google.firestore.v1 Write, Document, DocumentMask and Precondition, with their
 # wire type: https://github.com/googleapis/googleapis/tree/master/google/firestore/v1
@@ -58,7 +59,11 @@ _PRECONDITION_NONE, _PRECONDITION_TIME = b"\x08\x00", b"\x12"
 _MASKS = {
     action: delimited(_WRITE_MASK, b"".join(delimited(_MASK_PATH, path.encode()) for path in paths))
     # Fields that the mask names and the document lacks are removed.
-    for action, paths in ((Action.UPDATE, _UPDATED), (Action.REQUEUE, _REQUEUED))
+    for action, paths in (
+        (Action.UPDATE, _UPDATED),
+        (Action.REQUEUE, _REQUEUED),
+        (Action.WITHDRAW, _GIVEN_UP),
+    )
 }
 _IS_NEW = delimited(_WRITE_PRECONDITION, _PRECONDITION_NONE)
 
@@ -84,6 +89,11 @@ class Write:
     """How often it, or what it replaces, has come back without a result."""
     doubtful_since: float | None = None
     """When that happened first, by the run's clock in seconds."""
+
+    @property
+    def is_deletion(self) -> bool:
+        """Return whether the document is to be gone: withdrawn without ever being attempted."""
+        return self.target is None and not (self.document and self.document.was_attempted)
 
 
 class TargetStore:
@@ -242,7 +252,8 @@ class TargetStore:
         log = _field(fields, "attemptLog")
         keeps_log = log is not None
         update_time, updated_at = decode_instant(raw.update_time), _instant(fields, "updatedAt")
-        was_sent = status != Status.PENDING or attempts > 0 or keeps_log
+        was_attempted = attempts > 0 or bool(log)
+        was_sent = status != Status.PENDING or was_attempted
         return TargetDocument(
             customer_id=raw.name.rsplit("/", 1)[-1],
             update_time=update_time,
@@ -257,6 +268,7 @@ class TargetStore:
             is_recoverable=not (isinstance(error, dict) and error.get("recoverable") is False),
             is_recorded=not was_sent
             or self._watermark.covers(update_time, updated_at, keeps_log=keeps_log),
+            was_attempted=was_attempted,
             has_open_attempt=_is_open(log, attempts),
         )
 
@@ -267,10 +279,12 @@ class TargetStore:
         else:
             time = delimited(_PRECONDITION_TIME, encode_instant(write.document.update_time))
             precondition = delimited(_WRITE_PRECONDITION, time)
-        if write.action is Action.WITHDRAW:
+        if write.is_deletion:
             return delimited(_WRITE_DELETE, name) + precondition
         document = delimited(_DOCUMENT_NAME, name) + write.payload
-        if write.action is Action.UPDATE:
+        if write.action is Action.WITHDRAW:
+            document += encode_fields({"updatedAt": as_of, "status": Status.FAILED.value})
+        elif write.action is Action.UPDATE:
             document += encode_fields({"updatedAt": as_of})
         elif write.action is Action.REQUEUE:
             document += encode_fields({"updatedAt": as_of, "status": Status.PENDING.value})

@@ -306,11 +306,9 @@ class Schedule:
             is_claimed = until is not None and until > self._as_of
             self._require(not is_claimed, f"{key} was {outcome} under a claim")
         if after is None or row is None:
-            assert before is not None or after is not None
-            self._require(after is None and before is not None, f"{key} was {outcome} without row")
+            self._require(before is not None, f"{key} was {outcome} without row")
             assert before is not None
-            status = before.fields["status"]
-            self._require(row is None and status == "PENDING", f"{key}, {status}, was deleted")
+            self._check_withdrawal(key, before, after, row)
             return
         self._require(
             after.fields.get("status") == "PENDING"
@@ -332,15 +330,28 @@ class Schedule:
         lost = [name for name in kept if before.fields.get(name) != after.fields.get(name)]
         self._require(not lost, f"{key} lost {lost}")
 
+    def _check_withdrawal(
+        self, key: Key, before: Found, after: Found | None, row: Target | None
+    ) -> None:
+        status = before.fields["status"]
+        self._require(row is None and status == "PENDING", f"{key}, {status}, was withdrawn")
+        attempted = before.fields["attempts"] > 0 or bool(before.fields.get("attemptLog"))
+        kept = None
+        if attempted:
+            updated_at = None if after is None else after.fields["updatedAt"]
+            kept = {**before.fields, "status": "FAILED", "updatedAt": updated_at}
+        found = None if after is None else after.fields
+        self._require(found == kept, f"{key} was withdrawn and is {found}")
+
     def _may_retry(self, found: Found) -> bool:
         return bool(
             found.fields["lastError"]["recoverable"]
             and found.fields["attempts"] < _MAX_ATTEMPTS
-            and found.fields["nextAttemptAt"] <= self._as_of
+            and found.fields.get("nextAttemptAt", self._as_of) <= self._as_of
         )
 
     def _outcome(self, before: Found | None, after: Found | None, row: Target | None) -> Outcome:
-        if after is None:
+        if after is None or after.fields["status"] == "FAILED":
             return Outcome.WITHDRAWN
         if before is None:
             return Outcome.CREATED

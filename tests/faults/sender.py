@@ -274,7 +274,7 @@ class Sender:
         """Queue a failed document again, as an integration of its own mind may."""
         may_retry = (
             found.fields["lastError"]["recoverable"]
-            and found.fields["nextAttemptAt"] <= self.now
+            and found.fields.get("nextAttemptAt", self.now) <= self.now
             and found.fields["attempts"] < self.max_attempts
         )
         if may_retry:

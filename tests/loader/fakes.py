@@ -212,8 +212,14 @@ class FakeStore:
         if not holds:
             return WriteResult.LOST_RACE
         self.effects.append(write)
-        if write.target is None:
+        if write.is_deletion:
             del self.documents[key]
+            return WriteResult.DONE
+        if write.target is None:
+            assert current is not None
+            self.documents[key] = replace(
+                current, status=Status.FAILED, updated_at=as_of, update_time=self._tick()
+            )
             return WriteResult.DONE
         fresh = self._fresh(write.target, as_of)
         if write.action is Action.UPDATE:

@@ -99,17 +99,19 @@ def test_without_rows_every_document_is_without_a_row() -> None:
     assert len(matches) == 0
 
 
-def test_withdrawals_come_back_with_campaign_id_and_precondition() -> None:
+def test_withdrawals_come_back_with_campaign_id_precondition_and_whether_they_were_attempted() -> (
+    None
+):
     withdrawals = Withdrawals()
-    withdrawals.add("LOYALTY", make_document("b", update_time=LONG_AGO))
+    withdrawals.add("LOYALTY", make_document("b", update_time=LONG_AGO, was_attempted=True))
     withdrawals.add("BIRTHDAY", make_document("a"))
     withdrawals.add("LOYALTY", make_document("c"))
     found = [
-        (campaign_type, document.customer_id, document.update_time)
+        (campaign_type, document.customer_id, document.update_time, document.was_attempted)
         for campaign_type, document in withdrawals
     ]
     assert found == [
-        ("LOYALTY", "b", LONG_AGO),
-        ("LOYALTY", "c", make_document().update_time),
-        ("BIRTHDAY", "a", make_document().update_time),
+        ("LOYALTY", "b", LONG_AGO, True),
+        ("LOYALTY", "c", make_document().update_time, False),
+        ("BIRTHDAY", "a", make_document().update_time, False),
     ]

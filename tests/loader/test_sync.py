@@ -557,6 +557,22 @@ def test_a_withdrawal_without_confirmation_is_counted_once_it_can_be_seen(fault:
     assert store.documents == {}
 
 
+@pytest.mark.parametrize("faults", [[], [Fault.LANDED_UNCONFIRMED], [Fault.NEVER_ARRIVED]])
+def test_attempts_are_counted_on_when_what_was_withdrawn_gets_a_row_again(
+    faults: list[Fault],
+) -> None:
+    store = FakeStore.of(make_document(attempts=2, was_attempted=True, is_recorded=False))
+    store.faults = {"c1": [*faults]}
+    assert counts(run_sync([], store)) == {Outcome.WITHDRAWN: 1}
+    withdrawn = store.get("c1")
+    assert withdrawn is not None
+    assert (withdrawn.status, withdrawn.attempts) == (Status.FAILED, 2)
+    assert counts(run_sync([make_target()], store)) == {Outcome.REQUEUED: 1}
+    queued = store.get("c1")
+    assert queued is not None
+    assert (queued.status, queued.attempts) == (Status.PENDING, 2)
+
+
 def test_a_document_that_was_sent_before_its_creation_was_confirmed_is_not_written_again() -> None:
     store = FakeStore()
     store.faults = {"c1": [Fault.LANDED_UNCONFIRMED]}

@@ -234,6 +234,16 @@ def test_a_withdrawal_deletes_the_document(store: TargetStore, client: firestore
     assert _fields(client) is None
 
 
+@pytest.mark.parametrize("told", [{"attempts": 1}, {"attemptLog": [{"status": "FAILED"}]}])
+def test_a_withdrawal_of_what_was_attempted_keeps_all_that_is_told_of_it(
+    told: dict[str, Any], store: TargetStore, client: firestore.Client
+) -> None:
+    queued_again = _payload(make_target(), **told)
+    _reference(client).set(queued_again)
+    assert _write(store, Action.WITHDRAW, make_target(), _read(store)) is WriteResult.DONE
+    assert _fields(client) == {**queued_again, "status": "FAILED", "updatedAt": AS_OF}
+
+
 # Preconditions
 
 
@@ -420,6 +430,7 @@ def test_a_document_is_read_with_all_that_decides_about_it(
         is_recoverable=True,
         # Nobody has tracked it.
         is_recorded=False,
+        was_attempted=True,
     )
     assert store.fields("BIRTHDAY", "c1") == _fields(client)
     assert store.fields("BIRTHDAY", "nobody") == {}
