@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from loader.errors import ConfigurationError, RunError
+from loader.errors import ConfigurationError, ExitCode, RunError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +37,15 @@ class BuildReport:
     as_of: datetime
     nodes: dict[str, int]
     warnings: tuple[FailedNode, ...]
+    queries: int
+    bytes_billed: int
+    not_recorded: str = ""
+    """Why VMHUB_OPS lacks this run; empty when it does not."""
+
+    @property
+    def exit_code(self) -> int:
+        """Return how the process is to end."""
+        return ExitCode.PARTLY_FAILED if self.not_recorded else ExitCode.OK
 
 
 class BuildError(RunError):
@@ -108,4 +117,12 @@ def build(
             hint=f"{spec.table('campaign_targets')} stays as it was; "
             f"the SQL that ran is under {dbt.target_path(spec)}",
         )
-    return BuildReport(spec.cnpj, spec.as_of, nodes, tuple(warnings))
+    jobs = [result.adapter_response for result in results if result.adapter_response]
+    return BuildReport(
+        spec.cnpj,
+        spec.as_of,
+        nodes,
+        tuple(warnings),
+        queries=len(jobs),
+        bytes_billed=sum(job.get("bytes_billed") or 0 for job in jobs),
+    )

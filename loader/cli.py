@@ -128,6 +128,8 @@ def build_command(
     arguments = ["--selector", selector] if selector else []
     report = _session().build(parsed, as_of=instant, arguments=arguments)
     _show(report, show_build, as_json=as_json)
+    if report.exit_code:
+        raise typer.Exit(report.exit_code)
 
 
 @app.command("sync")

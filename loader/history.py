@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from loader.tracking import HistoryRow
     from loader.warehouse import Warehouse
 
-__all__ = ["merge_history"]
+__all__ = ["merge_history", "merge_statement"]
 
 # A query's parameters may take 10 MB (https://cloud.google.com/bigquery/quotas#query_jobs).
 _MAX_PARAMETER_BYTES = 8_000_000
@@ -42,6 +42,8 @@ using (
         cast(json_value(item, '$.read_at') as timestamp) as read_at,
         cast(json_value(item, '$.replied_at') as timestamp) as replied_at,
         cast(json_value(item, '$.updated_at') as timestamp) as updated_at,
+        json_value(item, '$.template_variant') as template_variant,
+        json_value(item, '$.voucher_code') as voucher_code,
         {news_rank} as status_rank
     from unnest(json_query_array(@items)) as item
 ) as news
@@ -68,11 +70,13 @@ when matched and (
     updated_at = news.updated_at
 when not matched then insert (
     user_id, campaign_type, cycle_key, attempt, sent_at, status, message_content, phone,
-    message_id, error_code, recoverable, delivered_at, read_at, replied_at, updated_at
+    message_id, error_code, recoverable, delivered_at, read_at, replied_at, updated_at,
+    template_variant, voucher_code
 ) values (
     news.user_id, news.campaign_type, news.cycle_key, news.attempt, news.sent_at, news.status,
     news.message_content, news.phone, news.message_id, news.error_code, news.recoverable,
-    news.delivered_at, news.read_at, news.replied_at, news.updated_at
+    news.delivered_at, news.read_at, news.replied_at, news.updated_at, news.template_variant,
+    news.voucher_code
 )
 """
 _RANK = """case upper(trim({status}))
@@ -89,7 +93,7 @@ _CLOCK_MARGIN = timedelta(days=2)
 
 def merge_history(
     warehouse: Warehouse, cnpj: Cnpj, rows: Sequence[HistoryRow], *, since: datetime
-) -> int:
+) -> None:
     """Write news into a laundromat's message_history; what is known already changes nothing.
 
     Args:
@@ -99,23 +103,23 @@ def merge_history(
         since: When the oldest of their documents was created: no row of theirs is older, so older
             partitions are not read.
 
-    Returns:
-        How many MERGE statements ran: one, unless the rows are many megabytes.
-
     """
-    statement = _MERGE.format(
+    statement = merge_statement(cnpj, since=since)
+    # One part, unless the rows are many megabytes.
+    for part in _parts(rows):
+        warehouse.query(
+            statement, doing=f"writing message_history of {cnpj}", parameters={"items": part}
+        )
+
+
+def merge_statement(cnpj: Cnpj, *, since: datetime) -> str:
+    """Return the statement that merges ``@items``, rows as a JSON array, into a history."""
+    return _MERGE.format(
         cnpj=cnpj,
         since=f"{since - _CLOCK_MARGIN:%Y-%m-%d %H:%M:%S+00:00}",
         news_rank=_RANK.format(status="json_value(item, '$.status')"),
         history_rank=_RANK.format(status="history.status"),
     )
-    count = 0
-    for part in _parts(rows):
-        warehouse.query(
-            statement, doing=f"writing message_history of {cnpj}", parameters={"items": part}
-        )
-        count += 1
-    return count
 
 
 def _parts(rows: Sequence[HistoryRow]) -> Iterator[str]:

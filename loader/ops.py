@@ -1,4 +1,4 @@
-"""VMHUB_OPS: what each sync did, and the rows somebody should look at.
+"""VMHUB_OPS: what each run did, and the rows somebody should look at.
 
 Rows are streamed in, since load jobs are limited to 1,500 a table and day
 (https://cloud.google.com/bigquery/quotas#load_jobs) and thousands of laundromats sync every hour.
@@ -10,28 +10,64 @@ from __future__ import annotations
 import json
 import logging
 import uuid
+from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from loader.errors import ExitCode, VmhubError
+from loader.errors import VmhubError
+from loader.runs import Run, exit_code_of, now, reason_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+    from datetime import datetime
 
     from loader.cnpj import Cnpj
     from loader.project import SourceTable
     from loader.report import Problem, SyncReport
     from loader.warehouse import Warehouse
 
-__all__ = ["SyncLog"]
+__all__ = ["OpsLog", "SyncLog"]
 
 _log = logging.getLogger(__name__)
 
 _ROWS_A_REQUEST = 500
 
 
-class SyncLog:
+class OpsLog:
+    """Puts rows into the tables of VMHUB_OPS."""
+
+    def __init__(self, warehouse: Warehouse, tables: Mapping[str, SourceTable]) -> None:
+        """Use these tables, given by name; those that are missing are created."""
+        self.failure = ""
+        """Why something could not be recorded; empty while everything was."""
+        self._warehouse = warehouse
+        self._tables = tables
+
+    def insert(self, table: str, rows: list[dict[str, Any]]) -> None:
+        """Record rows; a service that does not take them is noted, and not asked again."""
+        if self.failure:
+            # One wait for a service that does not answer is enough.
+            return
+        try:
+            self._warehouse.insert(self._tables[table], rows)
+        except VmhubError as error:
+            self.failure = str(error)
+            _log.error("this run is not, or not wholly, recorded in VMHUB_OPS: %s", error)
+
+    @contextmanager
+    def run(self, cnpj: Cnpj, command: str, as_of: datetime) -> Iterator[Run]:
+        """Measure a block as one laundromat's run, and record it, also when an error ends it."""
+        run, failure = Run(cnpj, command, as_of), None
+        try:
+            yield run
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            self.insert("runs", [run.row(failure)])
+
+
+class SyncLog(OpsLog):
     """One run's rows in VMHUB_OPS.sync_runs and VMHUB_OPS.sync_rejects."""
 
     def __init__(
@@ -41,7 +77,7 @@ class SyncLog:
         *,
         cnpj: Cnpj,
         as_of: datetime,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], datetime] = now,
     ) -> None:
         """Begin a run.
 
@@ -53,10 +89,7 @@ class SyncLog:
             clock: The machine's time.
 
         """
-        self.failure = ""
-        """Why something could not be recorded; empty while everything was."""
-        self._warehouse = warehouse
-        self._tables = tables
+        super().__init__(warehouse, tables)
         self._cnpj = cnpj
         self._as_of = as_of
         self._clock = clock
@@ -107,10 +140,9 @@ class SyncLog:
         """Record a run that an error ended."""
         self._flush()
         self._record_run(
-            exit_code=_exit_code(error),
+            exit_code=exit_code_of(error),
             error=type(error).__name__,
-            # Of other errors the kind must do: their text can quote what they met.
-            reason=error.message if isinstance(error, VmhubError) else None,
+            reason=reason_of(error),
             seconds=(self._clock() - self._started_at).total_seconds(),
         )
 
@@ -124,29 +156,9 @@ class SyncLog:
             "problems": self._problem_count,
             **columns,
         }
-        self._insert("sync_runs", [row])
+        self.insert("sync_runs", [row])
 
     def _flush(self) -> None:
         if self._problems:
-            self._insert("sync_rejects", self._problems)
+            self.insert("sync_rejects", self._problems)
             self._problems = []
-
-    def _insert(self, table: str, rows: list[dict[str, Any]]) -> None:
-        if self.failure:
-            # One wait for a service that does not answer is enough.
-            return
-        try:
-            self._warehouse.insert(self._tables[table], self._cnpj, rows)
-        except VmhubError as error:
-            self.failure = str(error)
-            _log.error("this run is not, or not wholly, recorded in VMHUB_OPS: %s", error)
-
-
-def _exit_code(error: BaseException) -> int:
-    if isinstance(error, VmhubError):
-        return error.exit_code
-    if isinstance(error, KeyboardInterrupt):
-        return ExitCode.INTERRUPTED
-    if isinstance(error, SystemExit) and isinstance(error.code, int):
-        return error.code
-    return ExitCode.FAILED

@@ -17,7 +17,7 @@ from loader.firestore.client import Database, connect
 from loader.firestore.registry import Registry
 from loader.firestore.targets import TargetStore
 from loader.interrupts import Interrupts
-from loader.ops import SyncLog
+from loader.ops import OpsLog, SyncLog
 from loader.pace import Pace
 from loader.preview import PreviewReport, preview
 from loader.project import Project, find_project
@@ -80,15 +80,19 @@ class Session:
         return Registry(self.database)
 
     def build(self, cnpj: Cnpj, *, as_of: datetime, arguments: Sequence[str] = ()) -> BuildReport:
-        """Build a registered laundromat's tables; see `loader.build.build`."""
+        """Build a registered laundromat's tables and record it; see `loader.build.build`."""
         settings = effective_settings(self.project, self.registry.tenant(cnpj))
-        return build(
-            self.dbt,
-            self.project,
-            self.warehouse,
-            BuildSpec(settings, as_of),
-            arguments=arguments,
-        )
+        log = OpsLog(self.warehouse, self.project.ops_tables())
+        with log.run(cnpj, "build", as_of) as run, run.step("BUILD") as step:
+            report = build(
+                self.dbt,
+                self.project,
+                self.warehouse,
+                BuildSpec(settings, as_of),
+                arguments=arguments,
+            )
+            step.queries, step.bytes_billed = report.queries, report.bytes_billed
+        return replace(report, not_recorded=log.failure)
 
     def sync(
         self,
@@ -147,7 +151,7 @@ class Session:
     def track(
         self, cnpjs: Sequence[Cnpj] | None, *, as_of: datetime, is_full: bool = False
     ) -> TrackReport:
-        """Track laundromats' documents; see `loader.track.track`.
+        """Track laundromats' documents and record it; see `loader.track.track`.
 
         Args:
             cnpjs: Registered laundromats; None: all active ones.
@@ -168,6 +172,7 @@ class Session:
             as_of=as_of,
             is_full=is_full,
             broken=errors,
+            ops_tables=self.project.ops_tables(),
         )
 
     @cached_property

@@ -10,10 +10,12 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from loader.errors import ExitCode, VmhubError
 from loader.history import merge_history
+from loader.ops import OpsLog
+from loader.runs import Run
 from loader.tracking import history_rows
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from loader.cnpj import Cnpj
     from loader.firestore.changes import ChangeReader
     from loader.firestore.registry import Registry, Tenant
+    from loader.project import SourceTable
     from loader.tracking import HistoryRow, TrackedDocument
     from loader.warehouse import Warehouse
 
@@ -33,7 +36,7 @@ _log = logging.getLogger(__name__)
 _OVERLAP = timedelta(minutes=10)
 # Who is further behind is asked on its own, so that the others are not read again for it.
 _LAG = timedelta(hours=3)
-_MARKS_AT_A_TIME = 400
+_AT_A_TIME = 400
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -70,14 +73,17 @@ class TrackReport:
     unknown_documents: int
     """Documents of laundromats that are not active."""
     laundromats: tuple[TrackedLaundromat, ...]
+    not_recorded: str = ""
+    """Why VMHUB_OPS lacks this run; empty when it does not."""
 
     @property
     def exit_code(self) -> int:
         """Return how the process is to end."""
         failed = sum(bool(laundromat.error) for laundromat in self.laundromats)
-        if not failed and not any(laundromat.oddities for laundromat in self.laundromats):
-            return ExitCode.OK
-        return ExitCode.FAILED if failed == len(self.laundromats) else ExitCode.PARTLY_FAILED
+        if failed and failed == len(self.laundromats):
+            return ExitCode.FAILED
+        is_odd = any(laundromat.oddities for laundromat in self.laundromats)
+        return ExitCode.PARTLY_FAILED if failed or is_odd or self.not_recorded else ExitCode.OK
 
 
 @dataclass
@@ -112,6 +118,7 @@ def track(
     tenants: Sequence[Tenant],
     *,
     as_of: datetime,
+    ops_tables: Mapping[str, SourceTable],
     is_full: bool = False,
     broken: Mapping[str, str] | None = None,
 ) -> TrackReport:
@@ -123,6 +130,7 @@ def track(
         registry: Keeps the watermarks.
         tenants: The laundromats.
         as_of: The run's instant, to which the watermarks move.
+        ops_tables: Where the run is recorded: VMHUB_OPS, by name.
         is_full: Read all documents, not only those whose updatedAt says that they changed: for
             senders that leave it alone.
         broken: Laundromats whose registry entry cannot be used, with the reason.
@@ -133,7 +141,7 @@ def track(
     """
     together = [] if is_full else _up_to_date(tenants)
     apart = [tenant for tenant in tenants if tenant not in together]
-    writer = _Writer(warehouse, registry, as_of)
+    writer = _Writer(warehouse, registry, OpsLog(warehouse, ops_tables), as_of)
     unknown = 0
     if together:
         marks = [tenant.tracked_until for tenant in together if tenant.tracked_until]
@@ -154,7 +162,14 @@ def track(
         writer.write(tenant.cnpj, own, full_at=reader.read_time if is_full else None)
     writer.flush()
     failed = [TrackedLaundromat(cnpj, 0, 0, 0, (), error) for cnpj, error in (broken or {}).items()]
-    return TrackReport(as_of, is_full, reader.documents_read, unknown, (*writer.done, *failed))
+    return TrackReport(
+        as_of,
+        is_full,
+        reader.documents_read,
+        unknown,
+        (*writer.done, *failed),
+        not_recorded=writer.ops.failure,
+    )
 
 
 def _up_to_date(tenants: Sequence[Tenant]) -> list[Tenant]:
@@ -183,44 +198,57 @@ def _own_documents(
 class _Writer:
     """Writes each laundromat's news, and moves the watermarks of those that are written."""
 
-    def __init__(self, warehouse: Warehouse, registry: Registry, as_of: datetime) -> None:
+    def __init__(
+        self, warehouse: Warehouse, registry: Registry, ops: OpsLog, as_of: datetime
+    ) -> None:
         self.done: list[TrackedLaundromat] = []
+        self.ops = ops
         self._warehouse = warehouse
         self._registry = registry
         self._as_of = as_of
         self._marks: dict[Cnpj, datetime | None] = {}
+        self._runs: list[dict[str, Any]] = []
 
     def write(self, cnpj: Cnpj, news: _News, *, full_at: datetime | None = None) -> None:
         """Write one laundromat's rows; a failure is its own and no other's."""
-        statements, error_text = 0, ""
+        failure: VmhubError | None = None
+        run = Run(cnpj, "track", self._as_of)
         try:
-            if news.rows:
-                statements = merge_history(
-                    self._warehouse,
-                    cnpj,
-                    list(news.rows.values()),
-                    since=news.oldest or _BEGINNING,
-                )
+            with run.step("TRACK") as step:
+                step.rows, step.documents_read = len(news.rows), news.documents
+                step.queries, step.bytes_billed = self._merge(cnpj, news)
         except VmhubError as error:
-            error_text = str(error)
+            failure = error
             _log.error("tracking %s: %s", cnpj, error)
         else:
             self._marks[cnpj] = full_at
+        self._runs.append(run.row(failure))
         self.done.append(
             TrackedLaundromat(
                 cnpj,
                 news.documents,
                 len(news.rows),
-                statements,
+                step.queries,
                 tuple(news.oddities),
-                error_text,
+                str(failure or ""),
             )
         )
-        if len(self._marks) == _MARKS_AT_A_TIME:
+        if len(self._runs) == _AT_A_TIME:
             self.flush()
 
+    def _merge(self, cnpj: Cnpj, news: _News) -> tuple[int, int]:
+        """Return how many queries it took, and what was billed for them."""
+        if not news.rows:
+            return 0, 0
+        queries, bytes_billed = self._warehouse.queries, self._warehouse.bytes_billed
+        rows = list(news.rows.values())
+        merge_history(self._warehouse, cnpj, rows, since=news.oldest or _BEGINNING)
+        return self._warehouse.queries - queries, self._warehouse.bytes_billed - bytes_billed
+
     def flush(self) -> None:
-        """Move the watermarks of all that was written."""
+        """Move the watermarks of all that was written, and record the runs."""
         if self._marks:
             self._registry.set_tracked(self._marks, until=self._as_of)
-        self._marks = {}
+        if self._runs:
+            self.ops.insert("runs", self._runs)
+        self._marks, self._runs = {}, []

@@ -79,6 +79,8 @@ class HistoryRow:
     read_at: datetime | None
     replied_at: datetime | None
     updated_at: datetime
+    template_variant: str | None
+    voucher_code: str | None
 
     @property
     def key(self) -> tuple[str, str, str, int]:
@@ -103,6 +105,7 @@ def history_rows(document: TrackedDocument) -> list[HistoryRow]:
         message = "no cycleKey: not a document that vmhub sync created"
         raise ValueError(message)
     data = fields.get("data")
+    data = data if isinstance(data, dict) else {}
     return [
         HistoryRow(
             user_id=document.customer_id,
@@ -111,7 +114,7 @@ def history_rows(document: TrackedDocument) -> list[HistoryRow]:
             attempt=attempt.number,
             sent_at=attempt.at,
             status=attempt.status,
-            message_content=_text(data.get("message") if isinstance(data, dict) else None),
+            message_content=_text(data.get("message")),
             phone=_text(fields.get("phone")),
             message_id=attempt.message_id,
             error_code=attempt.error_code,
@@ -120,6 +123,8 @@ def history_rows(document: TrackedDocument) -> list[HistoryRow]:
             read_at=_instant(fields.get("readAt")) if attempt.is_last else None,
             replied_at=_instant(fields.get("repliedAt")) if attempt.is_last else None,
             updated_at=_instant(fields.get("updatedAt")) or document.update_time,
+            template_variant=_text(data.get("template_variant")),
+            voucher_code=_text(data.get("voucher_code")),
         )
         for attempt in attempts
     ]

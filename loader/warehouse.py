@@ -23,7 +23,7 @@ from google.cloud.bigquery_storage_v1.services.big_query_read.transports import 
 from requests.exceptions import ConnectionError as RequestsConnectionError
 
 from loader.errors import ConfigurationError, ServiceError
-from loader.project import OPS_DESCRIPTION
+from loader.project import OPS_DATASET, OPS_DESCRIPTION
 from loader.snapshot import Snapshot, TargetRows
 from loader.targets import Target
 
@@ -64,6 +64,10 @@ class Warehouse:
             ConfigurationError: There are no credentials for the real service.
 
         """
+        self.queries = 0
+        """Queries that `query` has run."""
+        self.bytes_billed = 0
+        """What BigQuery billed for them."""
         self._project = environment.project
         self._location = environment.location
         self._address = (
@@ -107,10 +111,10 @@ class Warehouse:
                 return False
         return True
 
-    def create_table(self, declared: SourceTable, cnpj: Cnpj) -> bool:
+    def create_table(self, declared: SourceTable, cnpj: str = "") -> bool:
         """Create a declared table, or add the columns it lacks; return whether it is new.
 
-        Rows and further columns stay as they are.
+        Rows and further columns stay as they are. A table that all laundromats share needs no CNPJ.
         """
         name = f"{self._project}.{declared.dataset(cnpj)}.{declared.name}"
         wanted = bigquery.Table(name, schema=[_field(column) for column in declared.columns])
@@ -176,17 +180,17 @@ class Warehouse:
             ).result()
         return len(lines)
 
-    def insert(self, declared: SourceTable, cnpj: Cnpj, rows: Sequence[dict[str, Any]]) -> None:
+    def insert(self, declared: SourceTable, rows: Sequence[dict[str, Any]]) -> None:
         """Stream rows into a table of VMHUB_OPS, which is created when it is not there yet."""
-        name = f"{self._project}.{declared.dataset(cnpj)}.{declared.name}"
+        name = f"{self._project}.{OPS_DATASET}.{declared.name}"
         # One id a row: what is sent again after a lost answer is kept once.
         ids = [str(uuid.uuid4()) for _ in rows]
-        with self._service_errors(f"recording in {declared.dataset(cnpj)}.{declared.name}"):
+        with self._service_errors(f"recording in {OPS_DATASET}.{declared.name}"):
             try:
                 problems = self._insert(name, rows, ids, _RETRY)
             except google_errors.NotFound:
-                self.create_dataset(declared.dataset(cnpj), description=OPS_DESCRIPTION)
-                self.create_table(declared, cnpj)
+                self.create_dataset(OPS_DATASET, description=OPS_DESCRIPTION)
+                self.create_table(declared)
                 problems = self._insert(name, rows, ids, _NEW_TABLE_RETRY)
         if problems:
             # Only the reason: the service's text can quote a cell.
@@ -222,7 +226,11 @@ class Warehouse:
             ]
         )
         with self._service_errors(doing):
-            return [dict(row) for row in self._client.query(sql, job_config=config).result()]
+            job = self._client.query(sql, job_config=config)
+            rows = [dict(row) for row in job.result()]
+        self.queries += 1
+        self.bytes_billed += job.total_bytes_billed or 0
+        return rows
 
     def published_at(self, cnpj: Cnpj) -> datetime | None:
         """Return the instant as of which campaign_targets was last built; None: never."""

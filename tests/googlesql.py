@@ -79,13 +79,17 @@ class GoogleSql:
         self._catalog.add_table(builder.build())
 
     def analyze(self, sql: str) -> dict[str, Any]:
-        """Return the statement's columns with their types, or raise with Google's message."""
+        """Return the statement's columns with their types, or raise with Google's message.
+
+        A statement that changes rows has none.
+        """
         options = AnalyzerOptions(language_options=self._language)
         statement = Analyzer(options, self._catalog.build()).analyze_statement(
             # BigQuery takes a path with each part in backticks; the catalog knows whole names.
             _TABLE_PATH.sub(r"`\1.\2.\3`", sql)
         )
-        return {column.name: column.column.type for column in statement.output_column_list}
+        columns = getattr(statement, "output_column_list", ())
+        return {column.name: column.column.type for column in columns}
 
 
 def type_name(type_: Any) -> str:

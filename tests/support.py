@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import google.auth.credentials
@@ -112,3 +112,40 @@ def documents(environment: Environment, cnpj: Cnpj) -> dict[tuple[str, str], dic
         for campaign in campaigns.list_documents()
         for target in campaign.collection("targets").stream()
     }
+
+
+def put_document(
+    session: Session, customer_id: str, *, cnpj: Cnpj = NUMERIC_CNPJ, **fields: Any
+) -> firestore.DocumentReference:
+    """Write a document as sync and a sender leave it."""
+    content = {
+        "cnpj": cnpj,
+        "customerId": customer_id,
+        "campaignType": "REACTIVATION",
+        "cycleKey": "2026-11",
+        "phone": "+5511900000001",
+        "data": {"message": "Olá!", "age": 7},
+        "status": "PENDING",
+        "attempts": 0,
+        "createdAt": AS_OF - timedelta(hours=1),
+        "updatedAt": AS_OF - timedelta(hours=1),
+        **fields,
+    }
+    place = f"users/{cnpj}/campaigns/REACTIVATION/targets/{customer_id}"
+    reference = official_client(session.environment).document(place)
+    reference.set(content)
+    return reference
+
+
+def sent(status: str = "SENT", at: datetime = AS_OF, **fields: Any) -> dict[str, Any]:
+    """Return the fields that a sender writes after one attempt."""
+    entry = {"attempt": 1, "at": at, "status": status, "messageId": "m1"}
+    return {"status": status, "attempts": 1, "attemptLog": [entry], "updatedAt": at, **fields}
+
+
+def history(session: Session, cnpj: Cnpj = NUMERIC_CNPJ) -> list[dict[str, Any]]:
+    """Return message_history, ordered."""
+    return session.warehouse.query(
+        f"select * from `{cnpj}_CAMPAIGN`.`message_history` order by user_id, attempt",
+        doing="reading history",
+    )

@@ -42,6 +42,8 @@ _FIELDS = (
     "lastError",
     "phone",
     "`data`.`message`",
+    "`data`.`template_variant`",
+    "`data`.`voucher_code`",
 )
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 import yaml
 
 from loader.dbt import ParsedProject
+from loader.history import merge_statement
 from tests.descriptions import missing_descriptions
 from tests.googlesql import GoogleSql, analyze_project, type_name
 from tests.partitions import partition_problems
-from tests.support import ALPHANUMERIC_CNPJ, copy_project
+from tests.support import ALPHANUMERIC_CNPJ, AS_OF, copy_project
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,6 +62,23 @@ def test_every_compiled_statement_passes_googlesql_analysis(
     contract = {column["name"]: column["data_type"].upper() for column in targets["columns"]}
     found = analysis.columns["campaign_targets"]
     assert {name: type_name(type_) for name, type_ in found.items()} == contract
+
+
+def test_bigquery_takes_the_merge_of_tracking(project: Project, google_sql: GoogleSql) -> None:
+    [declared] = [table for table in project.owned_tables() if table.name == "message_history"]
+    table = f"{ALPHANUMERIC_CNPJ}_CAMPAIGN.message_history"
+    columns = {column.name: column.data_type for column in declared.columns}
+    google_sql.declare(table, columns)
+    sql = (
+        merge_statement(ALPHANUMERIC_CNPJ, since=AS_OF).replace("`.`", ".").replace("@items", "''")
+    )
+    assert table in sql
+    google_sql.analyze(sql)
+    # Every declared column is written.
+    inserted = re.findall(r"insert \((.*?)\)", sql, re.DOTALL)
+    assert [set(re.findall(r"\w+", text)) for text in inserted] == [set(columns)]
+    with pytest.raises(Exception, match="not found"):
+        google_sql.analyze(sql.replace("news.voucher_code", "news.vouchers"))
 
 
 def test_an_hour_references_eight_tables_of_ten_mebibytes_each(analysis: Analysis) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,8 +21,11 @@ from tests.support import (
     HOURLY_BUILD,
     NUMERIC_CNPJ,
     documents,
+    history,
     make_laundromat,
     official_client,
+    put_document,
+    sent,
 )
 
 if TYPE_CHECKING:
@@ -43,41 +46,6 @@ def laundromats(session: Session) -> Session:
     return session
 
 
-def put(
-    session: Session, customer_id: str, *, cnpj: Cnpj = NUMERIC_CNPJ, **fields: Any
-) -> firestore.DocumentReference:
-    """Write a document as sync and a sender leave it."""
-    content = {
-        "cnpj": cnpj,
-        "customerId": customer_id,
-        "campaignType": "REACTIVATION",
-        "cycleKey": "2026-11",
-        "phone": "+5511900000001",
-        "data": {"message": "Olá!", "age": 7},
-        "status": "PENDING",
-        "attempts": 0,
-        "createdAt": AS_OF - HOUR,
-        "updatedAt": AS_OF - HOUR,
-        **fields,
-    }
-    place = f"users/{cnpj}/campaigns/REACTIVATION/targets/{customer_id}"
-    reference = official_client(session.environment).document(place)
-    reference.set(content)
-    return reference
-
-
-def sent(status: str = "SENT", at: datetime = AS_OF, **fields: Any) -> dict[str, Any]:
-    entry = {"attempt": 1, "at": at, "status": status, "messageId": "m1"}
-    return {"status": status, "attempts": 1, "attemptLog": [entry], "updatedAt": at, **fields}
-
-
-def history(session: Session, cnpj: Cnpj = NUMERIC_CNPJ) -> list[dict[str, Any]]:
-    return session.warehouse.query(
-        f"select * from `{cnpj}_CAMPAIGN`.`message_history` order by user_id, attempt",
-        doing="reading history",
-    )
-
-
 def one(report: TrackReport, cnpj: Cnpj = NUMERIC_CNPJ) -> Any:
     [laundromat] = [item for item in report.laundromats if item.cnpj == cnpj]
     return laundromat
@@ -86,7 +54,7 @@ def one(report: TrackReport, cnpj: Cnpj = NUMERIC_CNPJ) -> Any:
 def test_a_message_moves_forward_and_late_or_repeated_news_change_nothing(
     laundromats: Session,
 ) -> None:
-    reference = put(laundromats, "a", **sent())
+    reference = put_document(laundromats, "a", **sent())
     report = laundromats.track([NUMERIC_CNPJ], as_of=AS_OF + HOUR)
     assert (one(report).documents, one(report).rows, one(report).statements) == (1, 1, 1)
     [first] = history(laundromats)
@@ -118,7 +86,7 @@ def test_a_message_moves_forward_and_late_or_repeated_news_change_nothing(
 
 
 def test_a_receipt_shows_that_a_failed_message_arrived(laundromats: Session) -> None:
-    reference = put(laundromats, "a", **sent("FAILED"))
+    reference = put_document(laundromats, "a", **sent("FAILED"))
     laundromats.track([NUMERIC_CNPJ], as_of=AS_OF + HOUR)
     assert [row["status"] for row in history(laundromats)] == ["FAILED"]
     reference.update(sent("DELIVERED", at=AS_OF + HOUR))
@@ -128,9 +96,9 @@ def test_a_receipt_shows_that_a_failed_message_arrived(laundromats: Session) -> 
 
 def test_one_query_serves_the_fleet_and_reads_only_what_changed(laundromats: Session) -> None:
     laundromats.track(None, as_of=AS_OF)
-    put(laundromats, "old", updatedAt=AS_OF - 2 * HOUR)
-    put(laundromats, "a", **sent())
-    put(laundromats, "b", cnpj=ALPHANUMERIC_CNPJ, **sent())
+    put_document(laundromats, "old", updatedAt=AS_OF - 2 * HOUR)
+    put_document(laundromats, "a", **sent())
+    put_document(laundromats, "b", cnpj=ALPHANUMERIC_CNPJ, **sent())
 
     report = laundromats.track(None, as_of=AS_OF + HOUR)
 
@@ -150,7 +118,7 @@ def test_only_a_full_reading_finds_what_a_sender_did_without_saying_when(
     laundromats: Session,
 ) -> None:
     laundromats.track([NUMERIC_CNPJ], as_of=AS_OF)
-    reference = put(laundromats, "a", updatedAt=AS_OF - 2 * HOUR)
+    reference = put_document(laundromats, "a", updatedAt=AS_OF - 2 * HOUR)
     reference.update({"status": "SENT", "attempts": 1})
 
     assert one(laundromats.track([NUMERIC_CNPJ], as_of=AS_OF + HOUR)).rows == 0
@@ -169,8 +137,8 @@ def test_only_a_full_reading_finds_what_a_sender_did_without_saying_when(
 def test_a_document_without_a_cycle_is_named_and_the_others_are_written(
     laundromats: Session,
 ) -> None:
-    put(laundromats, "a", **sent())
-    put(laundromats, "odd", **sent(cycleKey=None))
+    put_document(laundromats, "a", **sent())
+    put_document(laundromats, "odd", **sent(cycleKey=None))
     report = laundromats.track([NUMERIC_CNPJ], as_of=AS_OF + HOUR)
     [oddity] = one(report).oddities
     assert (oddity.campaign_type, oddity.customer_id) == ("REACTIVATION", "odd")
@@ -208,8 +176,8 @@ def test_a_laundromat_that_fails_is_tracked_from_its_own_watermark_and_delays_no
     laundromats: Session, *, is_done_first: bool
 ) -> None:
     laundromats.track(None, as_of=AS_OF)
-    put(laundromats, "a", **sent())
-    put(laundromats, "b", cnpj=ALPHANUMERIC_CNPJ, **sent())
+    put_document(laundromats, "a", **sent())
+    put_document(laundromats, "b", cnpj=ALPHANUMERIC_CNPJ, **sent())
     broken = replace(laundromats)
     warehouse = FailingWarehouse(laundromats.environment)
     warehouse.failing, warehouse.is_done_first = NUMERIC_CNPJ, is_done_first
@@ -256,7 +224,7 @@ def test_rows_of_an_older_system_stay_beside_those_that_are_tracked(session: Ses
         name="Lavanderia Antiga",
         timezone=None,
     )
-    put(session, "a", **sent())
+    put_document(session, "a", **sent())
     session.track([NUMERIC_CNPJ], as_of=AS_OF + HOUR)
     assert [
         (item["message_content"], item["attempt"], item["cycle_key"]) for item in history(session)

@@ -1,4 +1,4 @@
-"""What a sync leaves in VMHUB_OPS, in the BigQuery emulator."""
+"""What runs leave in VMHUB_OPS, in the BigQuery emulator."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from loader.errors import ExitCode, RunError, ServiceError
+from loader.errors import ConfigurationError, ExitCode, RunError, ServiceError
 from loader.ops import SyncLog
 from loader.report import Problem
 from loader.sync import SyncOptions
@@ -16,7 +16,14 @@ from loader.targets import Outcome
 from tests.loader.fakes import FakeStore, make_target
 from tests.loader.published import publish
 from tests.loader.running import run_sync
-from tests.support import AS_OF, NUMERIC_CNPJ, make_laundromat
+from tests.support import (
+    ALPHANUMERIC_CNPJ,
+    AS_OF,
+    NUMERIC_CNPJ,
+    make_laundromat,
+    put_document,
+    sent,
+)
 
 if TYPE_CHECKING:
     from loader.session import Session
@@ -113,6 +120,44 @@ def test_two_first_runs_at_once_are_both_recorded(session: Session) -> None:
         list(pool.map(lambda log: log.failed(RunError("it is stale")), logs))
     assert [log.failure for log in logs] == ["", ""]
     assert len(_recorded(session, "sync_runs")) == 2
+
+
+def test_a_build_and_its_failure_are_recorded(session: Session) -> None:
+    make_laundromat(session, NUMERIC_CNPJ)
+    report = session.build(NUMERIC_CNPJ, as_of=AS_OF, arguments=["--select", "message_templates"])
+    assert report.queries >= 1
+    assert (report.not_recorded, report.exit_code) == ("", ExitCode.OK)
+    session.warehouse.query(
+        f"drop table `{NUMERIC_CNPJ}_RAW`.`clientes`", doing="breaking the laundromat"
+    )
+    with pytest.raises(ConfigurationError):
+        session.build(NUMERIC_CNPJ, as_of=AS_OF)
+
+    good, bad = sorted(_recorded(session, "runs"), key=lambda row: row["started_at"])
+    assert (good["cnpj"], good["command"], good["as_of"]) == (NUMERIC_CNPJ, "build", AS_OF)
+    assert (good["exit_code"], good["error"], good["reason"]) == (0, None, None)
+    [step] = good["steps"]
+    assert (step["step"], step["exit_code"]) == ("BUILD", 0)
+    assert (step["queries"], step["bytes_billed"]) == (report.queries, report.bytes_billed)
+    assert 0 < step["seconds"] <= good["seconds"]
+    assert good["cpu_seconds"] == step["cpu_seconds"] > 0
+    assert good["peak_memory_mib"] > 50
+    assert (bad["exit_code"], bad["error"]) == (ExitCode.CONFIGURATION, "ConfigurationError")
+    assert f"table {NUMERIC_CNPJ}_RAW.clientes is missing" in bad["reason"]
+    assert [step["exit_code"] for step in bad["steps"]] == [ExitCode.CONFIGURATION]
+
+
+def test_tracking_leaves_a_row_a_laundromat_with_what_it_took(session: Session) -> None:
+    for cnpj in (NUMERIC_CNPJ, ALPHANUMERIC_CNPJ):
+        make_laundromat(session, cnpj)
+    put_document(session, "a", **sent())
+    put_document(session, "b", cnpj=ALPHANUMERIC_CNPJ)
+    session.track(None, as_of=AS_OF)
+    found = {row["cnpj"]: row["steps"][0] for row in _recorded(session, "runs")}
+    assert {
+        cnpj: (step["step"], step["documents_read"], step["rows"], step["queries"])
+        for cnpj, step in found.items()
+    } == {NUMERIC_CNPJ: ("TRACK", 1, 1, 1), ALPHANUMERIC_CNPJ: ("TRACK", 1, 0, 0)}
 
 
 class _BrokenWarehouse:

@@ -22,7 +22,7 @@ def document(**fields: Any) -> TrackedDocument:
         "status": "PENDING",
         "attempts": 0,
         "phone": "+5511900000001",
-        "data": {"message": "Olá, Ana!"},
+        "data": {"message": "Olá, Ana!", "template_variant": "STAGE_1", "voucher_code": "VOLTA7"},
         "createdAt": CREATED,
         "updatedAt": WRITTEN,
         **fields,
@@ -73,6 +73,8 @@ def test_a_delivered_message_is_one_complete_row() -> None:
         read_at=None,
         replied_at=None,
         updated_at=WRITTEN,
+        template_variant="STAGE_1",
+        voucher_code="VOLTA7",
     )
 
 

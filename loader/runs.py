@@ -1,0 +1,122 @@
+"""What a run took and came to, measured while it goes on."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+import uuid
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from loader.errors import ExitCode, VmhubError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["Run", "Step", "exit_code_of", "now", "reason_of"]
+
+
+def now() -> datetime:
+    """Return the machine's time, in UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass
+class Step:
+    """What one step of a run took; whoever does it fills the counts in."""
+
+    step: str
+    """TRACK, BUILD or SYNC."""
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    """Of this process alone."""
+    queries: int = 0
+    bytes_billed: int = 0
+    rows: int = 0
+    """Rows of message_history that were written, or of campaign_targets that were read."""
+    documents_read: int = 0
+    exit_code: int = ExitCode.OK
+
+
+class Run:
+    """One laundromat's run, measured: a row of VMHUB_OPS.runs."""
+
+    def __init__(
+        self, cnpj: str, command: str, as_of: datetime, clock: Callable[[], datetime] = now
+    ) -> None:
+        """Begin a run.
+
+        Args:
+            cnpj: The laundromat.
+            command: What runs, such as build.
+            as_of: The run's instant.
+            clock: The machine's time.
+
+        """
+        self._cnpj = cnpj
+        self._command = command
+        self._as_of = as_of
+        self._clock = clock
+        self._started_at = clock()
+        self._steps: list[Step] = []
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[Step]:
+        """Measure a block as one step; yields what its counts go into."""
+        step = Step(name)
+        began, cpu_began = time.monotonic(), time.process_time()
+        try:
+            yield step
+        except BaseException as error:
+            step.exit_code = exit_code_of(error)
+            raise
+        finally:
+            step.seconds = round(time.monotonic() - began, 3)
+            step.cpu_seconds = round(time.process_time() - cpu_began, 3)
+            self._steps.append(step)
+
+    def row(self, error: BaseException | None = None) -> dict[str, Any]:
+        """Return the row of the run as far as it is, with the error that ended it, if any."""
+        steps, ended_at = self._steps, self._clock()
+        exit_code = ExitCode.OK if error is None else exit_code_of(error)
+        return {
+            "run_id": str(uuid.uuid4()),
+            "cnpj": self._cnpj,
+            "command": self._command,
+            "as_of": self._as_of.isoformat(),
+            "started_at": self._started_at.isoformat(),
+            "ended_at": ended_at.isoformat(),
+            "exit_code": max([exit_code, *(step.exit_code for step in steps)]),
+            "error": None if error is None else type(error).__name__,
+            "reason": reason_of(error),
+            "seconds": (ended_at - self._started_at).total_seconds(),
+            "cpu_seconds": round(sum(step.cpu_seconds for step in steps), 3),
+            "peak_memory_mib": _peak_memory_mib(),
+            "steps": json.dumps([asdict(step) for step in steps]),
+        }
+
+
+def _peak_memory_mib() -> float:
+    # In KiB, but for macOS (https://man7.org/linux/man-pages/man2/getrusage.2.html).
+    units_a_mib = 2**20 if sys.platform == "darwin" else 2**10
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / units_a_mib, 1)
+
+
+def reason_of(error: BaseException | None) -> str | None:
+    """Return an error's text; of others than ours, which can quote what they met, none."""
+    return error.message if isinstance(error, VmhubError) else None
+
+
+def exit_code_of(error: BaseException) -> int:
+    """Return how a process that an error ends is to end."""
+    if isinstance(error, VmhubError):
+        return error.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        return ExitCode.INTERRUPTED
+    if isinstance(error, SystemExit) and isinstance(error.code, int):
+        return error.code
+    return ExitCode.FAILED

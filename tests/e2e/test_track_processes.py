@@ -1,0 +1,122 @@
+"""`vmhub track` as a process that is ended between any two steps, and as two at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import pytest
+
+from tests.faults.backends import EmulatorBackend, Refusal
+from tests.faults.server import FaultServer, Moment, Point, serving
+from tests.support import (
+    ALPHANUMERIC_CNPJ,
+    AS_OF,
+    NUMERIC_CNPJ,
+    history,
+    make_laundromat,
+    put_document,
+    sent,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from loader.session import Session
+
+CNPJS = (NUMERIC_CNPJ, ALPHANUMERIC_CNPJ)
+LATER = AS_OF + timedelta(hours=1)
+CUSTOMERS = [f"customer {number}" for number in range(7)]
+
+
+@dataclass
+class Fleet:
+    """Two laundromats with messages that nobody has tracked; Firestore behind a server."""
+
+    session: Session
+    server: FaultServer
+
+    def begin_track(self) -> subprocess.Popen[str]:
+        environment = replace(self.session.environment, firestore_host=self.server.host)
+        inherited = {name: value for name, value in os.environ.items() if "EMULATOR" not in name}
+        return subprocess.Popen(
+            [sys.executable, "-m", "loader", "track", "--all", "--as-of", LATER.isoformat()],
+            cwd=self.session.project.root,
+            env={**inherited, **environment.variables()},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def watermarks(self) -> set[Any]:
+        tenants, _ = self.session.registry.fleet()
+        return {tenant.tracked_until for tenant in tenants}
+
+    def check_all_is_recorded_once(self) -> None:
+        for cnpj in CNPJS:
+            rows = history(self.session, cnpj)
+            assert [(row["user_id"], row["status"]) for row in rows] == [
+                (customer_id, "SENT") for customer_id in CUSTOMERS
+            ]
+        assert self.watermarks() == {LATER}
+
+
+@pytest.fixture
+def fleet(session: Session) -> Iterator[Fleet]:
+    assert session.environment.firestore_host is not None
+    for cnpj in CNPJS:
+        make_laundromat(session, cnpj)
+    session.track(None, as_of=AS_OF)
+    for cnpj in CNPJS:
+        for customer_id in CUSTOMERS:
+            put_document(session, customer_id, cnpj=cnpj, **sent())
+    emulator = EmulatorBackend(session.environment.firestore_host)
+    with closing(emulator), serving(emulator) as server:
+        yield Fleet(session, server)
+
+
+# The registry is read by two queries and the documents by the third; the rows are merged between
+# that and the commit, which moves the watermarks.
+@pytest.mark.parametrize(
+    ("method", "number", "moment", "is_merged", "is_moved"),
+    [
+        ("RunQuery", 3, Moment.AFTER, False, False),
+        ("Commit", 1, Moment.BEFORE, True, False),
+        ("Commit", 1, Moment.AFTER, True, True),
+    ],
+    ids=["documents read", "rows merged", "watermarks moved"],
+)
+def test_a_process_that_is_killed_is_completed_by_the_next_run(
+    method: str, number: int, moment: Moment, *, is_merged: bool, is_moved: bool, fleet: Fleet
+) -> None:
+    def kill(point: Point) -> None:
+        if (point.method, point.number, point.moment) == (method, number, moment):
+            process.kill()
+            process.wait()
+            if moment is Moment.BEFORE:
+                raise Refusal(grpc.StatusCode.UNAVAILABLE, "its sender is dead")
+
+    fleet.server.hook = kill
+    process = fleet.begin_track()
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGKILL, errors
+    for cnpj in CNPJS:
+        assert len(history(fleet.session, cnpj)) == (len(CUSTOMERS) if is_merged else 0)
+    assert fleet.watermarks() == {LATER if is_moved else AS_OF}
+
+    fleet.session.track(None, as_of=LATER)
+    fleet.check_all_is_recorded_once()
+
+
+def test_two_runs_at_once_leave_one_row_a_message(fleet: Fleet) -> None:
+    processes = [fleet.begin_track() for _ in range(2)]
+    ended = [(process.communicate(timeout=60), process.returncode) for process in processes]
+    assert [code for _, code in ended] == [0, 0], ended
+    fleet.check_all_is_recorded_once()
