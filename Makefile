@@ -31,6 +31,10 @@ test-large: $(INSTALLED) ## Build a laundromat of 200,000 customers and 2 millio
 bench-sync: $(INSTALLED) ## Measure sync beside other ways of writing (QUICK=1 for small sizes)
 	@"$(BIN)/python" bench/sync.py $(if $(QUICK),--quick) $(if $(JSON),--json "$(JSON)")
 
+.PHONY: bench-track
+bench-track: $(INSTALLED) ## Measure track on 200 laundromats with 100,000 changes (QUICK=1, JSON=…)
+	@"$(BIN)/python" bench/track.py $(if $(QUICK),--quick) $(if $(JSON),--json "$(JSON)")
+
 SITE := target/docs
 
 .PHONY: docs

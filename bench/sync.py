@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -18,12 +17,11 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.request import Request, urlopen
 
-import psutil
+from common import machine, write_json
 from rich.console import Console
 from rich.table import Table
 from sync_variants import AS_OF, CAMPAIGN, CNPJ, CYCLE, DATA, DOCUMENT, Figures
@@ -257,17 +255,6 @@ def _goals(results: list[Result], sizes: Sizes) -> list[Goal]:
     ]
 
 
-def _machine() -> dict[str, Any]:
-    return {
-        "cores": os.cpu_count(),
-        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
-        "python": platform.python_version(),
-        "google-cloud-firestore": version("google-cloud-firestore"),
-        "grpcio": version("grpcio"),
-        "load_before": round(os.getloadavg()[0], 1),
-    }
-
-
 def _show(console: Console, results: list[Result], goals: list[Goal]) -> None:
     table = Table(
         "variant", *("documents/s", "client CPU s/10k", "emulators CPU s/10k", "peak MiB")
@@ -298,7 +285,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="PATH", help="write the figures there too")
     arguments = parser.parse_args()
     sizes = _QUICK if arguments.quick else _FULL
-    console, machine = Console(), _machine()
+    console, before = Console(), machine()
     with (
         tempfile.TemporaryDirectory() as folder,
         local_stack(find_project(), Path(folder)) as stack,
@@ -307,14 +294,11 @@ def main() -> None:
     goals = _goals(results, sizes)
     _show(console, results, goals)
     figures = {
-        "machine": machine,
+        "machine": before,
         "results": [asdict(result) for result in results],
         "goals": [asdict(goal) for goal in goals],
     }
-    text = json.dumps(figures, indent=1, ensure_ascii=False)
-    sys.stdout.write(text + "\n")
-    if arguments.json:
-        arguments.json.write_text(text + "\n", encoding="utf-8")
+    write_json(figures, arguments.json)
 
 
 def _run_all(bench: Bench, sizes: Sizes) -> list[Result]:

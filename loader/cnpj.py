@@ -12,7 +12,7 @@ from typing import NewType
 
 from loader.errors import ConfigurationError
 
-__all__ = ["Cnpj", "parse_cnpj"]
+__all__ = ["Cnpj", "parse_cnpj", "with_check_digits"]
 
 Cnpj = NewType("Cnpj", str)
 
@@ -40,14 +40,19 @@ def parse_cnpj(text: str) -> Cnpj:
     if cnpj == cnpj[0] * 14:
         message = f"'{text}' is a placeholder, not a CNPJ"
         raise ConfigurationError(message, hint="name the laundromat's own")
-    expected = _check_digit(cnpj[:12])
-    expected += _check_digit(cnpj[:12] + expected)
-    if cnpj[12:] != expected:
+    expected = with_check_digits(cnpj[:12])
+    if cnpj != expected:
         message = f"CNPJ '{text}' has wrong check digits"
         raise ConfigurationError(
-            message, hint=f"{cnpj[:12]} would end in {expected}; look for a typing error"
+            message, hint=f"{cnpj[:12]} would end in {expected[12:]}; look for a typing error"
         )
-    return Cnpj(cnpj)
+    return expected
+
+
+def with_check_digits(body: str) -> Cnpj:
+    """Return the CNPJ of these twelve digits or capital letters."""
+    first = body + _check_digit(body)
+    return Cnpj(first + _check_digit(first))
 
 
 def _check_digit(body: str) -> str:

@@ -42,6 +42,9 @@ MAX_DOCUMENT_BYTES = 1_048_576 - 4_096
 
 _READ_IDS = 300
 _TIMEOUT_SECONDS = 60.0
+# Of a whole stream, as long as the official client gives it: a hundred thousand documents, or the
+# first of them from a server that is busy, take more than a minute.
+_STREAM_TIMEOUT_SECONDS = 300.0
 _DIGEST_BYTES = 16
 
 # What a row gives its document, in the names the WhatsApp integration reads.
@@ -160,7 +163,7 @@ class TargetStore:
             cursor = RunQueryRequest.pb(request).structured_query.start_at
             cursor.values.add().reference_value = self._name(campaign_type, after)
         with service_errors(self._database, f"reading pending {campaign_type} targets"):
-            for response in self._query(request, _TIMEOUT_SECONDS):
+            for response in self._query(request, _STREAM_TIMEOUT_SECONDS):
                 if response.HasField("document"):
                     self.documents_read += 1
                     yield self._document(response.document)
