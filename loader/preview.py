@@ -96,7 +96,9 @@ def preview(
 
 def _decisions(explainer: Explainer, project: Project, spec: BuildSpec) -> list[Decision]:
     if spec.side is not Side.LIVE:
-        build(explainer.dbt, project, explainer.warehouse, spec)
+        # Figures are about what was sent, which a preview does not change.
+        arguments = ["--exclude", "tag:daily"]
+        build(explainer.dbt, project, explainer.warehouse, spec, arguments=arguments)
     return read_decisions(explainer.warehouse, spec)
 
 

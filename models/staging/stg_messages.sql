@@ -1,7 +1,18 @@
+-- Not private: the figures count attempts one by one.
+{{ config(access='protected') }}
+
 with
 
 source as (
-    select * from {{ source('campaign', 'message_history') }}
+    select
+        * except (status),
+        case
+            when upper(trim(status)) in ('PENDING', 'DELIVERED', 'READ', 'FAILED')
+                then upper(trim(status))
+            -- Whatever is not known to have failed may have reached the customer.
+            else 'SENT'
+        end as status
+    from {{ source('campaign', 'message_history') }}
     where
         sent_at <= {{ now() }}
         and trim(coalesce(user_id, '')) != ''
@@ -14,10 +25,33 @@ final as (
         {{ normalize_phone('phone') }} as phone,
         upper(trim(campaign_type)) as campaign_type,
         cycle_key,
+        -- Without a cycle, each attempt is a message of its own.
+        coalesce(
+            nullif(trim(cycle_key), ''),
+            concat('AT ', format_timestamp('%F %H:%M:%E6S', sent_at, 'UTC'))
+        ) as message_key,
+        coalesce(attempt, 1) as attempt,
         sent_at,
-        -- Whatever is not known to have failed may have reached the customer.
-        coalesce(upper(trim(status)) = 'FAILED', false) as is_failed,
-        coalesce(recoverable, true) as is_recoverable
+        {{ local_date('sent_at') }} as sent_on,
+        status,
+        status = 'FAILED' as is_failed,
+        coalesce(recoverable, true) as is_recoverable,
+        status not in ('PENDING', 'FAILED') as is_sent,
+        status in ('DELIVERED', 'READ')
+        or (
+            status = 'SENT' and coalesce(delivered_at, read_at) is not null
+        ) as is_delivered,
+        status = 'READ'
+        or (status in ('SENT', 'DELIVERED') and read_at is not null) as is_read,
+        status not in ('PENDING', 'FAILED') and replied_at is not null as is_replied,
+        delivered_at,
+        read_at,
+        replied_at,
+        nullif(trim(error_code), '') as error_code,
+        message_id,
+        nullif(trim(template_variant), '') as template_variant,
+        nullif(upper(trim(voucher_code)), '') as voucher_code,
+        updated_at
     from source
 )
 

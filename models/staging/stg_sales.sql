@@ -1,3 +1,6 @@
+-- Not private: the figures look at sales one by one.
+{{ config(access='protected') }}
+
 with
 
 source as (

@@ -208,6 +208,7 @@ final as (
         {{ with_fields('blocked.data', {
             'message': render('templates.body', 'blocked.all_placeholders'),
             'template': template('templates', 'blocked.all_placeholders'),
+            'template_variant': 'blocked.template_variant',
             'voucher_code': 'blocked.voucher_code',
             'voucher_valid_until': 'blocked.voucher_valid_until',
         }) }} as data,

@@ -124,6 +124,8 @@ _VALUES: dict[str, Any] = {
     "send_weekdays": ["MON", "mon"],
     "max_attempts": True,
     "frequency_cap_days": "1",
+    "conversion_days": 0,
+    "figures_lookback_days": 365,
     "birthday_send_from_hour": 24,
     "birthday_rollout_percent": -1,
     "birthday_holdout_percent": 101,

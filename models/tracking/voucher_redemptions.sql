@@ -1,0 +1,112 @@
+with
+
+customers as (
+    select
+        customer_id,
+        cpf
+    from {{ ref('customer_facts') }}
+),
+
+-- A code is one customer's and cycle's own; should two share it, it is who got it first.
+sent as (
+    select * from {{ ref('messages') }}
+    where
+        voucher_code is not null
+        and status not in ('PENDING', 'FAILED')
+    qualify
+        row_number() over (
+            partition by voucher_code
+            order by sent_at, campaign_type, customer_id, message_key
+        ) = 1
+),
+
+sales as (
+    select
+        cpf,
+        sold_at,
+        amount_brl,
+        upper(voucher_code) as voucher_code
+    from {{ ref('stg_sales') }}
+    where voucher_code is not null
+),
+
+prefixes as (
+    select
+        prefix.campaign_type,
+        prefix.voucher_prefix
+    from unnest({{ voucher_prefixes() }}) as prefix
+),
+
+uses as (
+    select
+        sales.voucher_code,
+        count(*) as redemptions,
+        min(sales.sold_at) as first_redeemed_at,
+        sum(sales.amount_brl) as revenue_brl,
+        coalesce(logical_or(sales.cpf != customers.cpf), false) as is_used_by_other
+    from sales
+    left join sent on sales.voucher_code = sent.voucher_code
+    left join customers on sent.customer_id = customers.customer_id
+    group by sales.voucher_code
+),
+
+matched_by_prefix as (
+    select
+        uses.voucher_code,
+        prefixes.voucher_prefix,
+        prefixes.campaign_type
+    from uses
+    inner join prefixes on starts_with(uses.voucher_code, prefixes.voucher_prefix)
+    left join sent on uses.voucher_code = sent.voucher_code
+    where sent.voucher_code is null
+    qualify
+        row_number() over (
+            partition by uses.voucher_code
+            order by length(prefixes.voucher_prefix) desc, prefixes.campaign_type
+        ) = 1
+),
+
+codes as (
+    select
+        voucher_code,
+        split(voucher_code, '-')[safe_offset(0)] as voucher_prefix,
+        campaign_type,
+        template_variant,
+        customer_id,
+        sent_on,
+        'CODE' as matched_by
+    from sent
+
+    union all
+
+    select
+        voucher_code,
+        voucher_prefix,
+        campaign_type,
+        'UNKNOWN' as template_variant,
+        cast(null as string) as customer_id,
+        cast(null as date) as sent_on,
+        'PREFIX' as matched_by
+    from matched_by_prefix
+),
+
+final as (
+    select
+        '{{ var("cnpj") }}' as cnpj,
+        codes.voucher_code,
+        codes.voucher_prefix,
+        codes.campaign_type,
+        codes.template_variant,
+        codes.customer_id,
+        codes.sent_on,
+        if(uses.voucher_code is null, null, codes.matched_by) as matched_by,
+        coalesce(uses.redemptions, 0) as redemptions,
+        uses.first_redeemed_at,
+        {{ local_date('uses.first_redeemed_at') }} as first_redeemed_on,
+        coalesce(uses.revenue_brl, 0) as revenue_brl,
+        coalesce(uses.is_used_by_other, false) as is_used_by_other
+    from codes
+    left join uses on codes.voucher_code = uses.voucher_code
+)
+
+select * from final

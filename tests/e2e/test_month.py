@@ -1,0 +1,93 @@
+"""The whole way over many days, with a scripted sender, outages and late receipts.
+
+`make soak` plays more than forty days; the short form crosses the end of the year.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.month.course import Course, Outages
+from tests.month.world import make_laundromats
+from tests.support import history
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from loader.session import Session
+    from tests.month.sender import Sender
+
+
+def check_history(session: Session, sender: Sender) -> None:
+    """Every attempt has its row, with all that was told of it, and there is no other."""
+    found = {
+        (row["campaign_type"], row["user_id"], row["cycle_key"], row["attempt"]): (
+            row["status"],
+            row["sent_at"],
+            row["delivered_at"],
+            row["read_at"],
+            row["replied_at"],
+            row["error_code"],
+            row["recoverable"],
+            row["template_variant"],
+            row["voucher_code"],
+        )
+        for row in history(session, sender.laundromat.cnpj)
+    }
+    expected = {
+        attempt.key: (
+            attempt.status,
+            attempt.at,
+            attempt.delivered_at,
+            attempt.read_at,
+            attempt.replied_at,
+            attempt.error["code"] if attempt.error else None,
+            attempt.error["recoverable"] if attempt.error else None,
+            attempt.variant,
+            attempt.voucher_code,
+        )
+        for attempt in sender.log
+    }
+    assert found == expected
+    assert len(history(session, sender.laundromat.cnpj)) == len(sender.log)
+
+
+def play(session: Session, outages: Outages, hours: Iterable[int], days: int) -> Course:
+    begin = outages.begin
+    laundromats = make_laundromats(begin.date(), days, customers=40)
+    course = Course(session, laundromats, outages)
+    course.begin()
+    for hour in hours:
+        course.play(begin + timedelta(hours=hour))
+    return course
+
+
+def finish(session: Session, course: Course, at: datetime) -> None:
+    """Track what the last hours brought, and build the last figures."""
+    for laundromat in course.laundromats:
+        report = session.track([laundromat.cnpj], as_of=at)
+        assert report.exit_code == 0
+        check_history(session, course.senders[laundromat.cnpj])
+
+
+def test_a_few_days_across_the_end_of_the_year(session: Session) -> None:
+    begin = datetime.combine(date(2026, 12, 30), datetime.min.time(), UTC)
+    outages = Outages(begin, silent_days=(1,), untracked_days=(2,))
+    # Three hours of each day: sending has begun, goes on, and is over everywhere.
+    hours = [day * 24 + hour for day in range(4) for hour in (14, 17, 26)]
+    course = play(session, outages, hours, days=4)
+    finish(session, course, begin + timedelta(days=5))
+    sent = [attempt.campaign_type for sender in course.senders.values() for attempt in sender.log]
+    assert set(sent) == {"BIRTHDAY", "WELCOME", "REACTIVATION", "LOYALTY"}
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(4 * 3600)
+def test_six_weeks_hour_by_hour(session: Session) -> None:
+    begin = datetime.combine(date(2026, 12, 10), datetime.min.time(), UTC)
+    outages = Outages(begin, silent_days=(8, 9), missed_days=(15,), untracked_days=(22,))
+    course = play(session, outages, range(42 * 24), days=42)
+    finish(session, course, begin + timedelta(days=43))
