@@ -27,6 +27,10 @@ test-large: $(INSTALLED) ## Build a laundromat of 200,000 customers and 2 millio
 	VMHUB_JOB_TIMEOUT_SECONDS=1200 \
 	    "$(BIN)/python" -m pytest --numprocesses=0 -m large --durations=1
 
+.PHONY: soak
+soak: $(INSTALLED) ## Play six weeks of three laundromats, hour by hour; takes hours
+	"$(BIN)/python" -m pytest --numprocesses=0 -m soak --durations=1
+
 .PHONY: bench-sync
 bench-sync: $(INSTALLED) ## Measure sync beside other ways of writing (QUICK=1 for small sizes)
 	@"$(BIN)/python" bench/sync.py $(if $(QUICK),--quick) $(if $(JSON),--json "$(JSON)")

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, TypeVar
 from loader.errors import ServiceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-__all__ = ["Retry", "Spell"]
+__all__ = ["Retry", "Spell", "resumed"]
 
+ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
 
 _FIRST_PAUSE_SECONDS = 0.2
@@ -57,6 +58,31 @@ class Retry:
                 return function()
             except ServiceError as error:
                 spell.failed(error)
+
+
+def resumed(stream: Callable[[ItemT | None], Iterator[ItemT]], retry: Retry) -> Iterator[ItemT]:
+    """Yield what a stream yields, and go on behind its last item where a passing error ended it.
+
+    Args:
+        stream: Given the last item, None at first, begins behind it.
+        retry: The patience with a stream that does not get on.
+
+    Raises:
+        ServiceError: It failed for another reason, or longer than the patience lasts.
+
+    """
+    spell = Spell(retry)
+    last: ItemT | None = None
+    while True:
+        try:
+            for item in stream(last):
+                last = item
+                spell.succeeded()
+                yield item
+        except ServiceError as error:
+            spell.failed(error)
+            continue
+        return
 
 
 class Spell:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import islice
 from typing import TYPE_CHECKING, Protocol
 
 from loader.errors import ConfigurationError, RunError, ServiceError
@@ -19,7 +20,7 @@ from loader.interrupts import Interrupts
 from loader.matching import Fate, RowKeys, Withdrawals
 from loader.planning import must_withdraw
 from loader.report import CampaignCounts, Ledger, Problem, SyncReport
-from loader.retry import Retry, Spell
+from loader.retry import Retry, resumed
 from loader.writing import PlannedRow, Writing
 
 if TYPE_CHECKING:
@@ -180,24 +181,14 @@ def _check_campaigns(asked_for: frozenset[str], known: frozenset[str]) -> None:
 def _pending(
     store: DocumentStore, campaign_type: str, retry: Retry
 ) -> Iterator[list[TargetDocument]]:
-    """Yield a campaign's pending documents in parts; go on where a passing error ended it."""
-    spell = Spell(retry)
-    after: str | None = None
-    part: list[TargetDocument] = []
-    while True:
-        try:
-            for document in store.pending(campaign_type, after=after):
-                after = document.customer_id
-                part.append(document)
-                if len(part) == _PENDING_AT_A_TIME:
-                    spell.succeeded()
-                    yield part
-                    part = []
-        except ServiceError as error:
-            spell.failed(error)
-            continue
+    """Yield a campaign's pending documents in parts."""
+
+    def stream(last: TargetDocument | None) -> Iterator[TargetDocument]:
+        return store.pending(campaign_type, after=last.customer_id if last else None)
+
+    documents = resumed(stream, retry)
+    while part := list(islice(documents, _PENDING_AT_A_TIME)):
         yield part
-        return
 
 
 @dataclass

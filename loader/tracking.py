@@ -18,6 +18,8 @@ from loader.targets import Status
 __all__ = ["HistoryRow", "TrackedDocument", "Watermark", "history_rows"]
 
 _READ = "READ"
+# Whatever else a log says of an attempt, such as SENDING, says that its end is not known.
+_KNOWN = {*Status, _READ}
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +167,10 @@ def _attempt(
     document: TrackedDocument, entry: dict[str, Any], number: int, *, is_last: bool
 ) -> _Attempt:
     fields = document.fields
-    status = _status(entry.get("status"))
+    status = _status(entry.get("status")) or Status.SENT
+    if status not in _KNOWN:
+        # Another attempt was made, so this one had failed.
+        status = Status.PENDING if is_last else Status.FAILED
     error = entry.get("error")
     message_id = _text(entry.get("messageId"))
     if is_last:
@@ -184,7 +189,7 @@ def _attempt(
     return _Attempt(
         number,
         at=_instant(entry.get("at")) or document.update_time,
-        status=status or Status.SENT,
+        status=status,
         message_id=message_id,
         error_code=_text(error.get("code")),
         recoverable=recoverable if isinstance(recoverable, bool) else None,

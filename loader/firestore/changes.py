@@ -12,6 +12,7 @@ from google.cloud.firestore_v1.types import RunQueryRequest, RunQueryResponse
 
 from loader.firestore.client import service_errors
 from loader.firestore.values import decode_fields, decode_instant
+from loader.retry import resumed
 from loader.tracking import TrackedDocument
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ChangeReader"]
 
-_PAGE = 2_000
-_TIMEOUT_SECONDS = 60.0
+# Of a whole stream, as long as the official client gives it.
+_TIMEOUT_SECONDS = 300.0
 
 # All that `loader.tracking` looks at; the payload's other fields stay where they are.
 _FIELDS = (
@@ -48,52 +49,43 @@ _FIELDS = (
 
 
 class ChangeReader:
-    """Reads target documents for tracking, page by page."""
+    """Reads target documents for tracking."""
 
     def __init__(self, database: Database, retry: Retry) -> None:
-        """Read from this database, with this much patience for each page."""
+        """Read from this database, with this much patience."""
         self._database = database
         self._query = database.stream("RunQuery", RunQueryRequest, RunQueryResponse)
         self._retry = retry
         self.documents_read = 0
         self.read_time: datetime | None = None
-        """The service's time of the first page since somebody set this to None."""
+        """The service's time of the first answer since somebody set this to None."""
 
     def changed(self, since: datetime) -> Iterator[TrackedDocument]:
         """Yield the documents of all laundromats whose updatedAt is not before an instant."""
-        return self._pages(self._database.root, since)
+        return self._documents(self._database.root, since)
 
     def changed_of(
         self, cnpj: Cnpj, campaign_type: str, since: datetime | None
     ) -> Iterator[TrackedDocument]:
         """Yield a campaign's documents whose updatedAt is not before an instant; None: all."""
-        return self._pages(self._database.path("users", cnpj, "campaigns", campaign_type), since)
+        return self._documents(
+            self._database.path("users", cnpj, "campaigns", campaign_type), since
+        )
 
-    def _pages(self, parent: str, since: datetime | None) -> Iterator[TrackedDocument]:
-        cursor: Any = None
-        while True:
-            request = self._request(parent, since, cursor)
-            page = self._retry.call(partial(self._page, request))
-            for document in page:
-                tracked = _tracked(document)
-                if tracked is not None:
-                    yield tracked
-            if len(page) < _PAGE:
-                return
-            cursor = page[-1]
+    def _documents(self, parent: str, since: datetime | None) -> Iterator[TrackedDocument]:
+        stream = partial(self._stream, parent, since)
+        return filter(None, map(_tracked, resumed(stream, self._retry)))
 
-    def _page(self, request: RunQueryRequest) -> list[Any]:
-        found = []
+    def _stream(self, parent: str, since: datetime | None, last: Any) -> Iterator[Any]:
         with service_errors(self._database, "reading changed targets"):
-            for response in self._query(request, _TIMEOUT_SECONDS):
+            for response in self._query(self._request(parent, since, last), _TIMEOUT_SECONDS):
                 if self.read_time is None:
                     self.read_time = decode_instant(response.read_time)
                 if response.HasField("document"):
-                    found.append(response.document)
-        self.documents_read += len(found)
-        return found
+                    self.documents_read += 1
+                    yield response.document
 
-    def _request(self, parent: str, since: datetime | None, cursor: Any) -> RunQueryRequest:
+    def _request(self, parent: str, since: datetime | None, last: Any) -> RunQueryRequest:
         order = ["__name__"] if since is None else ["updatedAt", "__name__"]
         request = RunQueryRequest(
             parent=parent,
@@ -108,7 +100,6 @@ class ChangeReader:
                 "order_by": [
                     {"field": {"field_path": path}, "direction": "ASCENDING"} for path in order
                 ],
-                "limit": _PAGE,
             },
         )
         query = RunQueryRequest.pb(request).structured_query
@@ -117,10 +108,10 @@ class ChangeReader:
             condition.field.field_path = "updatedAt"
             condition.op = condition.Operator.GREATER_THAN_OR_EQUAL
             condition.value.timestamp_value.FromDatetime(since)
-        if cursor is not None:
+        if last is not None:
             if since is not None:
-                query.start_at.values.add().CopyFrom(cursor.fields["updatedAt"])
-            query.start_at.values.add().reference_value = cursor.name
+                query.start_at.values.add().CopyFrom(last.fields["updatedAt"])
+            query.start_at.values.add().reference_value = last.name
         return request
 
 

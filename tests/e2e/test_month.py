@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.month.course import Course, Outages
+from tests.month.figures import Observer, check_figures
 from tests.month.world import make_laundromats
-from tests.support import history
+from tests.support import HOURLY_BUILD, history
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -58,19 +59,22 @@ def check_history(session: Session, sender: Sender) -> None:
 def play(session: Session, outages: Outages, hours: Iterable[int], days: int) -> Course:
     begin = outages.begin
     laundromats = make_laundromats(begin.date(), days, customers=40)
-    course = Course(session, laundromats, outages)
+    observer = Observer(session)
+    course = Course(session, laundromats, outages, observer.note)
     course.begin()
     for hour in hours:
         course.play(begin + timedelta(hours=hour))
-    return course
-
-
-def finish(session: Session, course: Course, at: datetime) -> None:
-    """Track what the last hours brought, and build the last figures."""
-    for laundromat in course.laundromats:
-        report = session.track([laundromat.cnpj], as_of=at)
+    # What the last hours brought, and the last figures.
+    end = begin + timedelta(days=days + 1)
+    for laundromat in laundromats:
+        report = session.track([laundromat.cnpj], as_of=end)
         assert report.exit_code == 0
-        check_history(session, course.senders[laundromat.cnpj])
+        sender = course.senders[laundromat.cnpj]
+        check_history(session, sender)
+        session.build(laundromat.cnpj, as_of=end, arguments=HOURLY_BUILD)
+        course.build_figures(laundromat.cnpj, end)
+        check_figures(session, sender, observer, end)
+    return course
 
 
 def test_a_few_days_across_the_end_of_the_year(session: Session) -> None:
@@ -79,7 +83,6 @@ def test_a_few_days_across_the_end_of_the_year(session: Session) -> None:
     # Three hours of each day: sending has begun, goes on, and is over everywhere.
     hours = [day * 24 + hour for day in range(4) for hour in (14, 17, 26)]
     course = play(session, outages, hours, days=4)
-    finish(session, course, begin + timedelta(days=5))
     sent = [attempt.campaign_type for sender in course.senders.values() for attempt in sender.log]
     assert set(sent) == {"BIRTHDAY", "WELCOME", "REACTIVATION", "LOYALTY"}
 
@@ -89,5 +92,4 @@ def test_a_few_days_across_the_end_of_the_year(session: Session) -> None:
 def test_six_weeks_hour_by_hour(session: Session) -> None:
     begin = datetime.combine(date(2026, 12, 10), datetime.min.time(), UTC)
     outages = Outages(begin, silent_days=(8, 9), missed_days=(15,), untracked_days=(22,))
-    course = play(session, outages, range(42 * 24), days=42)
-    finish(session, course, begin + timedelta(days=43))
+    play(session, outages, range(42 * 24), days=42)

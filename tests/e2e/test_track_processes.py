@@ -15,7 +15,7 @@ import grpc
 import pytest
 
 from tests.faults.backends import EmulatorBackend, Refusal
-from tests.faults.server import FaultServer, Moment, Point, serving
+from tests.faults.server import Fault, FaultServer, Moment, Point, serving
 from tests.support import (
     ALPHANUMERIC_CNPJ,
     AS_OF,
@@ -119,4 +119,18 @@ def test_two_runs_at_once_leave_one_row_a_message(fleet: Fleet) -> None:
     processes = [fleet.begin_track() for _ in range(2)]
     ended = [(process.communicate(timeout=60), process.returncode) for process in processes]
     assert [code for _, code in ended] == [0, 0], ended
+    fleet.check_all_is_recorded_once()
+
+
+@pytest.mark.parametrize("is_full", [False, True])
+def test_a_reading_that_breaks_off_goes_on_behind_its_last_document(
+    fleet: Fleet, *, is_full: bool
+) -> None:
+    # The registry's two queries come first; every later one breaks off once.
+    fleet.server.plan = [Fault("RunQuery", Moment.MIDDLE, calls=range(3, 1000, 2))]
+    environment = replace(fleet.session.environment, firestore_host=fleet.server.host)
+    session = replace(fleet.session, environment=environment)
+    report = session.track(None, as_of=LATER, is_full=is_full)
+    assert report.documents_read == len(CNPJS) * len(CUSTOMERS)
+    assert fleet.server.traffic.calls["RunQuery"] >= 4
     fleet.check_all_is_recorded_once()

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from loader.errors import ServiceError
-from loader.retry import Retry, Spell
+from loader.retry import Retry, Spell, resumed
 from tests.loader.fakes import FakeClock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 
 class _Longest(Random):
@@ -88,3 +88,31 @@ def test_a_success_ends_the_spell_and_the_patience_begins_anew() -> None:
     clock.now += 60
     with pytest.raises(ServiceError):
         spell.failed(_passing())
+
+
+def _broken_stream(length: int, breaks: list[int]) -> Callable[[int | None], Iterator[int]]:
+    """Numbers below a length; each of the breaks ends one stream before that number."""
+
+    def stream(last: int | None) -> Iterator[int]:
+        for number in range(0 if last is None else last + 1, length):
+            if breaks and breaks[0] == number:
+                breaks.pop(0)
+                raise _passing()
+            yield number
+
+    return stream
+
+
+def test_a_stream_goes_on_behind_its_last_item_however_often_it_breaks() -> None:
+    clock = FakeClock()
+    breaks = [0, 0, 3, 4, 4, 9]
+    assert list(resumed(_broken_stream(10, breaks), _retry(clock))) == list(range(10))
+    assert breaks == []
+    assert len(clock.sleeps) == 6
+
+
+def test_a_stream_that_does_not_get_on_ends_with_its_error() -> None:
+    items = resumed(_broken_stream(10, [5] * 1000), _retry(FakeClock()))
+    assert [next(items) for _ in range(5)] == list(range(5))
+    with pytest.raises(ServiceError):
+        next(items)

@@ -91,8 +91,9 @@ class Course:
                 laundromat,
                 lambda at, number=number: self.outages.is_silent(number, at),  # type: ignore[misc]
             )
-            begin = self.outages.begin
-            self.session.build(laundromat.cnpj, as_of=begin, arguments=FIRST_BUILD)
+            for arguments in (["--select", "resource_type:seed"], FIRST_BUILD):
+                begin = self.outages.begin
+                self.session.build(laundromat.cnpj, as_of=begin, arguments=arguments)
 
     def play(self, at: datetime) -> None:
         """Play one hour: the run, then the senders; check that nobody was messaged twice."""
@@ -115,7 +116,7 @@ class Course:
         day = laundromat.local(at).date()
         if self._figured_on.get(cnpj) != day:
             self._figured_on[cnpj] = day
-            #self.build_figures(cnpj, at)
+            self.build_figures(cnpj, at)
         if not self.outages.is_cut_short(number, at):
             options = SyncOptions(max_withdraw_percent=100)
             report_ = self.session.sync(cnpj, as_of=at, options=options)

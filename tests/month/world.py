@@ -21,7 +21,7 @@ _SETTINGS: dict[str, Any] = {
     "loyalty_min_visits": 6,
     "loyalty_tiers": {"BRONZE": 6, "SILVER": 12, "GOLD": 18},
     "welcome_catch_up_days": 2,
-    # "conversion_days": 7,
+    "conversion_days": 7,
 }
 _HOLDOUT = {"reactivation_holdout_percent": 30, "loyalty_holdout_percent": 30}
 

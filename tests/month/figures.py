@@ -1,0 +1,342 @@
+"""The figures of a laundromat, worked out in plain Python from its sales and its sender's log."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support import decisions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from loader.session import Session
+    from tests.month.sender import Attempt, Sender
+    from tests.month.world import Sale
+
+__all__ = ["Observer", "check_figures"]
+
+CycleKey = tuple[str, str, str]
+_ERROR_CLASSES = {"131016": "temporary", "131026": "unreachable", "131049": "deferred"}
+_TOO_FEW = 50
+_NORMAL_95 = 1.959963984540054
+
+
+@dataclass
+class Observer:
+    """Who was a candidate when figures were built: what a person would note down each time."""
+
+    session: Session
+    seen: dict[str, dict[CycleKey, list[tuple[datetime, tuple[str, ...]]]]] = field(
+        default_factory=lambda: defaultdict(lambda: defaultdict(list))
+    )
+    """By CNPJ and cycle: instants with the blockers."""
+
+    def note(self, cnpj: Any, at: datetime) -> None:
+        for (campaign_type, customer_id), row in decisions(self.session, cnpj).items():
+            key = (campaign_type, customer_id, row["cycle_key"])
+            self.seen[cnpj][key].append((at, tuple(row["blockers"])))
+
+
+def check_figures(session: Session, sender: Sender, observer: Observer, now: datetime) -> None:
+    """Compare every figure of a laundromat with the script's own."""
+    figures = _Figures(sender, observer.seen[sender.laundromat.cnpj], now)
+    tables = _Tables(session, sender.laundromat.cnpj)
+    assert tables.messages() == figures.messages()
+    assert tables.cycles() == figures.cycles()
+    assert tables.attempts() == figures.attempts()
+    assert tables.days() == figures.days()
+    assert tables.conversions() == figures.conversions()
+    assert tables.redemptions() == figures.redemptions()
+    assert tables.lift() == figures.lift()
+
+
+class _Tables:
+    """What the tables say."""
+
+    def __init__(self, session: Session, cnpj: str) -> None:
+        self._session = session
+        self._cnpj = cnpj
+
+    def _rows(self, table: str) -> list[dict[str, Any]]:
+        sql = f"select * from `{self._cnpj}_CAMPAIGN`.`{table}`"
+        rows = self._session.warehouse.query(sql, doing=f"reading {table}")
+        assert {row["cnpj"] for row in rows} <= {self._cnpj}
+        return rows
+
+    def messages(self) -> dict[CycleKey, Any]:
+        return {
+            (row["campaign_type"], row["customer_id"], row["message_key"]): (
+                row["attempt"],
+                row["sent_at"],
+                row["status"],
+                row["template_variant"],
+            )
+            for row in self._rows("messages")
+        }
+
+    def cycles(self) -> dict[CycleKey, Any]:
+        return {
+            (row["campaign_type"], row["customer_id"], row["cycle_key"]): (
+                row["first_seen_at"],
+                row["first_targeted_at"],
+                row["first_held_out_at"],
+            )
+            for row in self._rows("target_log")
+        }
+
+    def attempts(self) -> Counter[tuple[str, str, date, str]]:
+        names = ("attempts", "sent", "delivered", "read", "replied", "failed")
+        classes = ("temporary", "deferred", "opted_out", "unreachable", "content", "sender")
+        found: Counter[tuple[str, str, date, str]] = Counter()
+        for row in self._rows("campaign_performance"):
+            place = (row["campaign_type"], row["template_variant"], row["business_date"])
+            for name in (*names, *(f"failed_{it}" for it in (*classes, "unknown"))):
+                found[(*place, name)] += row[name]
+            _check_rate(row["delivery_rate"], row["delivered"], row["sent"])
+            _check_rate(row["read_rate"], row["read"], row["sent"])
+            _check_rate(row["reply_rate"], row["replied"], row["sent"])
+            _check_rate(row["failure_rate"], row["failed"], row["attempts"])
+        return +found
+
+    def days(self) -> Counter[tuple[str, date, str]]:
+        found: Counter[tuple[str, date, str]] = Counter()
+        for row in self._rows("campaign_performance"):
+            for name in ("candidates", "held_out", "targets"):
+                found[row["campaign_type"], row["business_date"], name] += row[name]
+        return +found
+
+    def conversions(self) -> dict[CycleKey, Any]:
+        return {
+            (row["campaign_type"], row["customer_id"], row["message_key"]): (
+                row["first_purchase_at"],
+                row["purchases"],
+                round(float(row["revenue_brl"]), 2),
+            )
+            for row in self._rows("campaign_conversions")
+        }
+
+    def redemptions(self) -> dict[str, Any]:
+        return {
+            row["voucher_code"]: (
+                row["customer_id"],
+                row["redemptions"],
+                row["first_redeemed_at"],
+                round(float(row["revenue_brl"]), 2),
+                row["is_used_by_other"],
+            )
+            for row in self._rows("voucher_redemptions")
+        }
+
+    def lift(self) -> dict[str, Any]:
+        return {
+            row["campaign_type"]: (
+                row["treated"],
+                row["treated_converted"],
+                row["held_out"],
+                row["held_out_converted"],
+                *(
+                    None if row[name] is None else round(row[name], 6)
+                    for name in ("lift", "lift_low", "lift_high")
+                ),
+                row["verdict"],
+            )
+            for row in self._rows("campaign_lift")
+        }
+
+
+def _check_rate(rate: float | None, part: int, whole: int) -> None:
+    assert rate == (None if whole == 0 else pytest.approx(part / whole))
+
+
+class _Figures:
+    """What the script says."""
+
+    def __init__(
+        self,
+        sender: Sender,
+        seen: dict[CycleKey, list[tuple[datetime, tuple[str, ...]]]],
+        now: datetime,
+    ) -> None:
+        self._laundromat = sender.laundromat
+        self._log = sender.log
+        self._seen = seen
+        self._now = now
+        self._window = timedelta(days=self._laundromat.settings["conversion_days"])
+
+    def _newest(self) -> dict[CycleKey, Attempt]:
+        newest: dict[CycleKey, Attempt] = {}
+        for attempt in sorted(self._log, key=lambda it: it.number):
+            newest[attempt.key[:3]] = attempt
+        return newest
+
+    def _messages(self) -> dict[CycleKey, Attempt]:
+        """Return the messages that went out."""
+        newest = self._newest().items()
+        return {key: it for key, it in newest if it.status not in ("PENDING", "FAILED")}
+
+    def messages(self) -> dict[CycleKey, Any]:
+        return {
+            key: (it.number, it.at, it.status, it.variant) for key, it in self._newest().items()
+        }
+
+    def cycles(self) -> dict[CycleKey, Any]:
+        found: dict[CycleKey, Any] = {}
+        for key in {*self._seen, *(attempt.key[:3] for attempt in self._log)}:
+            builds = self._seen.get(key, [])
+            targeted = [at for at, blockers in builds if not blockers]
+            targeted += [attempt.at for attempt in self._log if attempt.key[:3] == key]
+            found[key] = (
+                min((at for at, _ in builds), default=None),
+                min(targeted, default=None),
+                min((at for at, blockers in builds if blockers == ("HOLDOUT",)), default=None),
+            )
+        return found
+
+    def attempts(self) -> Counter[tuple[str, str, date, str]]:
+        counted: Counter[tuple[str, str, date, str]] = Counter()
+        for attempt in self._log:
+            if attempt.status == "PENDING":
+                continue
+            is_sent = not attempt.has_failed
+            error = _ERROR_CLASSES[attempt.error["code"]] if attempt.error else ""
+            events = {
+                "attempts": True,
+                "sent": is_sent,
+                "delivered": is_sent and attempt.status in ("DELIVERED", "READ"),
+                "read": is_sent and attempt.read_at is not None,
+                "replied": is_sent and attempt.replied_at is not None,
+                "failed": not is_sent,
+                f"failed_{error}": not is_sent,
+            }
+            day = self._laundromat.local(attempt.at).date()
+            for name, happened in events.items():
+                counted[attempt.campaign_type, attempt.variant, day, name] += happened
+        return +counted
+
+    def days(self) -> Counter[tuple[str, date, str]]:
+        counted: Counter[tuple[str, date, str]] = Counter()
+        for (campaign_type, _, _), (seen_at, targeted_at, held_out_at) in self.cycles().items():
+            instants = {
+                "candidates": min(it for it in (seen_at, targeted_at) if it is not None),
+                "targets": targeted_at,
+                "held_out": held_out_at,
+            }
+            for name, instant in instants.items():
+                if instant is not None:
+                    counted[campaign_type, self._laundromat.local(instant).date(), name] += 1
+        return counted
+
+    def _sales(self) -> Iterable[Sale]:
+        return (sale for sale in self._laundromat.sales if sale.at <= self._now)
+
+    def conversions(self) -> dict[CycleKey, Any]:
+        by_cpf: dict[str, list[Attempt]] = defaultdict(list)
+        for attempt in self._messages().values():
+            by_cpf[self._laundromat.customers[attempt.customer_id]["cpf"]].append(attempt)
+        credited: dict[CycleKey, list[Sale]] = defaultdict(list)
+        for sale in self._sales():
+            before = [
+                it for it in by_cpf[sale.cpf] if timedelta() < sale.at - it.at <= self._window
+            ]
+            if before:
+                # The last one; of several of one instant, the first by name.
+                last = min(before, key=lambda it: (-it.at.timestamp(), *it.key))
+                credited[last.key[:3]].append(sale)
+        return {
+            key: (
+                min(sale.at for sale in sales),
+                len(sales),
+                round(sum(sale.amount_brl for sale in sales), 2),
+            )
+            for key, sales in credited.items()
+        }
+
+    def redemptions(self) -> dict[str, Any]:
+        owners = {it.voucher_code: it for it in self._messages().values() if it.voucher_code}
+        used: dict[str, list[Sale]] = defaultdict(list)
+        for sale in self._sales():
+            if sale.voucher_code:
+                used[sale.voucher_code].append(sale)
+        found = {}
+        for code in {*owners, *used}:
+            owner = owners[code].customer_id if code in owners else None
+            cpf = self._laundromat.customers[owner]["cpf"] if owner else None
+            found[str(code)] = (
+                owner,
+                len(used[str(code)]),
+                min((sale.at for sale in used[str(code)]), default=None),
+                round(sum(sale.amount_brl for sale in used[str(code)]), 2),
+                owner is not None and any(sale.cpf != cpf for sale in used[str(code)]),
+            )
+        return found
+
+    def lift(self) -> dict[str, Any]:
+        assigned: dict[str, dict[tuple[str, int], tuple[datetime, bool]]] = defaultdict(dict)
+        for (campaign_type, customer_id, _), cycle in self.cycles().items():
+            seen_at, targeted_at, held_out_at = cycle
+            if seen_at is None:
+                continue
+            groups = []
+            if targeted_at is not None and targeted_at >= seen_at:
+                groups.append((targeted_at, True))
+            if held_out_at is not None:
+                groups.append((held_out_at, False))
+            for at, is_treated in groups:
+                person = (customer_id, self._laundromat.local(at).year)
+                known = assigned[campaign_type].get(person)
+                if known is None or (at, not is_treated) < (known[0], not known[1]):
+                    assigned[campaign_type][person] = (at, is_treated)
+        held_out = {key[0] for key, cycle in self.cycles().items() if cycle[0] and cycle[2]}
+        return {campaign: self._compared(assigned[campaign]) for campaign in held_out}
+
+    def _compared(self, people: dict[tuple[str, int], tuple[datetime, bool]]) -> tuple[Any, ...]:
+        counts = {True: [0, 0], False: [0, 0]}
+        for (customer_id, _), (at, is_treated) in people.items():
+            if at + self._window > self._now:
+                continue
+            cpf = self._laundromat.customers[customer_id]["cpf"]
+            bought = any(
+                sale.cpf == cpf and timedelta() < sale.at - at <= self._window
+                for sale in self._sales()
+            )
+            counts[is_treated][0] += 1
+            counts[is_treated][1] += bought
+        (treated, converted), (held_out, held_converted) = counts[True], counts[False]
+        interval = _newcombe(converted, treated, held_converted, held_out)
+        verdict = "TOO_FEW_TO_TELL"
+        if min(treated, held_out) >= _TOO_FEW and interval[0] is not None:
+            _, low, high = interval
+            if low > 0:
+                verdict = "MORE_PURCHASES"
+            elif high < 0:
+                verdict = "FEWER_PURCHASES"
+            elif high - low <= 0.2:
+                verdict = "NO_CLEAR_DIFFERENCE"
+        rounded = (None if value is None else round(value, 6) for value in interval)
+        return (treated, converted, held_out, held_converted, *rounded, verdict)
+
+
+def _newcombe(x: int, n: int, y: int, m: int) -> tuple[Any, Any, Any]:
+    """Return the difference of two rates and its 95 % interval: Newcombe (1998), method 10."""
+    if not n or not m:
+        return None, None, None
+    p, q = x / n, y / m
+    (p_low, p_high), (q_low, q_high) = _wilson(x, n), _wilson(y, m)
+    return (
+        p - q,
+        p - q - math.hypot(p - p_low, q_high - q),
+        p - q + math.hypot(p_high - p, q - q_low),
+    )
+
+
+def _wilson(x: int, n: int) -> tuple[float, float]:
+    p, z = x / n, _NORMAL_95
+    middle = p + z * z / (2 * n)
+    spread = z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return (middle - spread) / (1 + z * z / n), (middle + spread) / (1 + z * z / n)
