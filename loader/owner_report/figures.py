@@ -48,6 +48,7 @@ OTHER = "OTHER"
 _NAME = re.compile(r"[A-Z][A-Z0-9_]{0,30}")
 _MOST_DIGITS = 4
 _UNKNOWN = "UNKNOWN"
+_NO_MONEY = Decimal("0.00")
 # As they follow a customer's life; others come behind, by name.
 _ORDER = ("WELCOME", "BIRTHDAY", "REACTIVATION", "LOYALTY")
 _VARIANT_ORDER = ("BRONZE", "SILVER", "GOLD")
@@ -106,14 +107,14 @@ class Sums:
     converted: int = 0
     """Messages to which at least one purchase is credited."""
     purchases: int = 0
-    revenue_brl: Decimal = Decimal(0)
+    revenue_brl: Decimal = _NO_MONEY
     vouchers_sent: int = 0
     vouchers_redeemed: int = 0
     """Of those sent."""
-    voucher_revenue_brl: Decimal = Decimal(0)
+    voucher_revenue_brl: Decimal = _NO_MONEY
     vouchers_untraced: int = 0
     """Codes used that no message is known of; not among the sent."""
-    untraced_revenue_brl: Decimal = Decimal(0)
+    untraced_revenue_brl: Decimal = _NO_MONEY
 
     @classmethod
     def total(cls, parts: Iterable[Sums]) -> Sums:
@@ -243,8 +244,12 @@ def figures_of(laundromat: Laundromat, period: Period, rows: Rows) -> OwnerFigur
 
 def _sums(row: Mapping[str, Any]) -> Sums:
     found: dict[str, Any] = {
-        field.name: row[field.name] or field.default for field in fields(Sums) if field.name in row
+        field.name: row[field.name] for field in fields(Sums) if row.get(field.name) is not None
     }
+    for name, value in found.items():
+        if isinstance(value, Decimal):
+            # To the cent before anything is added up: what stands in a table adds up to its total.
+            found[name] = value.quantize(_NO_MONEY)
     return Sums(**found)
 
 
