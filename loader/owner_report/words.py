@@ -82,7 +82,7 @@ FAILURES = {
     ),
     "sender": FailureWords(
         "Problema na conta do WhatsApp",
-        "A conta que envia está sem pagamento, com limite ou bloqueada.",
+        "A conta que envia tem um problema de acesso, pagamento, limite ou bloqueio.",
         "Veja os avisos no Gerenciador do WhatsApp e fale com o suporte.",
     ),
     "unknown": FailureWords(
