@@ -15,7 +15,6 @@ from tests.loader.owner_rows import FIFTH_GROUPS, LAUNDROMAT, empty_figures, sam
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from playwright.sync_api import Browser, Page, ViewportSize
 
@@ -101,8 +100,11 @@ class Opened:
         assert len(texts) > 10
         return texts
 
-    def open_details(self) -> None:
-        self.page.evaluate("document.querySelectorAll('details').forEach(item => item.open = true)")
+    def unfold(self, *, is_open: bool = True) -> None:
+        self.page.evaluate(
+            "is_open => document.querySelectorAll('details').forEach(item => item.open = is_open)",
+            is_open,
+        )
 
 
 @pytest.fixture(scope="module")
@@ -121,16 +123,19 @@ def browser() -> Iterator[Browser]:
         yield browser
 
 
-@pytest.fixture(params=SIZES)
+@pytest.fixture(scope="module", params=SIZES)
 def size(request: pytest.FixtureRequest) -> ViewportSize:
     return SIZES[request.param]
 
 
-@pytest.fixture(params=PAGES)
-def opened(
-    request: pytest.FixtureRequest, browser: Browser, size: ViewportSize, tmp_path: Path
+@pytest.fixture(scope="module", params=PAGES)
+def loaded(
+    request: pytest.FixtureRequest,
+    browser: Browser,
+    size: ViewportSize,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Opened]:
-    file = tmp_path / "report.html"
+    file = tmp_path_factory.mktemp("page") / "report.html"
     file.write_text(PAGES[request.param], encoding="utf-8")
     with browser.new_page(viewport=size) as page:
         opened = Opened(page, file.as_uri())
@@ -141,10 +146,17 @@ def opened(
         yield opened
 
 
+@pytest.fixture
+def opened(loaded: Opened) -> Iterator[Opened]:
+    yield loaded
+    loaded.page.emulate_media(media="null", color_scheme="null")
+    loaded.unfold(is_open=False)
+
+
 def test_the_page_fits_asks_for_nothing_and_complains_of_nothing(opened: Opened) -> None:
     for _ in range(2):
         assert opened.page.evaluate("document.scrollingElement.scrollWidth <= innerWidth")
-        opened.open_details()
+        opened.unfold()
     assert opened.requests == [opened.url]
     assert opened.complaints == []
 
@@ -159,11 +171,11 @@ def test_every_text_is_large_enough_and_where_it_belongs(opened: Opened) -> None
             assert at["right"] <= within["right"] + 1, item
             assert within["top"] - 1 <= at["top"], item
             assert at["bottom"] <= within["bottom"] + 1, item
-        opened.open_details()
+        opened.unfold()
 
 
 def test_no_text_covers_another(opened: Opened) -> None:
-    opened.open_details()
+    opened.unfold()
     lines = [(item["text"], line) for item in opened.texts() for line in item["lines"]]
     lines.sort(key=lambda item: float(item[1]["top"]))
     for number, (text, one) in enumerate(lines):
