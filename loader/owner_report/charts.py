@@ -233,7 +233,7 @@ class _Drawing:
 
 
 def _slim(svg: str, title: str, description: str) -> Markup:
-    """Return matplotlib's file as an element that shares a page with others, and a third as long.
+    """Return matplotlib's file as a slimmer element that shares a page with others.
 
     What goes: ids, which would occur twice; fonts, which the page sets; a style that would reach
     all of the page; digits behind a tenth of a pixel.

@@ -40,7 +40,7 @@ _VARIANTS = {
     "BRONZE": "Bronze",
     "SILVER": "Prata",
     "GOLD": "Ouro",
-    "DEFAULT": "Todos",
+    "DEFAULT": "Padrão",
     "OTHER": "Outros",
     "UNKNOWN": "Sem registro",
 }

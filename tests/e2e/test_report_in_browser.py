@@ -1,4 +1,4 @@
-"""The owner's page in a real browser, on a phone and on a desk."""
+"""The owner's page in a real browser, from a phone to a desk."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ ARGUMENTS = (
 )
 SIZES: dict[str, ViewportSize] = {
     "phone": {"width": 360, "height": 740},
+    "tablet": {"width": 768, "height": 1024},
     "desk": {"width": 1280, "height": 900},
 }
 PAGES = {
