@@ -6,6 +6,7 @@ import logging
 import signal
 import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path  # noqa: TC003 - Typer looks at it while the program runs
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
@@ -22,6 +23,7 @@ from loader.show import (
     show_explanation,
     show_json,
     show_onboard,
+    show_owner_report,
     show_preview,
     show_sync,
     show_track,
@@ -280,6 +282,36 @@ def preview_command(
         compare_to=_baseline(compare_to),
     )
     _show(report, show_preview, as_json=as_json)
+
+
+@app.command("report")
+def report_command(
+    cnpj: CnpjOption,
+    out: Annotated[Path, typer.Option(help="The page to write, such as report.html.")],
+    days: Annotated[
+        int, typer.Option(help="How many days it is about, up to that of --as-of.", min=1, max=366)
+    ] = 30,
+    as_of: AsOfOption = None,
+    *,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a page for a laundromat's owner: what became of the messages, in Portuguese.
+
+    Needs the tables of `vmhub build --selector daily`. Names no customer.
+
+    Example: vmhub report --cnpj 12ABC34501DE35 --days 30 --out report.html
+    """
+    parsed, instant = parse_cnpj(cnpj), _instant(as_of)
+    figures = _session().owner_figures(parsed, as_of=instant, days=days)
+    # Imported here: matplotlib takes a second, and nothing else needs it.
+    from loader.owner_report.output import write_page  # noqa: PLC0415
+    from loader.owner_report.page import render  # noqa: PLC0415
+
+    size = write_page(out, render(figures))
+    if as_json:
+        show_json(figures)
+    else:
+        show_owner_report(figures, out, size)
 
 
 def _baseline(text: str | None) -> datetime | Literal["live"] | None:

@@ -11,6 +11,7 @@ from enum import IntEnum
 __all__ = [
     "ConfigurationError",
     "ExitCode",
+    "NotFoundError",
     "RunError",
     "ServiceError",
     "VmhubError",
@@ -48,6 +49,10 @@ class ConfigurationError(VmhubError):
     """The command, a setting, a table or this machine is not as it must be."""
 
     exit_code = ExitCode.CONFIGURATION
+
+
+class NotFoundError(ConfigurationError):
+    """A dataset or table is not there."""
 
 
 class RunError(VmhubError):

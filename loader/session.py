@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
+from zoneinfo import ZoneInfo
 
 from loader.build import BuildReport, build
 from loader.build_spec import BuildSpec, Side
@@ -18,6 +19,8 @@ from loader.firestore.registry import Registry
 from loader.firestore.targets import TargetStore
 from loader.interrupts import Interrupts
 from loader.ops import OpsLog, SyncLog
+from loader.owner_report.figures import Laundromat, OwnerFigures, Period, figures_of
+from loader.owner_report.reading import read_rows
 from loader.pace import Pace
 from loader.preview import PreviewReport, preview
 from loader.project import Project, find_project
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from loader.cnpj import Cnpj
 
 __all__ = ["Session"]
+
 
 
 @dataclass(frozen=True)
@@ -219,3 +223,24 @@ class Session:
             baseline = BuildSpec(settings, compare_to or as_of, Side.BASELINE)
         spec = BuildSpec(changed, as_of, Side.PREVIEW)
         return preview(self.explainer, self.project, spec, baseline)
+
+    def owner_figures(self, cnpj: Cnpj, *, as_of: datetime, days: int) -> OwnerFigures:
+        """Return what a registered laundromat's owner is told; see docs/report.md.
+
+        Args:
+            cnpj: The laundromat.
+            as_of: The period's last day is the laundromat's own at this instant.
+            days: How long the period is.
+
+        """
+        tenant = self.registry.tenant(cnpj)
+        settings = effective_settings(self.project, tenant)
+        timezone = ZoneInfo(settings["timezone"])
+        laundromat = Laundromat(
+            cnpj,
+            tenant.name,
+            last_build(self.warehouse, cnpj).astimezone(timezone),
+            settings["conversion_days"],
+        )
+        period = Period.ending(as_of.astimezone(timezone).date(), days)
+        return figures_of(laundromat, period, read_rows(self.warehouse, cnpj, period))

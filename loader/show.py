@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from loader.demo.run import Cycle, DemoReport
     from loader.explain import Explanation, Verdict
     from loader.onboard import OnboardReport
+    from loader.owner_report.figures import OwnerFigures
     from loader.preview import PreviewReport
     from loader.sync import SyncReport
     from loader.track import TrackReport
@@ -36,6 +37,7 @@ __all__ = [
     "show_explanation",
     "show_json",
     "show_onboard",
+    "show_owner_report",
     "show_preview",
     "show_sync",
     "show_track",
@@ -83,6 +85,19 @@ def show_onboard(report: OnboardReport) -> None:
         console.print(f"  created {table}")
     for problem in report.raw_problems:
         console.print(f"  still missing before the first build: {problem}")
+
+
+def show_owner_report(figures: OwnerFigures, path: Path, size: int) -> None:
+    """Print where the owner's page is, and what it says in one line."""
+    totals = figures.totals
+    period = f"{figures.period.first_on} to {figures.period.last_on}"
+    _console().print(
+        f"{figures.laundromat.cnpj}, {period}: {totals.sent} sent, {totals.delivered} delivered, "
+        f"{totals.failed} failed, {totals.purchases} purchases; "
+        f"{path}, {-(-size // 1024)} KiB",
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 def show_build(report: BuildReport) -> None:

@@ -22,7 +22,7 @@ from google.cloud.bigquery_storage_v1.services.big_query_read.transports import 
 )
 from requests.exceptions import ConnectionError as RequestsConnectionError
 
-from loader.errors import ConfigurationError, ServiceError
+from loader.errors import ConfigurationError, NotFoundError, ServiceError
 from loader.project import OPS_DATASET, OPS_DESCRIPTION
 from loader.snapshot import Snapshot, TargetRows
 from loader.targets import Target
@@ -293,7 +293,7 @@ class Warehouse:
             ) from error
         except google_errors.NotFound as error:
             message = f"{doing}: not found in {self._address}"
-            raise ConfigurationError(
+            raise NotFoundError(
                 message, hint="run `vmhub onboard`, then `vmhub build`, for this CNPJ"
             ) from error
         except google_errors.GoogleAPICallError as error:
