@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 __all__ = ["Session"]
 
 
-
 @dataclass(frozen=True)
 class Session:
     """One process's connections, made when first needed."""

@@ -69,7 +69,7 @@ class Laundromat:
 
 
 def make_laundromats(first_day: date, days: int, customers: int) -> list[Laundromat]:
-    """Return three laundromats that live through the days."""
+    """Return three laundromats that live through the days, each in another time zone."""
     places = [
         Laundromat(Cnpj("11222333000181"), "America/Sao_Paulo", _SETTINGS | _HOLDOUT),
         Laundromat(
