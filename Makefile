@@ -29,7 +29,7 @@ test-large: $(INSTALLED) ## Build a laundromat of 200,000 customers and 2 millio
 
 .PHONY: soak
 soak: $(INSTALLED) ## Play six weeks of three laundromats, hour by hour; takes hours
-	"$(BIN)/python" -m pytest --numprocesses=0 -m soak --durations=1
+	"$(BIN)/python" -m pytest --numprocesses=0 -m soak --log-cli-level=INFO
 
 .PHONY: bench-sync
 bench-sync: $(INSTALLED) ## Measure sync beside other ways of writing (QUICK=1 for small sizes)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
     from loader.session import Session
     from tests.month.sender import Sender
+
+_log = logging.getLogger(__name__)
 
 
 def check_history(session: Session, sender: Sender) -> None:
@@ -73,6 +76,8 @@ def play(
     course.begin()
     for hour in hours:
         course.play(begin + timedelta(hours=hour))
+        if hour % 24 == 0:
+            _log.info("day %d", hour // 24)
     for laundromat in places:
         # What the last hours brought, and the last figures.
         report = session.track([laundromat.cnpj], as_of=end)
@@ -100,4 +105,4 @@ def test_a_few_days_across_the_end_of_the_year(session: Session) -> None:
 def test_six_weeks_hour_by_hour(session: Session) -> None:
     begin = datetime.combine(date(2026, 12, 10), datetime.min.time(), UTC)
     outages = Outages(begin, silent_days=(8, 9), missed_days=(15,), untracked_days=(22,))
-    play(session, outages, hours=range(42 * 24), days=42)
+    play(session, outages, hours=range(42 * 24), days=42, figures_every_days=3)

@@ -22,6 +22,8 @@ _SETTINGS: dict[str, Any] = {
     "loyalty_tiers": {"BRONZE": 6, "SILVER": 12, "GOLD": 18},
     "welcome_catch_up_days": 2,
     "conversion_days": 7,
+    "send_from_hour": 9,
+    "send_until_hour": 20,
 }
 _HOLDOUT = {"reactivation_holdout_percent": 30, "loyalty_holdout_percent": 30}
 
@@ -65,7 +67,8 @@ class Laundromat:
 
         Just closed, so that what was not sent is withdrawn.
         """
-        return 9 <= self.local(instant).hour <= 20
+        first, last = self.settings["send_from_hour"], self.settings["send_until_hour"]
+        return bool(first <= self.local(instant).hour <= last)
 
 
 def make_laundromats(first_day: date, days: int, customers: int) -> list[Laundromat]:
@@ -73,9 +76,15 @@ def make_laundromats(first_day: date, days: int, customers: int) -> list[Laundro
     places = [
         Laundromat(Cnpj("11222333000181"), "America/Sao_Paulo", _SETTINGS | _HOLDOUT),
         Laundromat(
-            Cnpj("12ABC34501DE35"), "America/Noronha", _SETTINGS | {"frequency_cap_days": 3}
+            Cnpj("12ABC34501DE35"),
+            "America/Noronha",
+            _SETTINGS | {"frequency_cap_days": 3, "send_until_hour": 16},
         ),
-        Laundromat(Cnpj("00000000000191"), "America/Rio_Branco", _SETTINGS | {"max_attempts": 2}),
+        Laundromat(
+            Cnpj("00000000000191"),
+            "America/Rio_Branco",
+            _SETTINGS | {"max_attempts": 2, "send_from_hour": 13, "send_until_hour": 19},
+        ),
     ]
     for number, laundromat in enumerate(places):
         for index in range(customers):
