@@ -140,7 +140,7 @@ final as (
             when least(treated, held_out) < 50 then 'TOO_FEW_TO_TELL'
             when lift_low > 0 then 'MORE_PURCHASES'
             when lift_high < 0 then 'FEWER_PURCHASES'
-            when lift_high - lift_low > 2 * 0.10 then 'TOO_FEW_TO_TELL'
+            when (lift_high - lift_low) / 2 > 0.10 then 'TOO_FEW_TO_TELL'
             else 'NO_CLEAR_DIFFERENCE'
         end as verdict
     from differences

@@ -91,6 +91,7 @@ cycles as (
         array_agg(
             template_variant order by precedence, first_targeted_at, template_variant limit 1
         )[safe_offset(0)] as template_variant,
+        -- In this order, since bqemulator 1.4.0 takes no IGNORE NULLS before an ORDER BY.
         array_agg(
             voucher_code
             order by voucher_code is null, precedence, first_targeted_at, voucher_code
