@@ -128,8 +128,13 @@ def analyze_project(
     target_path: Path,
     *,
     only: str = "",
+    built: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Analysis:
-    """Compile the project for a laundromat and analyze all of it, or only one model."""
+    """Compile the project for a laundromat and analyze all of it, or only what is selected.
+
+    An incremental model reads its own table when there is one: `built` has the columns of the
+    tables that are there already, by the name of the model.
+    """
     project = parsed.project
     dbt = Dbt(parsed, environment, target_path)
     spec = BuildSpec({"cnpj": cnpj}, AS_OF)
@@ -140,6 +145,8 @@ def analyze_project(
             f"{environment.project}.{source.dataset(cnpj)}.{source.name}",
             {column.name: column.data_type for column in source.columns},
         )
+    for name, columns in (built or {}).items():
+        google_sql.declare(f"{environment.project}.{spec.dataset}.{name}", columns)
     manifest = parsed.manifest(environment).writable_manifest().to_dict(omit_none=False)
     analysis = Analysis({}, {}, {}, {}, manifest)
     # dbt compiles parents before children.
@@ -155,7 +162,7 @@ def analyze_project(
         statement = _COMMENT.sub("", node.compiled_code)
         analysis.tables[node.name] = {".".join(path) for path in _TABLE_PATH.findall(statement)}
         found = _analyze(google_sql, analysis, node.name, node.compiled_code)
-        if found and node.resource_type == "model":
+        if found and node.resource_type == "model" and node.name not in (built or {}):
             google_sql.declare(name, found)
     # Inlined ones are not among dbt's results; they read only tables, which are declared by now.
     for node in manifest["nodes"].values():

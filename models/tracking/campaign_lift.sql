@@ -133,14 +133,14 @@ final as (
         held_out_converted,
         treated_rate,
         held_out_rate,
-        lift,
-        lift_low,
-        lift_high,
+        round(lift, 4) as lift,
+        round(lift_low, 4) as lift_low,
+        round(lift_high, 4) as lift_high,
         case
             when least(treated, held_out) < 50 then 'TOO_FEW_TO_TELL'
             when lift_low > 0 then 'MORE_PURCHASES'
             when lift_high < 0 then 'FEWER_PURCHASES'
-            when lift_high - lift_low > 2 * 0.10 then 'TOO_FEW_TO_TELL'
+            when (lift_high - lift_low) / 2 > 0.10 then 'TOO_FEW_TO_TELL'
             else 'NO_CLEAR_DIFFERENCE'
         end as verdict
     from differences

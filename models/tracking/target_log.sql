@@ -50,7 +50,7 @@ sightings as (
         campaign_type,
         customer_id,
         message_key as cycle_key,
-        template_variant,
+        coalesce(template_variant, 'UNKNOWN') as template_variant,
         voucher_code,
         cast(null as timestamp) as first_seen_at,
         -- Also an attempt that failed: it was meant to go out.
@@ -69,7 +69,7 @@ sightings as (
             campaign_type,
             customer_id,
             cycle_key,
-            nullif(template_variant, 'UNKNOWN') as template_variant,
+            template_variant,
             voucher_code,
             first_seen_at,
             first_targeted_at,
@@ -89,10 +89,9 @@ cycles as (
         customer_id,
         cycle_key,
         array_agg(
-            template_variant
-            order by template_variant is null, precedence, first_targeted_at, template_variant
-            limit 1
+            template_variant order by precedence, first_targeted_at, template_variant limit 1
         )[safe_offset(0)] as template_variant,
+        -- In this order, since bqemulator 1.4.0 takes no IGNORE NULLS before an ORDER BY.
         array_agg(
             voucher_code
             order by voucher_code is null, precedence, first_targeted_at, voucher_code
@@ -117,7 +116,7 @@ final as (
         campaign_type,
         customer_id,
         cycle_key,
-        coalesce(template_variant, 'UNKNOWN') as template_variant,
+        template_variant,
         voucher_code,
         first_seen_at,
         {{ local_date('first_seen_at') }} as first_seen_on,

@@ -141,7 +141,7 @@ class _Tables:
                 row["held_out"],
                 row["held_out_converted"],
                 *(
-                    None if row[name] is None else round(row[name], 6)
+                    None if row[name] is None else round(row[name], 4)
                     for name in ("lift", "lift_low", "lift_high")
                 ),
                 row["verdict"],
@@ -318,7 +318,7 @@ class _Figures:
                 verdict = "FEWER_PURCHASES"
             elif high - low <= 0.2:
                 verdict = "NO_CLEAR_DIFFERENCE"
-        rounded = (None if value is None else round(value, 6) for value in interval)
+        rounded = (None if value is None else round(value, 4) for value in interval)
         return (treated, converted, held_out, held_converted, *rounded, verdict)
 
 
