@@ -215,12 +215,10 @@ def _record_runs(session: Session) -> None:
         common = {"run_id": f"run of {cnpj}", "cnpj": cnpj, "exit_code": 0}
         session.warehouse.insert(
             tables["runs"],
-            cnpj,
             [{**common, "started_at": "2026-11-23T12:10:00Z", "steps": json.dumps(steps)}],
         )
         session.warehouse.insert(
             tables["sync_runs"],
-            cnpj,
             [{**common, "started_at": "2026-11-23T12:11:00Z", "rows_read": 3, "seconds": 2.5}],
         )
 
