@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from loader.owner_report.page import render
 from tests.support import decisions
 
 if TYPE_CHECKING:
@@ -24,6 +27,8 @@ __all__ = ["Observer", "check_figures"]
 CycleKey = tuple[str, str, str]
 _ERROR_CLASSES = {"131016": "temporary", "131026": "unreachable", "131049": "deferred"}
 _TOO_FEW = 50
+_DAYS_OF_THE_REPORT = 60
+_TILE = re.compile(r"<strong[^>]*>(?:R\$\s)?([^<]*)</strong><span>([^<]*)</span>")
 _NORMAL_95 = 1.959963984540054
 
 
@@ -54,6 +59,9 @@ def check_figures(session: Session, sender: Sender, observer: Observer, now: dat
     assert tables.conversions() == figures.conversions()
     assert tables.redemptions() == figures.redemptions()
     assert tables.lift() == figures.lift()
+    cnpj = sender.laundromat.cnpj
+    page = render(session.owner_figures(cnpj, as_of=now, days=_DAYS_OF_THE_REPORT))
+    assert {name: figure for figure, name in _TILE.findall(page)} == figures.tiles()
 
 
 class _Tables:
@@ -275,6 +283,27 @@ class _Figures:
                 owner is not None and any(sale.cpf != cpf for sale in used[str(code)]),
             )
         return found
+
+    def tiles(self) -> dict[str, str]:
+        """Return the big numbers of the page by name, written as in Brazil."""
+        counted: Counter[str] = Counter()
+        for (_, _, _, name), number in self.attempts().items():
+            counted[name] += number
+        conversions = self.conversions().values()
+        revenue = sum((Decimal(str(revenue)) for _, _, revenue in conversions), Decimal(0))
+        swapped = str.maketrans(",.", ".,")
+        return {
+            name: f"{value:{form}}".translate(swapped)
+            for name, value, form in (
+                ("mensagens enviadas", counted["sent"], ","),
+                ("entregues", counted["delivered"], ","),
+                ("lidas, ao menos", counted["read"], ","),
+                ("responderam", counted["replied"], ","),
+                ("falharam", counted["failed"], ","),
+                ("compras creditadas", sum(count for _, count, _ in conversions), ","),
+                ("receita creditada", revenue, ",.2f"),
+            )
+        }
 
     def lift(self) -> dict[str, Any]:
         assigned: dict[str, dict[tuple[str, int], tuple[datetime, bool]]] = defaultdict(dict)
