@@ -79,6 +79,8 @@ def _blank_messages() -> Case:
         "cycle_key": "2026",
         "error_code": "131026",
         "recoverable": True,
+        "template_variant": "DEFAULT",
+        "voucher_code": "NIVER-1",
         **dict.fromkeys(("delivered_at", "read_at", "replied_at", "updated_at"), IN_WINDOW),
     }
     assert {"user_id", *message} == {column.name for column in _TABLES["message_history"].columns}
