@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -65,6 +69,20 @@ def make_laundromat(
     )
     for name, content in rows.items():
         session.warehouse.append(tables[name], cnpj, content)
+
+
+def start_vmhub(session: Session, *arguments: str, firestore_host: str) -> subprocess.Popen[str]:
+    """Start a command as a process of its own, its Firestore being another than the session's."""
+    environment = replace(session.environment, firestore_host=firestore_host)
+    inherited = {name: value for name, value in os.environ.items() if "EMULATOR" not in name}
+    return subprocess.Popen(
+        [sys.executable, "-m", "loader", *arguments],
+        cwd=session.project.root,
+        env={**inherited, **environment.variables()},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def copy_project(project: Project, folder: Path) -> Project:

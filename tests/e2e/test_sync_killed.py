@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import threading
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -21,9 +18,10 @@ from loader.targets import Outcome
 from tests.faults.backends import EmulatorBackend, Refusal
 from tests.faults.server import FaultServer, Moment, Point, serving
 from tests.loader.published import publish_many
-from tests.support import AS_OF, NUMERIC_CNPJ, official_client
+from tests.support import AS_OF, NUMERIC_CNPJ, official_client, start_vmhub
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator
 
     from loader.session import Session
@@ -42,15 +40,8 @@ class Laundromat:
     server: FaultServer
 
     def begin_sync(self) -> subprocess.Popen[str]:
-        environment = replace(self.session.environment, firestore_host=self.server.host)
-        inherited = {name: value for name, value in os.environ.items() if "EMULATOR" not in name}
-        return subprocess.Popen(
-            [sys.executable, "-m", "loader", "sync", "--json", *_ARGUMENTS],
-            cwd=self.session.project.root,
-            env={**inherited, **environment.variables()},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+        return start_vmhub(
+            self.session, "sync", "--json", *_ARGUMENTS, firestore_host=self.server.host
         )
 
     def sync(self) -> SyncReport:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -24,9 +21,11 @@ from tests.support import (
     make_laundromat,
     put_document,
     sent,
+    start_vmhub,
 )
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator
 
     from loader.session import Session
@@ -44,16 +43,8 @@ class Fleet:
     server: FaultServer
 
     def begin_track(self) -> subprocess.Popen[str]:
-        environment = replace(self.session.environment, firestore_host=self.server.host)
-        inherited = {name: value for name, value in os.environ.items() if "EMULATOR" not in name}
-        return subprocess.Popen(
-            [sys.executable, "-m", "loader", "track", "--all", "--as-of", LATER.isoformat()],
-            cwd=self.session.project.root,
-            env={**inherited, **environment.variables()},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        arguments = ("track", "--all", "--as-of", LATER.isoformat())
+        return start_vmhub(self.session, *arguments, firestore_host=self.server.host)
 
     def watermarks(self) -> set[Any]:
         tenants, _ = self.session.registry.fleet()
