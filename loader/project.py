@@ -114,7 +114,9 @@ def find_project(start: Path | None = None) -> Project:
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    # The parser in C, where there is one: a build reads a dozen files.
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    content = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)  # noqa: S506 - a safe one
     assert isinstance(content, dict)
     return content
 

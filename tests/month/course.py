@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from loader.sync import SyncOptions
 from tests.month.sender import Sender
-from tests.support import FIRST_BUILD, HOURLY_BUILD, change_settings, make_laundromat
+from tests.support import HOURLY_BUILD, change_settings, make_laundromat
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,9 +92,11 @@ class Course:
                 laundromat,
                 lambda at, number=number: self.outages.is_silent(number, at),  # type: ignore[misc]
             )
-            for arguments in (["--select", "resource_type:seed"], FIRST_BUILD):
-                begin = self.outages.begin
-                self.session.build(laundromat.cnpj, as_of=begin, arguments=arguments)
+            self.session.build(
+                laundromat.cnpj,
+                as_of=self.outages.begin,
+                arguments=["--select", "resource_type:seed"],
+            )
 
     def play(self, at: datetime) -> None:
         """Play one hour: the run, then the senders; check that nobody was messaged twice."""

@@ -9,6 +9,7 @@ import heapq
 import random
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -77,6 +78,10 @@ class Sender:
     _events: list[tuple[datetime, int, Callable[[datetime], None]]] = field(default_factory=list)
     _order: Any = field(default_factory=count)
 
+    @cached_property
+    def _client(self) -> firestore.Client:
+        return official_client(self.environment)
+
     def act(self, at: datetime) -> None:
         """Do the work of an hour."""
         if self.is_silent(at):
@@ -84,8 +89,7 @@ class Sender:
         while self._events and self._events[0][0] <= at:
             _, _, event = heapq.heappop(self._events)
             event(at)
-        client = official_client(self.environment)
-        campaigns = client.collection("users", self.laundromat.cnpj, "campaigns")
+        campaigns = self._client.collection("users", self.laundromat.cnpj, "campaigns")
         for campaign in sorted(campaigns.list_documents(), key=lambda item: item.id):
             pending = campaign.collection("targets").where(
                 filter=FieldFilter("status", "==", "PENDING")
@@ -119,9 +123,7 @@ class Sender:
             "updatedAt": at,
         }
         reference: DocumentReference = snapshot.reference
-        option = official_client(self.environment).write_option(
-            last_update_time=snapshot.update_time
-        )
+        option = self._client.write_option(last_update_time=snapshot.update_time)
         try:
             reference.update(claim, option=option)
         except FailedPrecondition:
@@ -241,9 +243,7 @@ class Sender:
         return reference if newest.get("attempt") == attempt.number else None
 
     def _reference(self, attempt: Attempt) -> DocumentReference:
-        campaigns = official_client(self.environment).collection(
-            "users", self.laundromat.cnpj, "campaigns"
-        )
+        campaigns = self._client.collection("users", self.laundromat.cnpj, "campaigns")
         place = campaigns.document(attempt.campaign_type)
         reference: DocumentReference = place.collection("targets").document(attempt.customer_id)
         return reference
