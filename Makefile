@@ -23,9 +23,9 @@ test: $(INSTALLED) ## Run everything: lint, types, dbt, unit tests, end to end
 	"$(BIN)/python" -m pytest
 
 .PHONY: test-large
-test-large: $(INSTALLED) ## Build a laundromat of 200,000 customers and 2 million sales
+test-large: $(INSTALLED) ## Build 200,000 customers with 2 million sales, sync a million targets
 	VMHUB_JOB_TIMEOUT_SECONDS=1200 \
-	    "$(BIN)/python" -m pytest --numprocesses=0 -m large --durations=1
+	    "$(BIN)/python" -m pytest --numprocesses=0 -m large --durations=2
 
 .PHONY: soak
 soak: $(INSTALLED) ## Play six weeks of three laundromats, hour by hour; takes hours

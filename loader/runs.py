@@ -93,7 +93,7 @@ class Run:
             "exit_code": max([exit_code, *(step.exit_code for step in steps)]),
             "error": None if error is None else type(error).__name__,
             "reason": reason_of(error),
-            "seconds": (ended_at - self._started_at).total_seconds(),
+            "seconds": round((ended_at - self._started_at).total_seconds(), 3),
             "cpu_seconds": round(sum(step.cpu_seconds for step in steps), 3),
             "peak_memory_mib": _peak_memory_mib(),
             "steps": json.dumps([asdict(step) for step in steps]),

@@ -65,13 +65,12 @@ def play(
     *,
     hours: Iterable[int],
     days: int,
-    laundromats: int = 3,
-    figures_every_days: int = 1,
+    figures_every_days: int,
 ) -> list[Sender]:
     """Play the hours, and compare all that is there at the end."""
     begin, end = outages.begin, outages.begin + timedelta(days=days + 1)
     observer = Observer(session)
-    places = make_laundromats(begin.date(), days, customers=40)[:laundromats]
+    places = make_laundromats(begin.date(), days, customers=40)[: outages.laundromats]
     course = Course(session, places, outages, observer.note, figures_every_days)
     course.begin()
     for hour in hours:
@@ -92,10 +91,10 @@ def play(
 
 def test_a_few_days_across_the_end_of_the_year(session: Session) -> None:
     begin = datetime.combine(date(2026, 12, 30), datetime.min.time(), UTC)
-    outages = Outages(begin, silent_days=(1,), untracked_days=(2,))
+    outages = Outages(begin, silent_days=(1,), untracked_days=(2,), laundromats=1)
     # Within or at the end of each day's send window, and a night.
     hours = [12, 37, 60, 61, 74, 86]
-    senders = play(session, outages, hours=hours, days=4, laundromats=2, figures_every_days=3)
+    senders = play(session, outages, hours=hours, days=4, figures_every_days=3)
     sent = {attempt.campaign_type for sender in senders for attempt in sender.log}
     assert sent == {"BIRTHDAY", "WELCOME", "REACTIVATION", "LOYALTY"}
 

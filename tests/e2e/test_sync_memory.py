@@ -7,6 +7,7 @@ import tracemalloc
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import pytest
 from google.cloud.firestore_v1.types import BatchWriteRequest, BatchWriteResponse
 
 from loader.environment import Environment
@@ -63,6 +64,13 @@ def test_forty_thousand_rows_more_take_less_than_a_tenth_of_their_size() -> None
         _peak_bytes(server.host, 500)
         small, large = _peak_bytes(server.host, 4_000), _peak_bytes(server.host, 44_000)
     assert (large - small) / 40_000 < len(_DATA) / 10
+
+
+@pytest.mark.large
+@pytest.mark.timeout(3600)
+def test_each_of_a_million_rows_has_its_outcome_within_300_mebibytes() -> None:
+    with serving(_Sink()) as server:
+        assert _peak_bytes(server.host, 1_000_000) < 300 * 2**20
 
 
 def _peak_bytes(host: str, count: int) -> int:

@@ -31,11 +31,12 @@ class Outages:
 
     begin: datetime
     silent_days: tuple[int, ...] = ()
-    """The sender of the first laundromat."""
+    """The sender of the first laundromat is down."""
     missed_days: tuple[int, ...] = ()
     """No run takes place at all."""
     untracked_days: tuple[int, ...] = ()
-    """Tracking of the second laundromat fails, and all else goes on."""
+    """Tracking of the last laundromat fails, and all else goes on."""
+    laundromats: int = 3
 
     def is_silent(self, number: int, at: datetime) -> bool:
         return self._happens("silent", number, at, 3) or (
@@ -47,7 +48,7 @@ class Outages:
 
     def is_untracked(self, number: int, at: datetime) -> bool:
         return self._happens("untracked", number, at, 6) or (
-            number == 1 and self._day(at) in self.untracked_days
+            number == self.laundromats - 1 and self._day(at) in self.untracked_days
         )
 
     def is_cut_short(self, number: int, at: datetime) -> bool:
