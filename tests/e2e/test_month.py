@@ -104,4 +104,4 @@ def test_a_few_days_across_the_end_of_the_year(session: Session) -> None:
 def test_six_weeks_hour_by_hour(session: Session) -> None:
     begin = datetime.combine(date(2026, 12, 10), datetime.min.time(), UTC)
     outages = Outages(begin, silent_days=(8, 9), missed_days=(15,), untracked_days=(22,))
-    play(session, outages, hours=range(42 * 24), days=42, figures_every_days=3)
+    play(session, outages, hours=range(41 * 24), days=41, figures_every_days=3)

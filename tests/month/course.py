@@ -102,6 +102,7 @@ class Course:
     def play(self, at: datetime) -> None:
         """Play one hour: the run, then the senders; check that nobody was messaged twice."""
         if not self.outages.is_missed(at):
+            self._track(at)
             for number, laundromat in enumerate(self.laundromats):
                 self._run(number, laundromat, at)
         for sender in self.senders.values():
@@ -109,11 +110,18 @@ class Course:
             self._take_rows(sender)
             check_nobody_was_messaged_twice(sender)
 
+    def _track(self, at: datetime) -> None:
+        tracked = [
+            laundromat.cnpj
+            for number, laundromat in enumerate(self.laundromats)
+            if not self.outages.is_untracked(number, at)
+        ]
+        if tracked:
+            report = self.session.track(tracked, as_of=at)
+            assert report.exit_code == 0, report
+
     def _run(self, number: int, laundromat: Laundromat, at: datetime) -> None:
         cnpj = laundromat.cnpj
-        if not self.outages.is_untracked(number, at):
-            report = self.session.track([cnpj], as_of=at)
-            assert report.exit_code == 0, report
         if not laundromat.is_building(at):
             return
         self.session.build(cnpj, as_of=at, arguments=HOURLY_BUILD)
@@ -123,8 +131,8 @@ class Course:
             self.build_figures(cnpj, at)
         if not self.outages.is_cut_short(number, at):
             options = SyncOptions(max_withdraw_percent=100)
-            report_ = self.session.sync(cnpj, as_of=at, options=options)
-            assert report_.exit_code == 0, report_
+            report = self.session.sync(cnpj, as_of=at, options=options)
+            assert report.exit_code == 0, report
 
     def build_figures(self, cnpj: Cnpj, at: datetime) -> None:
         self.on_figures(cnpj, at)

@@ -24,7 +24,7 @@ _SETTINGS: dict[str, Any] = {
     "conversion_days": 7,
     "send_from_hour": 9,
     # Long enough for failed messages to be tried again.
-    "send_until_hour": 14,
+    "send_until_hour": 12,
 }
 _HOLDOUT = {"reactivation_holdout_percent": 30, "loyalty_holdout_percent": 30}
 
@@ -79,12 +79,12 @@ def make_laundromats(first_day: date, days: int, customers: int) -> list[Laundro
         Laundromat(
             Cnpj("12ABC34501DE35"),
             "America/Noronha",
-            _SETTINGS | {"frequency_cap_days": 3, "send_until_hour": 12},
+            _SETTINGS | {"frequency_cap_days": 3, "send_until_hour": 11},
         ),
         Laundromat(
             Cnpj("00000000000191"),
             "America/Rio_Branco",
-            _SETTINGS | {"max_attempts": 2, "send_from_hour": 13, "send_until_hour": 16},
+            _SETTINGS | {"max_attempts": 2, "send_from_hour": 13, "send_until_hour": 15},
         ),
     ]
     for number, laundromat in enumerate(places):
