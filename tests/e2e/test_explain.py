@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from datetime import date
-from typing import TYPE_CHECKING
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,7 +14,7 @@ from loader.errors import ConfigurationError
 from loader.explain import Blocker, Trigger
 from loader.settings import effective_settings
 from loader.show import show_explanation, show_json
-from tests.support import decisions, official_client
+from tests.support import NUMERIC_CNPJ, decisions, official_client
 
 if TYPE_CHECKING:
     from loader.session import Session
@@ -131,3 +131,29 @@ def test_a_changed_setting_and_a_campaign_that_is_switched_off_are_said(
     assert [
         campaign.campaign_type for campaign in explanation.campaigns if campaign.verdict is None
     ] == ["LOYALTY"]
+
+
+_WEEK = ["MON", "TUE", "WED", "THU", "FRI"]
+
+
+@pytest.mark.parametrize(
+    ("local", "settings", "next_send_on"),
+    [
+        ("2026-11-23T08:59", {}, date(2026, 11, 23)),
+        ("2026-11-23T20:00", {}, date(2026, 11, 24)),
+        ("2026-11-23T10:00", {"birthday_send_from_hour": 14}, date(2026, 11, 23)),
+        ("2026-11-27T20:00", {"send_weekdays": _WEEK}, date(2026, 11, 30)),
+        ("2026-11-28T08:00", {"send_weekdays": _WEEK}, date(2026, 11, 30)),
+    ],
+    ids=["before it opens", "after it closed", "before its own hour", "on Friday", "on Saturday"],
+)
+def test_the_next_day_of_sending_follows_hours_and_weekdays(
+    session: Session, local: str, settings: dict[str, Any], next_send_on: date
+) -> None:
+    as_of = datetime.fromisoformat(f"{local}:00-03:00")
+    sql = session.dbt.compile_sql(
+        BuildSpec({"cnpj": NUMERIC_CNPJ, **settings}, as_of),
+        "select {{ next_send_day('birthday') }} as next_send_on",
+    )
+    [row] = session.warehouse.query(sql, doing="asking for the next day of sending")
+    assert row["next_send_on"] == next_send_on
