@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from loader.cli_options import JsonOption  # noqa: TC001 - Typer looks at it while the program runs
 from loader.errors import ConfigurationError, ExitCode
 from loader.local.stack import load_stack, local_stack, start_stack, stop_stack
 from loader.project import find_project
@@ -27,8 +28,6 @@ local_app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 def demo_command(

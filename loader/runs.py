@@ -30,7 +30,7 @@ class Step:
     """What one step of a run took; whoever does it fills the counts in."""
 
     step: str
-    """TRACK, BUILD or SYNC."""
+    """TRACK, BUILD, SYNC or FIGURES."""
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     """Of this process alone."""
