@@ -21,6 +21,7 @@ from loader.cli_options import (
     show_result,
 )
 from loader.cli_questions import explain_command, preview_command, report_command
+from loader.cli_run import run_command
 from loader.cnpj import parse_cnpj
 from loader.errors import ExitCode, VmhubError
 from loader.logs import LogFormat, configure_logs
@@ -61,11 +62,14 @@ def main() -> None:
 
 @app.callback()
 def _common(
+    context: typer.Context,
     log_format: Annotated[
         LogFormat, typer.Option(help="How logs and errors look on stderr.")
     ] = LogFormat.TEXT,
 ) -> None:
     configure_logs(log_format)
+    # For commands that start processes, which log alike.
+    context.obj = log_format
 
 
 @app.command("onboard")
@@ -205,6 +209,7 @@ def track_command(
         raise typer.Exit(report.exit_code)
 
 
+app.command("run")(run_command)
 app.command("explain")(explain_command)
 app.command("preview")(preview_command)
 app.command("report")(report_command)

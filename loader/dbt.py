@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from contextlib import contextmanager
@@ -43,7 +44,11 @@ class ParsedProject:
 
     @cached_property
     def _manifest(self) -> Any:
-        return _invoke(self.project, ["parse"], target_path=self._folder)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        # One process parses; those that begin at the same time wait, and find what it saved.
+        with (self._folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            return _invoke(self.project, ["parse"], target_path=self._folder)
 
 
 class Dbt:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,13 @@ class Project:
     def ops_tables(self) -> dict[str, SourceTable]:
         """Return the tables of VMHUB_OPS, by name."""
         return {table.name: table for table in self.source_tables() if table.is_shared}
+
+    def seeds_version(self) -> str:
+        """Return a digest of the seeds, which changes with every edit of theirs."""
+        digest = blake2b(digest_size=16)
+        for path in sorted((self.root / "seeds").glob("*.csv")):
+            digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+        return digest.hexdigest()
 
     def owned_tables(self) -> tuple[SourceTable, ...]:
         """Return the tables the campaign system itself keeps, in {CNPJ}_CAMPAIGN."""

@@ -8,7 +8,7 @@ import sys
 import time
 import uuid
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from loader.errors import ExitCode, VmhubError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Run", "Step", "exit_code_of", "now", "reason_of"]
+__all__ = ["Run", "Step", "exit_code_of", "now", "peak_memory_mib", "reason_of"]
 
 
 def now() -> datetime:
@@ -30,7 +30,7 @@ class Step:
     """What one step of a run took; whoever does it fills the counts in."""
 
     step: str
-    """TRACK, BUILD, SYNC or FIGURES."""
+    """TRACK, DEPLOY, BUILD, SYNC or FIGURES."""
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     """Of this process alone."""
@@ -39,6 +39,8 @@ class Step:
     rows: int = 0
     """Rows of message_history that were written, or of campaign_targets that were read."""
     documents_read: int = 0
+    outcomes: dict[str, int] = field(default_factory=dict)
+    """Rows by what became of them."""
     exit_code: int = ExitCode.OK
 
 
@@ -46,7 +48,13 @@ class Run:
     """One laundromat's run, measured: a row of VMHUB_OPS.runs."""
 
     def __init__(
-        self, cnpj: str, command: str, as_of: datetime, clock: Callable[[], datetime] = now
+        self,
+        cnpj: str,
+        command: str,
+        as_of: datetime,
+        *,
+        fleet_run_id: str | None = None,
+        clock: Callable[[], datetime] = now,
     ) -> None:
         """Begin a run.
 
@@ -54,15 +62,17 @@ class Run:
             cnpj: The laundromat.
             command: What runs, such as build.
             as_of: The run's instant.
+            fleet_run_id: The run of the whole fleet that it is part of; None: by hand.
             clock: The machine's time.
 
         """
         self._cnpj = cnpj
         self._command = command
-        self._as_of = as_of
+        self.as_of = as_of
+        self._fleet_run_id = fleet_run_id
         self._clock = clock
         self._started_at = clock()
-        self._steps: list[Step] = []
+        self.steps: list[Step] = []
 
     @contextmanager
     def step(self, name: str) -> Iterator[Step]:
@@ -77,30 +87,36 @@ class Run:
         finally:
             step.seconds = round(time.monotonic() - began, 3)
             step.cpu_seconds = round(time.process_time() - cpu_began, 3)
-            self._steps.append(step)
+            self.steps.append(step)
 
     def row(self, error: BaseException | None = None) -> dict[str, Any]:
         """Return the row of the run as far as it is, with the error that ended it, if any."""
-        steps, ended_at = self._steps, self._clock()
-        exit_code = ExitCode.OK if error is None else exit_code_of(error)
+        steps, ended_at = self.steps, self._clock()
+        exit_code = (
+            max((step.exit_code for step in steps), default=ExitCode.OK)
+            if error is None
+            else exit_code_of(error)
+        )
         return {
             "run_id": str(uuid.uuid4()),
+            "fleet_run_id": self._fleet_run_id,
             "cnpj": self._cnpj,
             "command": self._command,
-            "as_of": self._as_of.isoformat(),
+            "as_of": self.as_of.isoformat(),
             "started_at": self._started_at.isoformat(),
             "ended_at": ended_at.isoformat(),
-            "exit_code": max([exit_code, *(step.exit_code for step in steps)]),
+            "exit_code": exit_code,
             "error": None if error is None else type(error).__name__,
             "reason": reason_of(error),
             "seconds": round((ended_at - self._started_at).total_seconds(), 3),
             "cpu_seconds": round(sum(step.cpu_seconds for step in steps), 3),
-            "peak_memory_mib": _peak_memory_mib(),
+            "peak_memory_mib": peak_memory_mib(),
             "steps": json.dumps([asdict(step) for step in steps]),
         }
 
 
-def _peak_memory_mib() -> float:
+def peak_memory_mib() -> float:
+    """Return the largest memory of this process so far, in MiB."""
     # In KiB, but for macOS (https://man7.org/linux/man-pages/man2/getrusage.2.html).
     units_a_mib = 2**20 if sys.platform == "darwin" else 2**10
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / units_a_mib, 1)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "progress_bar",
+    "result_console",
     "show_build",
     "show_demo",
     "show_explanation",
@@ -79,7 +80,7 @@ def show_json(result: Any) -> None:
 
 def show_onboard(report: OnboardReport) -> None:
     """Print what `vmhub onboard` did."""
-    console = _console()
+    console = result_console()
     console.print(f"{report.cnpj} is {'registered' if report.is_new else 'registered already'}")
     for table in report.created_tables:
         console.print(f"  created {table}")
@@ -91,7 +92,7 @@ def show_owner_report(figures: OwnerFigures, path: Path, size: int) -> None:
     """Print where the owner's page is, and what it says in one line."""
     totals = figures.totals
     period = f"{figures.period.first_on} to {figures.period.last_on}"
-    _console().print(
+    result_console().print(
         f"{figures.laundromat.cnpj}, {period}: {totals.sent} sent, {totals.delivered} delivered, "
         f"{totals.failed} failed, {totals.purchases} purchases; "
         f"{path}, {-(-size // 1024)} KiB",
@@ -102,7 +103,7 @@ def show_owner_report(figures: OwnerFigures, path: Path, size: int) -> None:
 
 def show_build(report: BuildReport) -> None:
     """Print what `vmhub build` did."""
-    console = _console()
+    console = result_console()
     counts = ", ".join(f"{count} {status}" for status, count in sorted(report.nodes.items()))
     console.print(f"{report.cnpj} built as of {report.as_of:%Y-%m-%d %H:%M:%SZ}: {counts}")
     for warning in report.warnings:
@@ -111,7 +112,7 @@ def show_build(report: BuildReport) -> None:
 
 def show_sync(report: SyncReport) -> None:
     """Print a row per campaign, an outcome a column, and below it what somebody should see."""
-    console = _console()
+    console = result_console()
     outcomes = [outcome for outcome in Outcome if report.total(outcome)]
     title = f"{report.cnpj} synced as of {report.as_of:%Y-%m-%d %H:%M:%SZ}"
     table = Table(title=f"{title} (dry run)" if report.is_dry_run else title)
@@ -147,7 +148,7 @@ def show_sync(report: SyncReport) -> None:
 
 def show_track(report: TrackReport) -> None:
     """Print a row per laundromat that had news or trouble."""
-    console = _console()
+    console = result_console()
     kind = "all documents" if report.is_full else "changed documents"
     console.print(
         f"Tracked as of {report.as_of:%Y-%m-%d %H:%M:%SZ}: {report.documents_read} {kind} of "
@@ -179,7 +180,7 @@ def show_track(report: TrackReport) -> None:
 
 def show_explanation(explanation: Explanation) -> None:
     """Print the facts, and each campaign's verdict with what is behind it."""
-    console = _console()
+    console = result_console()
     console.print(
         f"Customer {explanation.customer_id} of {explanation.cnpj}, "
         f"as of {explanation.built_at:%Y-%m-%d %H:%M:%SZ}",
@@ -226,7 +227,7 @@ def _change_date(day: date | None) -> str:
 
 def show_preview(report: PreviewReport) -> None:
     """Print the funnel, then who comes and who goes and why, or who is targeted."""
-    console = _console()
+    console = result_console()
     console.print(f"{report.cnpj} previewed as of {report.as_of:%Y-%m-%d %H:%M:%SZ}; nothing sent")
     comparison = report.comparison
     console.print(_funnel_table("The preview", report.funnels))
@@ -271,7 +272,7 @@ def _list(console: Console, lines: list[str]) -> None:
 
 def show_demo(report: DemoReport) -> None:
     """Print the demo's course."""
-    console = _console()
+    console = result_console()
     console.print("\n[bold]1. Three laundromats, from raw rows to target documents[/bold]")
     for cycle in report.first:
         rows = ", ".join(
@@ -326,7 +327,8 @@ def _counts(counts: Mapping[Any, int]) -> str:
     return ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "-"
 
 
-def _console() -> Console:
+def result_console() -> Console:
+    """Return where results go: unwrapped into a pipe or a file."""
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=_PIPE_WIDTH)
 

@@ -19,16 +19,17 @@ from loader.runs import Run
 from loader.tracking import history_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from loader.cnpj import Cnpj
     from loader.firestore.changes import ChangeReader
     from loader.firestore.registry import Registry, Tenant
     from loader.project import SourceTable
+    from loader.runs import Step
     from loader.tracking import HistoryRow, TrackedDocument
     from loader.warehouse import Warehouse
 
-__all__ = ["Oddity", "TrackReport", "TrackedLaundromat", "track"]
+__all__ = ["Oddity", "TrackReport", "TrackedLaundromat", "has_news", "track", "track_one"]
 
 _log = logging.getLogger(__name__)
 
@@ -155,10 +156,8 @@ def track(
         for tenant in together:
             writer.write(tenant.cnpj, news.pop(tenant.cnpj))
     for tenant in apart:
-        own = _News()
         reader.read_time = None
-        for document in _own_documents(reader, tenant, is_full=is_full):
-            own.add(document)
+        own = _own_news(reader, tenant, is_full=is_full)
         writer.write(tenant.cnpj, own, full_at=reader.read_time if is_full else None)
     writer.flush()
     failed = [TrackedLaundromat(cnpj, 0, 0, 0, (), error) for cnpj, error in (broken or {}).items()]
@@ -185,14 +184,70 @@ def _up_to_date(tenants: Sequence[Tenant]) -> list[Tenant]:
     ]
 
 
-def _own_documents(
-    reader: ChangeReader, tenant: Tenant, *, is_full: bool
-) -> Iterator[TrackedDocument]:
-    since = None
-    if tenant.tracked_until and not is_full:
-        since = tenant.tracked_until - _OVERLAP
+def track_one(
+    reader: ChangeReader,
+    warehouse: Warehouse,
+    registry: Registry,
+    tenant: Tenant,
+    *,
+    as_of: datetime,
+    step: Step,
+) -> tuple[Oddity, ...]:
+    """Bring one laundromat's message_history up to date, as part of a longer run.
+
+    Args:
+        reader: Reads the documents.
+        warehouse: Holds the history.
+        registry: Keeps the watermark.
+        tenant: The laundromat.
+        as_of: The run's instant, to which the watermark moves.
+        step: Takes the counts.
+
+    Returns:
+        The documents that were sent and give no row.
+
+    Raises:
+        VmhubError: The watermark has not moved; the next run reads the same documents again.
+
+    """
+    news = _own_news(reader, tenant, is_full=False)
+    _merge(warehouse, tenant.cnpj, news, step)
+    registry.set_tracked({tenant.cnpj: None}, until=as_of)
+    return tuple(news.oddities)
+
+
+def has_news(reader: ChangeReader, tenant: Tenant) -> bool:
+    """Return whether tracking would find documents of a laundromat; reads one at most."""
+    since = _since(tenant)
+    return any(
+        reader.has_changed(tenant.cnpj, campaign_type, since)
+        for campaign_type in sorted(tenant.campaign_types)
+    )
+
+
+def _own_news(reader: ChangeReader, tenant: Tenant, *, is_full: bool) -> _News:
+    news = _News()
+    since = None if is_full else _since(tenant)
     for campaign_type in sorted(tenant.campaign_types):
-        yield from reader.changed_of(tenant.cnpj, campaign_type, since)
+        for document in reader.changed_of(tenant.cnpj, campaign_type, since):
+            news.add(document)
+    return news
+
+
+def _since(tenant: Tenant) -> datetime | None:
+    return tenant.tracked_until - _OVERLAP if tenant.tracked_until else None
+
+
+def _merge(warehouse: Warehouse, cnpj: Cnpj, news: _News, step: Step) -> None:
+    """Write what there is to write, and count it."""
+    step.rows, step.documents_read = len(news.rows), news.documents
+    if not news.rows:
+        return
+    queries, bytes_billed = warehouse.queries, warehouse.bytes_billed
+    rows = list(news.rows.values())
+    merge_history(warehouse, cnpj, rows, since=news.oldest or _BEGINNING)
+    step.queries = warehouse.queries - queries
+    step.bytes_billed = warehouse.bytes_billed - bytes_billed
 
 
 class _Writer:
@@ -215,8 +270,7 @@ class _Writer:
         run = Run(cnpj, "track", self._as_of)
         try:
             with run.step("TRACK") as step:
-                step.rows, step.documents_read = len(news.rows), news.documents
-                step.queries, step.bytes_billed = self._merge(cnpj, news)
+                _merge(self._warehouse, cnpj, news, step)
         except VmhubError as error:
             failure = error
             _log.error("tracking %s: %s", cnpj, error)
@@ -235,15 +289,6 @@ class _Writer:
         )
         if len(self._runs) == _AT_A_TIME:
             self.flush()
-
-    def _merge(self, cnpj: Cnpj, news: _News) -> tuple[int, int]:
-        """Return how many queries it took, and what was billed for them."""
-        if not news.rows:
-            return 0, 0
-        queries, bytes_billed = self._warehouse.queries, self._warehouse.bytes_billed
-        rows = list(news.rows.values())
-        merge_history(self._warehouse, cnpj, rows, since=news.oldest or _BEGINNING)
-        return self._warehouse.queries - queries, self._warehouse.bytes_billed - bytes_billed
 
     def flush(self) -> None:
         """Move the watermarks of all that was written, and record the runs."""

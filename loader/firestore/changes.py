@@ -72,13 +72,27 @@ class ChangeReader:
             self._database.path("users", cnpj, "campaigns", campaign_type), since
         )
 
+    def has_changed(self, cnpj: Cnpj, campaign_type: str, since: datetime | None) -> bool:
+        """Return whether `changed_of` would yield anything; reads one document at most."""
+        parent = self._database.path("users", cnpj, "campaigns", campaign_type)
+
+        def ask() -> bool:
+            return any(True for _ in self._stream(parent, since, None, limit=1))
+
+        return self._retry.call(ask)
+
     def _documents(self, parent: str, since: datetime | None) -> Iterator[TrackedDocument]:
         stream = partial(self._stream, parent, since)
         return filter(None, map(_tracked, resumed(stream, self._retry)))
 
-    def _stream(self, parent: str, since: datetime | None, last: Any) -> Iterator[Any]:
+    def _stream(
+        self, parent: str, since: datetime | None, last: Any, *, limit: int | None = None
+    ) -> Iterator[Any]:
+        request = self._request(parent, since, last)
+        if limit is not None:
+            RunQueryRequest.pb(request).structured_query.limit.value = limit
         with service_errors(self._database, "reading changed targets"):
-            for response in self._query(self._request(parent, since, last), _TIMEOUT_SECONDS):
+            for response in self._query(request, _TIMEOUT_SECONDS):
                 if self.read_time is None:
                     self.read_time = decode_instant(response.read_time)
                 if response.HasField("document"):

@@ -145,7 +145,26 @@ class TargetStore:
             after: The id behind which to begin, to go on where an error ended the reading.
 
         """
-        request = RunQueryRequest(
+        request = self._pending_request(campaign_type)
+        if after is not None:
+            cursor = RunQueryRequest.pb(request).structured_query.start_at
+            cursor.values.add().reference_value = self._name(campaign_type, after)
+        with service_errors(self._database, f"reading pending {campaign_type} targets"):
+            for response in self._query(request, _STREAM_TIMEOUT_SECONDS):
+                if response.HasField("document"):
+                    self.documents_read += 1
+                    yield self._document(response.document)
+
+    def has_pending(self, campaign_type: str) -> bool:
+        """Return whether `pending` would yield anything; reads one document at most."""
+        request = self._pending_request(campaign_type)
+        RunQueryRequest.pb(request).structured_query.limit.value = 1
+        with service_errors(self._database, f"looking for pending {campaign_type} targets"):
+            responses = self._query(request, _TIMEOUT_SECONDS)
+            return any(response.HasField("document") for response in responses)
+
+    def _pending_request(self, campaign_type: str) -> RunQueryRequest:
+        return RunQueryRequest(
             parent=self._database.path("users", self._cnpj, "campaigns", campaign_type),
             structured_query={
                 "from_": [{"collection_id": "targets"}],
@@ -159,14 +178,6 @@ class TargetStore:
                 "order_by": [{"field": {"field_path": "__name__"}, "direction": "ASCENDING"}],
             },
         )
-        if after is not None:
-            cursor = RunQueryRequest.pb(request).structured_query.start_at
-            cursor.values.add().reference_value = self._name(campaign_type, after)
-        with service_errors(self._database, f"reading pending {campaign_type} targets"):
-            for response in self._query(request, _STREAM_TIMEOUT_SECONDS):
-                if response.HasField("document"):
-                    self.documents_read += 1
-                    yield self._document(response.document)
 
     def read(
         self, campaign_type: str, customer_ids: Sequence[str]

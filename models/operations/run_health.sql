@@ -53,7 +53,7 @@ steps as (
     from runs
     cross join unnest(json_query_array(runs.steps)) as step
     -- A sync has a record of its own, which says more.
-    where json_value(step, '$.step') in ('TRACK', 'BUILD', 'FIGURES')
+    where json_value(step, '$.step') in ('TRACK', 'DEPLOY', 'BUILD', 'FIGURES')
 ),
 
 hours as (

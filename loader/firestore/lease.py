@@ -1,0 +1,251 @@
+"""Who serves a laundromat at the moment: ``users/{cnpj}/operations/run``.
+
+A lease is taken and changed in transactions, lasts for a short time, and is renewed while its
+holder lives; that of a holder which died is taken over once it has expired. All instants are the
+service's own, so that the clocks of the machines do not matter.
+
+A lease keeps two runs from doing the same work. That two runs do no harm to each other is held by
+what they write (docs/sync.md, docs/track.md): a holder that sleeps past its lease wakes up and
+goes on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from google.cloud.firestore_v1.types import (
+    BatchGetDocumentsRequest,
+    BatchGetDocumentsResponse,
+    CommitRequest,
+)
+
+from loader.errors import RunError, ServiceError
+from loader.firestore.client import service_errors
+from loader.firestore.values import decode_fields, decode_instant
+from loader.firestore.wire import encode_fields
+from loader.retry import Retry
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from loader.cnpj import Cnpj
+    from loader.firestore.client import Database
+
+__all__ = ["Lease", "LeaseLostError", "Leases", "Refusal"]
+
+_TIMEOUT_SECONDS = 10.0
+
+
+class Refusal(Enum):
+    """Why a laundromat is not to be served."""
+
+    HELD = "held"
+    """Somebody else is serving it."""
+    SERVED = "served"
+    """Somebody else has served it since this run began."""
+
+
+class LeaseLostError(RunError):
+    """Somebody else has taken over, since this holder did not renew in time."""
+
+
+class Leases:
+    """The leases of a database, for one holder."""
+
+    def __init__(
+        self, database: Database, holder: str, *, lasts: timedelta, retry: Retry | None = None
+    ) -> None:
+        """Use this database.
+
+        Args:
+            database: The connection.
+            holder: Names the run; the same holder may take its lease again.
+            lasts: How long a lease that is not renewed is good for.
+            retry: The patience with the service, and with others who want the same lease.
+
+        """
+        self._database = database
+        self._holder = holder
+        self._lasts = lasts
+        self._retry = retry or Retry(patience_seconds=20.0)
+        self._get = database.stream(
+            "BatchGetDocuments", BatchGetDocumentsRequest, BatchGetDocumentsResponse
+        )
+
+    def now(self) -> datetime:
+        """Return the service's time."""
+        request = BatchGetDocumentsRequest(
+            database=self._database.name, documents=[self._database.path("users", "clock")]
+        )
+
+        def ask() -> datetime:
+            with service_errors(self._database, "asking for the time"):
+                [response] = self._get(request, _TIMEOUT_SECONDS)
+            return decode_instant(response.read_time)
+
+        return self._retry.call(ask)
+
+    def take(self, cnpj: Cnpj, *, since: datetime) -> Lease | Refusal:
+        """Take a laundromat's lease.
+
+        Args:
+            cnpj: The laundromat.
+            since: The service's time at which the run began.
+
+        Raises:
+            ServiceError: Firestore does not answer.
+
+        """
+
+        def take() -> Lease | Refusal:
+            state = self._read(cnpj)
+            if state.is_held and state.holder != self._holder:
+                self._commit(cnpj, state, {})
+                return Refusal.HELD
+            served_at = state.instant("servedAt")
+            if served_at is not None and served_at > since:
+                self._commit(cnpj, state, {})
+                return Refusal.SERVED
+            fields = {"holder": self._holder, "expiresAt": state.read_at + self._lasts}
+            self._commit(cnpj, state, fields)
+            return Lease(
+                self,
+                cnpj,
+                figures_as_of=state.instant("figuresAsOf"),
+                deployed=state.fields.get("deployed"),
+            )
+
+        return self._retry.call(take)
+
+    def drop(self, cnpj: Cnpj) -> None:
+        """Give back the lease of a process of this holder that ended without doing so."""
+        self.change(cnpj, expires_in=timedelta())
+
+    def change(
+        self,
+        cnpj: Cnpj,
+        *,
+        expires_in: timedelta | None = None,
+        is_served: bool = False,
+        notes: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Change a lease that this holder has.
+
+        Args:
+            cnpj: The laundromat.
+            expires_in: From now on, how long it is good for; zero gives it back; None: as long as
+                any.
+            is_served: Whether there is nothing left for others to do.
+            notes: Fields for the runs to come.
+
+        Raises:
+            LeaseLostError: Somebody else has taken over.
+            ServiceError: Firestore does not answer.
+
+        """
+
+        def change() -> None:
+            state = self._read(cnpj)
+            if state.holder != self._holder:
+                self._commit(cnpj, state, {})
+                message = f"another run has taken over {cnpj}"
+                raise LeaseLostError(
+                    message, hint="it serves the laundromat; look why this one was not heard of"
+                )
+            lasts = self._lasts if expires_in is None else expires_in
+            expires_at = state.read_at + lasts
+            served = {"servedAt": state.read_at} if is_served else {}
+            self._commit(cnpj, state, {**(notes or {}), **served, "expiresAt": expires_at})
+
+        self._retry.call(change)
+
+    def _read(self, cnpj: Cnpj) -> _State:
+        """Begin a transaction by reading a lease."""
+        request = BatchGetDocumentsRequest(
+            database=self._database.name,
+            documents=[self._path(cnpj)],
+            new_transaction={"read_write": {}},
+        )
+        transaction, fields, read_at = b"", {}, None
+        with service_errors(self._database, f"reading the lease of {cnpj}"):
+            for response in self._get(request, _TIMEOUT_SECONDS):
+                transaction = response.transaction or transaction
+                if response.HasField("read_time"):
+                    read_at = decode_instant(response.read_time)
+                if response.HasField("found"):
+                    fields = decode_fields(response.found.fields)
+        if read_at is None:
+            message = f"reading the lease of {cnpj}: {self._database.address} broke off"
+            raise ServiceError(message, is_transient=True)
+        return _State(fields, read_at, transaction)
+
+    def _commit(self, cnpj: Cnpj, state: _State, fields: dict[str, Any]) -> None:
+        """End a transaction."""
+        request = CommitRequest(database=self._database.name, transaction=state.transaction)
+        if fields:
+            write = CommitRequest.pb(request).writes.add()
+            write.update.name = self._path(cnpj)
+            write.update.MergeFromString(encode_fields(fields))
+            write.update_mask.field_paths.extend(fields)
+        with service_errors(self._database, f"keeping the lease of {cnpj}"):
+            self._database.api.commit(
+                request=request, metadata=self._database.metadata, timeout=_TIMEOUT_SECONDS
+            )
+
+    def _path(self, cnpj: Cnpj) -> str:
+        return self._database.path("users", cnpj, "operations", "run")
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A lease that this holder has; to be renewed until it is given back."""
+
+    leases: Leases
+    cnpj: Cnpj
+    figures_as_of: datetime | None
+    """The instant as of which the daily figures were last built."""
+    deployed: str | None
+    """The version of the seeds that the laundromat's tables were last loaded with."""
+
+    def renew(self) -> None:
+        """Make it last from now on; raise a LeaseLostError when somebody else has it."""
+        self.leases.change(self.cnpj)
+
+    def note_figures(self, as_of: datetime) -> None:
+        """Remember that the daily figures were built as of an instant."""
+        self.leases.change(self.cnpj, notes={"figuresAsOf": as_of})
+
+    def note_deployed(self, version: str) -> None:
+        """Remember that the seeds of a version were loaded."""
+        self.leases.change(self.cnpj, notes={"deployed": version})
+
+    def give_back(self, *, is_served: bool) -> None:
+        """Let others have it; ``is_served`` says that there is nothing left for them to do."""
+        self.leases.change(self.cnpj, expires_in=timedelta(), is_served=is_served)
+
+
+@dataclass(frozen=True)
+class _State:
+    """A lease's document as it was read in a transaction."""
+
+    fields: dict[str, Any]
+    read_at: datetime
+    transaction: bytes
+
+    @property
+    def holder(self) -> str | None:
+        """Return who had it last."""
+        return self.fields.get("holder")
+
+    @property
+    def is_held(self) -> bool:
+        """Return whether its holder's time is not over."""
+        expires_at = self.instant("expiresAt")
+        return expires_at is not None and expires_at > self.read_at
+
+    def instant(self, name: str) -> datetime | None:
+        value = self.fields.get(name)
+        return value if isinstance(value, datetime) else None

@@ -1,0 +1,238 @@
+"""The workers of a run, seen from their parent: who serves what, for how long, and how it ended."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import signal
+import threading
+import time
+from collections import deque
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING
+
+from loader.errors import RunError, VmhubError
+from loader.fleet.serving import Fate, Served
+from loader.fleet.worker import READY, work
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from loader.cnpj import Cnpj
+    from loader.fleet.worker import WorkerSetup
+    from loader.interrupts import Interrupts
+
+__all__ = ["Pool", "TimeLimitError", "WorkerDiedError"]
+
+_log = logging.getLogger(__name__)
+
+# So long a laundromat that is ended may finish the writes it has begun.
+_GRACE_SECONDS = 10.0
+# Importing and parsing, on a machine that may be busy.
+_START_SECONDS = 300.0
+_STARTS = 3
+_LOOK_SECONDS = 0.2
+
+
+class TimeLimitError(RunError):
+    """A laundromat took longer than it may."""
+
+
+class WorkerDiedError(RunError):
+    """A worker process ended without an answer."""
+
+
+class Pool:
+    """Serves laundromats by a fixed number of worker processes.
+
+    A thread for each worker hands it a laundromat at a time and waits for the answer. The workers
+    share nothing, so one that hangs or is killed takes only its own laundromat with it.
+    """
+
+    def __init__(
+        self, setup: WorkerSetup, *, jobs: int, limit_seconds: float, interrupts: Interrupts
+    ) -> None:
+        """Start nothing yet.
+
+        Args:
+            setup: What the workers are told.
+            jobs: How many laundromats are served at a time.
+            limit_seconds: How long one may take.
+            interrupts: Says when the run is to end.
+
+        """
+        self._setup = setup
+        self._jobs = jobs
+        self._limit_seconds = limit_seconds
+        self._interrupts = interrupts
+        self._waiting: deque[Cnpj] = deque()
+        self._answers: SimpleQueue[Served | VmhubError] = SimpleQueue()
+        self._workers: list[_Worker | None] = []
+        self._is_stopped = False
+
+    def serve(self, cnpjs: Iterable[Cnpj]) -> Iterator[Served]:
+        """Yield what became of each laundromat, in the order in which they end.
+
+        Raises:
+            VmhubError: No worker can start; those under way are finished first.
+
+        """
+        self._waiting.extend(cnpjs)
+        left = len(self._waiting)
+        jobs = min(self._jobs, left)
+        self._workers = [None] * jobs
+        threads = [threading.Thread(target=self._run_slot, args=(slot,)) for slot in range(jobs)]
+        for thread in threads:
+            thread.start()
+        failure: VmhubError | None = None
+        try:
+            while left > len(self._waiting) if self._is_stopped else left:
+                answer = self._next_answer()
+                if isinstance(answer, VmhubError):
+                    failure = answer
+                    left -= 1
+                    self._stop()
+                elif answer is not None:
+                    left -= 1
+                    yield answer
+        finally:
+            self._stop()
+            for thread in threads:
+                thread.join()
+        if failure is not None:
+            raise failure
+        for cnpj in self._waiting:
+            yield Served(cnpj, Fate.NOT_STARTED)
+
+    def _next_answer(self) -> Served | VmhubError | None:
+        if self._interrupts.received is not None:
+            self._stop()
+        try:
+            return self._answers.get(timeout=_LOOK_SECONDS)
+        except Empty:
+            return None
+
+    def _stop(self) -> None:
+        """Begin no further laundromat, and let those under way end soon."""
+        if not self._is_stopped:
+            self._is_stopped = True
+            for worker in self._workers:
+                if worker is not None:
+                    worker.terminate()
+
+    def _run_slot(self, slot: int) -> None:
+        """Serve laundromats by one worker, replaced as needed, until none are left."""
+        worker: _Worker | None = None
+        while not self._is_stopped:
+            try:
+                cnpj = self._waiting.popleft()
+            except IndexError:
+                break
+            try:
+                worker = self._workers[slot] = worker or self._started()
+            except VmhubError as error:
+                self._answers.put(error)
+                break
+            self._answers.put(worker.serve(cnpj, self._limit_seconds))
+            if worker.has_ended:
+                worker = self._workers[slot] = None
+        if worker is not None:
+            worker.close()
+
+    def _started(self) -> _Worker:
+        for _ in range(_STARTS):
+            worker = _Worker(self._setup)
+            problem = worker.wait_until_ready()
+            if not problem:
+                return worker
+            _log.warning("a worker did not start: %s", problem)
+        message = f"no worker starts: {problem}"
+        raise RunError(message, hint="`vmhub build` for one laundromat shows more")
+
+
+class _Worker:
+    """One worker process; used by one thread."""
+
+    def __init__(self, setup: WorkerSetup) -> None:
+        # Spawned, not forked: connections of gRPC do not survive a fork.
+        context = multiprocessing.get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        self._process = context.Process(target=work, args=(theirs, setup), daemon=True)
+        self._process.start()
+        # Kept open here, it would hide from us that the worker ended.
+        theirs.close()
+        self.has_ended = False
+        self._step = ""
+
+    def wait_until_ready(self) -> str:
+        """Return why the worker cannot serve; empty once it can."""
+        if self._connection.poll(_START_SECONDS):
+            try:
+                answer = self._connection.recv()
+            except EOFError:
+                answer = f"its process {self._ending()}"
+        else:
+            answer = f"not ready after {_START_SECONDS:.0f} seconds"
+        if answer == READY:
+            return ""
+        self._kill()
+        return str(answer)
+
+    def serve(self, cnpj: Cnpj, limit_seconds: float) -> Served:
+        """Hand it a laundromat, and return what became of it."""
+        began = time.monotonic()
+        self._step = ""
+        try:
+            self._connection.send(cnpj)
+            served = self._answer(began + limit_seconds)
+            if served is not None:
+                return served
+            self.terminate()
+            self._answer(time.monotonic() + _GRACE_SECONDS)
+            self._kill()
+            reason = f"ended after {limit_seconds:g} seconds, the limit, at {self._step}"
+            fate, error = Fate.TIMED_OUT, TimeLimitError.__name__
+        except (EOFError, OSError):
+            reason = f"its process {self._ending()} at {self._step or 'its start'}"
+            fate, error = Fate.FAILED, WorkerDiedError.__name__
+            self._kill()
+        return Served(
+            cnpj,
+            fate,
+            step=self._step,
+            error=error,
+            reason=reason,
+            seconds=round(time.monotonic() - began, 3),
+        )
+
+    def _answer(self, until: float) -> Served | None:
+        """Return the answer; None: it did not come in time."""
+        while self._connection.poll(max(0.0, until - time.monotonic())):
+            message = self._connection.recv()
+            if isinstance(message, Served):
+                return message
+            self._step = message
+        return None
+
+    def terminate(self) -> None:
+        """Tell it to end its laundromat soon."""
+        self._process.terminate()
+
+    def close(self) -> None:
+        """Let it end: it has nothing to do."""
+        self._connection.close()
+        self._process.join(_GRACE_SECONDS)
+        self._kill()
+
+    def _kill(self) -> None:
+        self._process.kill()
+        self._process.join()
+        self._connection.close()
+        self.has_ended = True
+
+    def _ending(self) -> str:
+        self._process.join(_GRACE_SECONDS)
+        code = self._process.exitcode
+        if code is None:
+            return "closed its connection"
+        return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"

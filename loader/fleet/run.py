@@ -1,0 +1,256 @@
+"""`vmhub run`: serve a fleet, count what became of every laundromat, and record it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import resource
+import time
+import uuid
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from loader.cnpj import parse_cnpj
+from loader.errors import ConfigurationError, ExitCode, RunError, VmhubError
+from loader.firestore.lease import LeaseLostError, Leases
+from loader.fleet.pool import Pool, TimeLimitError, WorkerDiedError
+from loader.fleet.serving import UNTOUCHED, Fate, Served
+from loader.fleet.shards import Shard, stable_hash
+from loader.fleet.worker import WorkerSetup
+from loader.interrupts import Interrupts
+from loader.logs import LogFormat
+from loader.ops import OpsLog
+from loader.runs import Run, now, peak_memory_mib
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from loader.cnpj import Cnpj
+    from loader.session import Session
+
+__all__ = ["FleetOptions", "FleetReport", "run_fleet"]
+
+_log = logging.getLogger(__name__)
+
+_LOST = frozenset({TimeLimitError.__name__, WorkerDiedError.__name__})
+_ERRORS: dict[str, type[VmhubError]] = {
+    error.__name__: error for error in (TimeLimitError, WorkerDiedError, ConfigurationError)
+}
+_WELL = frozenset({Fate.OK, *UNTOUCHED} - {Fate.NOT_STARTED})
+
+
+@dataclass(frozen=True)
+class FleetOptions:
+    """What an operator may change about a run."""
+
+    shard: Shard = field(default_factory=Shard)
+    jobs: int = 2
+    """Laundromats served at a time, each by a process of its own."""
+    limit_seconds: float = 600.0
+    """How long one laundromat may take."""
+    lease_seconds: float = 120.0
+    """How long a laundromat stays taken after the process that served it was killed."""
+    as_of: datetime | None = None
+    """The instant the run is about; None: when each laundromat's turn comes."""
+    log_format: LogFormat = LogFormat.TEXT
+
+
+@dataclass(frozen=True)
+class FleetReport:
+    """What became of the laundromats of a shard."""
+
+    fleet_run_id: str
+    shard: str
+    laundromats: int
+    """The sum of the counts."""
+    counts: dict[Fate, int]
+    not_well: tuple[Served, ...]
+    """Those that are neither done nor without need."""
+    seconds: float
+    cpu_seconds: float
+    """Of this process and its workers."""
+    peak_memory_mib: float
+    """Of the largest of them."""
+    interrupted_by: int | None = None
+    """The signal that ended the run early."""
+    not_recorded: str = ""
+    """Why VMHUB_OPS lacks something of it; empty when it does not."""
+
+    @property
+    def exit_code(self) -> int:
+        """Return how the process is to end; see docs/operations.md."""
+        if self.interrupted_by is not None:
+            return 128 + self.interrupted_by
+        failed = self.counts.get(Fate.FAILED, 0) + self.counts.get(Fate.TIMED_OUT, 0)
+        if failed and failed == self.laundromats:
+            return ExitCode.FAILED
+        is_well = not self.not_well and not self.not_recorded
+        return ExitCode.OK if is_well else ExitCode.PARTLY_FAILED
+
+
+def run_fleet(
+    session: Session,
+    cnpjs: Sequence[Cnpj] | None,
+    options: FleetOptions,
+    *,
+    on_progress: Callable[[int, int], None] = lambda _done, _all: None,
+) -> FleetReport:
+    """Serve laundromats: settings, lease, track, build, sync, figures, record, for each apart.
+
+    Args:
+        session: The services.
+        cnpjs: The laundromats; None: all active ones.
+        options: How.
+        on_progress: Told how many of how many laundromats have ended.
+
+    Raises:
+        ServiceError: Firestore does not answer; nobody was served.
+        RunError: No worker can start, or the counts do not add up.
+
+    """
+    fleet_run_id = str(uuid.uuid4())
+    leases = Leases(session.database, fleet_run_id, lasts=timedelta(seconds=options.lease_seconds))
+    since = leases.now()
+    mine, broken = _of_shard(session, cnpjs, options.shard)
+    # In another order every time: when an hour is too short, not always for the same ones.
+    mine.sort(key=lambda cnpj: stable_hash(f"{fleet_run_id}{cnpj}"))
+    setup = WorkerSetup(
+        session.project,
+        session.environment,
+        session.state_dir,
+        fleet_run_id,
+        since,
+        options.as_of,
+        options.lease_seconds,
+        options.log_format,
+    )
+    interrupts = Interrupts()
+    pool = Pool(
+        setup, jobs=options.jobs, limit_seconds=options.limit_seconds, interrupts=interrupts
+    )
+    tally = _Tally(session, leases, fleet_run_id, options)
+    total = len(mine) + len(broken)
+    with interrupts.held_back():
+        for served in (*broken, *pool.serve(mine)):
+            tally.add(served)
+            on_progress(tally.counts.total(), total)
+    return tally.report(total, interrupts.received)
+
+
+def _of_shard(
+    session: Session, cnpjs: Sequence[Cnpj] | None, shard: Shard
+) -> tuple[list[Cnpj], list[Served]]:
+    """Return a shard's laundromats, and what is wrong with registry entries that name none."""
+    if cnpjs is not None:
+        return [cnpj for cnpj in cnpjs if shard.has(cnpj)], []
+    tenants, errors = session.registry.fleet()
+    broken = [
+        Served(name, Fate.FAILED, "REGISTRY", ConfigurationError.__name__, reason)
+        for name, reason in errors.items()
+        if shard.has(name)
+    ]
+    return [tenant.cnpj for tenant in tenants if shard.has(tenant.cnpj)], broken
+
+
+class _Tally:
+    """Counts the laundromats, and records those whose own process could not."""
+
+    def __init__(
+        self, session: Session, leases: Leases, fleet_run_id: str, options: FleetOptions
+    ) -> None:
+        self.counts: Counter[Fate] = Counter()
+        self._not_well: list[Served] = []
+        self._not_recorded = ""
+        self._peak_memory_mib = 0.0
+        self._session = session
+        self._leases = leases
+        self._fleet_run_id = fleet_run_id
+        self._options = options
+        self._log = OpsLog(session.warehouse, session.project.ops_tables())
+        self._began, self._cpu_began = now(), _cpu_seconds()
+
+    def add(self, served: Served) -> None:
+        """Count a laundromat."""
+        self.counts[served.fate] += 1
+        self._peak_memory_mib = max(self._peak_memory_mib, served.peak_memory_mib)
+        self._not_recorded = self._not_recorded or served.not_recorded
+        if served.fate not in _WELL:
+            self._not_well.append(served)
+        if served.reason:
+            _log.error("%s %s: %s: %s", served.cnpj, served.fate, served.error, served.reason)
+        if served.error in _LOST:
+            self._free(served)
+        if served.error in _LOST or served.step == "REGISTRY":
+            self._record(served)
+
+    def _free(self, served: Served) -> None:
+        """Give back the lease that a process left behind."""
+        try:
+            self._leases.drop(parse_cnpj(served.cnpj))
+        except LeaseLostError:
+            # It had not taken it yet.
+            pass
+        except VmhubError as error:
+            _log.warning("giving back the lease of %s: %s", served.cnpj, error)
+
+    def _record(self, served: Served) -> None:
+        ended = now()
+        instants = iter([ended - timedelta(seconds=served.seconds), ended])
+        run = Run(
+            served.cnpj,
+            "run",
+            self._options.as_of or ended,
+            fleet_run_id=self._fleet_run_id,
+            clock=lambda: next(instants),
+        )
+        error = _ERRORS[served.error](served.reason)
+        # This process's memory is not that of the one that served it.
+        self._log.insert("runs", [{**run.row(error), "peak_memory_mib": None}])
+
+    def report(self, laundromats: int, interrupted_by: int | None) -> FleetReport:
+        """Record the run as a whole, and return what it came to.
+
+        Raises:
+            RunError: The counts do not add up.
+
+        """
+        if self.counts.total() != laundromats:
+            message = f"{laundromats} laundromats and {self.counts.total()} accounted for"
+            raise RunError(message, hint="this is a bug in the loader: report it")
+        ended = now()
+        report = FleetReport(
+            fleet_run_id=self._fleet_run_id,
+            shard=str(self._options.shard),
+            laundromats=laundromats,
+            counts={fate: self.counts[fate] for fate in Fate if self.counts[fate]},
+            not_well=tuple(self._not_well),
+            seconds=round((ended - self._began).total_seconds(), 3),
+            cpu_seconds=round(_cpu_seconds() - self._cpu_began, 3),
+            peak_memory_mib=max(self._peak_memory_mib, peak_memory_mib()),
+            interrupted_by=interrupted_by,
+            not_recorded=self._not_recorded,
+        )
+        row = {
+            "fleet_run_id": report.fleet_run_id,
+            "shard": report.shard,
+            "started_at": self._began.isoformat(),
+            "ended_at": ended.isoformat(),
+            "jobs": self._options.jobs,
+            "laundromats": laundromats,
+            "counts": json.dumps(report.counts),
+            "exit_code": report.exit_code,
+            "seconds": report.seconds,
+            "cpu_seconds": report.cpu_seconds,
+            "peak_memory_mib": report.peak_memory_mib,
+        }
+        self._log.insert("fleet_runs", [row])
+        return replace(report, not_recorded=self._not_recorded or self._log.failure)
+
+
+def _cpu_seconds() -> float:
+    """Return what this process and those it has waited for have used."""
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime

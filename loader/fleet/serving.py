@@ -1,0 +1,294 @@
+"""One laundromat's hour: settings, lease, track, build, sync, figures, record."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import traceback
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from loader.build import build
+from loader.build_spec import BuildSpec
+from loader.errors import ExitCode, RunError, VmhubError
+from loader.firestore.changes import ChangeReader
+from loader.firestore.lease import LeaseLostError, Refusal
+from loader.firestore.targets import TargetStore
+from loader.fleet.window import SendWindow
+from loader.ops import OpsLog
+from loader.retry import Retry
+from loader.runs import Run, now
+from loader.settings import campaign_types, effective_settings
+from loader.sync import SyncOptions
+from loader.targets import Outcome
+from loader.track import has_news, track_one
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from loader.cnpj import Cnpj
+    from loader.firestore.lease import Lease, Leases
+    from loader.firestore.registry import Tenant
+    from loader.session import Session
+
+__all__ = ["Fate", "Served", "Server", "StoppedError"]
+
+_log = logging.getLogger(__name__)
+
+
+class Fate(StrEnum):
+    """What became of a laundromat in a run; each has exactly one."""
+
+    OK = "ok"
+    PARTLY = "partly"
+    """All was done, and there are rows or documents that somebody should look at."""
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    """It took longer than it may, and was ended."""
+    SKIPPED = "skipped"
+    """Nothing may be sent now, and there is nothing to withdraw or to track."""
+    BUSY = "busy"
+    """Another run is serving it."""
+    DONE_ELSEWHERE = "done_elsewhere"
+    """Another run has served it since this one began."""
+    INTERRUPTED = "interrupted"
+    """The run was told to end while it was served; what was begun was finished."""
+    NOT_STARTED = "not_started"
+    """The run was told to end before it was served."""
+
+
+# What says that there is nothing to record: the laundromat was not touched.
+UNTOUCHED = frozenset({Fate.SKIPPED, Fate.BUSY, Fate.DONE_ELSEWHERE, Fate.NOT_STARTED})
+
+
+@dataclass(frozen=True)
+class Served:
+    """What became of one laundromat."""
+
+    cnpj: str
+    fate: Fate
+    step: str = ""
+    """Where it ended, when it did not end well."""
+    error: str = ""
+    """The error's kind, such as ConfigurationError."""
+    reason: str = ""
+    """What went wrong and how to mend it."""
+    seconds: float = 0.0
+    peak_memory_mib: float = 0.0
+    """Of its process, until then."""
+    not_recorded: str = ""
+    """Why VMHUB_OPS lacks it."""
+
+
+class StoppedError(RunError):
+    """The run was told to end."""
+
+
+class Server:
+    """Serves laundromats, one after the other."""
+
+    def __init__(
+        self,
+        session: Session,
+        leases: Leases,
+        *,
+        fleet_run_id: str,
+        since: datetime,
+        as_of: datetime | None,
+        renew_seconds: float,
+        is_stopped: Callable[[], bool] = lambda: False,
+        on_step: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Serve with these connections.
+
+        Args:
+            session: The services.
+            leases: Takes the leases, for the run.
+            fleet_run_id: Names the run.
+            since: Firestore's time at which the run began.
+            as_of: The instant the run is about; None: when each laundromat's turn comes.
+            renew_seconds: How often a lease is renewed.
+            is_stopped: Whether the run was told to end.
+            on_step: Told each step as it begins.
+
+        """
+        self._session = session
+        self._leases = leases
+        self._fleet_run_id = fleet_run_id
+        self._since = since
+        self._as_of = as_of
+        self._renew_seconds = renew_seconds
+        self._is_stopped = is_stopped
+        self._on_step = on_step
+        self._seeds_version = session.project.seeds_version()
+        self._step = ""
+
+    def serve(self, cnpj: Cnpj) -> Served:
+        """Serve a laundromat; whatever goes wrong is its own, and in the result."""
+        as_of = self._as_of or now()
+        run = Run(cnpj, "run", as_of, fleet_run_id=self._fleet_run_id)
+        failure: Exception | None = None
+        try:
+            fate = self._serve(cnpj, as_of, run)
+        except StoppedError as error:
+            fate, failure = Fate.INTERRUPTED, error
+        except Exception as error:  # noqa: BLE001 - no laundromat may end another's run
+            fate, failure = Fate.FAILED, error
+        if fate in UNTOUCHED:
+            return Served(cnpj, fate)
+        self._on_step("RECORD")
+        log = OpsLog(self._session.warehouse, self._session.project.ops_tables())
+        row = run.row(failure)
+        log.insert("runs", [row])
+        return Served(
+            cnpj,
+            fate,
+            step=self._step if failure else "",
+            error=type(failure).__name__ if failure else "",
+            reason=_in_words(failure) if failure else "",
+            seconds=row["seconds"],
+            peak_memory_mib=row["peak_memory_mib"],
+            not_recorded=log.failure,
+        )
+
+    def _serve(self, cnpj: Cnpj, as_of: datetime, run: Run) -> Fate:
+        self._begin("SETTINGS")
+        session = self._session
+        tenant = session.registry.tenant(cnpj)
+        own = frozenset(campaign_types(session.project))
+        tenant = replace(tenant, campaign_types=tenant.campaign_types | own)
+        spec = BuildSpec(effective_settings(session.project, tenant), as_of)
+        reader = ChangeReader(session.database, Retry())
+        must_build = SendWindow(spec.settings).is_open(as_of) or self._has_pending(tenant)
+        if not must_build and not has_news(reader, tenant):
+            return Fate.SKIPPED
+        lease = self._leases.take(cnpj, since=self._since)
+        if isinstance(lease, Refusal):
+            return Fate.BUSY if lease is Refusal.HELD else Fate.DONE_ELSEWHERE
+        is_served = False
+        try:
+            with _Renewal(lease, self._renew_seconds) as renewal:
+                self._track(run, tenant, reader)
+                if must_build:
+                    if lease.deployed != self._seeds_version:
+                        self._build(run, "DEPLOY", "deploy", spec, renewal)
+                        lease.note_deployed(self._seeds_version)
+                    self._build(run, "BUILD", "hourly", spec, renewal)
+                    self._sync(run, spec, renewal)
+                    if SendWindow(spec.settings).figures_are_due(as_of, lease.figures_as_of):
+                        self._build(run, "FIGURES", "daily", spec, renewal)
+                        lease.note_figures(as_of)
+            is_served = True
+        finally:
+            _give_back(lease, is_served=is_served)
+        is_odd = any(step.exit_code for step in run.steps)
+        return Fate.PARTLY if is_odd else Fate.OK
+
+    def _has_pending(self, tenant: Tenant) -> bool:
+        store = TargetStore(self._session.database, tenant.cnpj)
+        return any(map(store.has_pending, sorted(tenant.campaign_types)))
+
+    def _track(self, run: Run, tenant: Tenant, reader: ChangeReader) -> None:
+        self._begin("TRACK")
+        session = self._session
+        with run.step("TRACK") as step:
+            oddities = track_one(
+                reader, session.warehouse, session.registry, tenant, as_of=run.as_of, step=step
+            )
+            step.exit_code = ExitCode.PARTLY_FAILED if oddities else ExitCode.OK
+
+    def _build(
+        self, run: Run, name: str, selector: str, spec: BuildSpec, renewal: _Renewal
+    ) -> None:
+        self._begin(name, renewal)
+        session = self._session
+        with run.step(name) as step:
+            report = build(
+                session.dbt,
+                session.project,
+                session.warehouse,
+                spec,
+                arguments=["--selector", selector],
+            )
+            step.queries, step.bytes_billed = report.queries, report.bytes_billed
+
+    def _sync(self, run: Run, spec: BuildSpec, renewal: _Renewal) -> None:
+        self._begin("SYNC", renewal)
+        with run.step("SYNC") as step:
+            report = self._session.sync(spec.cnpj, as_of=spec.as_of, options=SyncOptions())
+            step.rows, step.documents_read = report.rows_read, report.documents_read
+            step.outcomes = {
+                outcome.value: report.total(outcome) for outcome in Outcome if report.total(outcome)
+            }
+            stopped = report.stopped
+            if stopped is not None and stopped.exit_code >= ExitCode.INTERRUPTED - signal.SIGINT:
+                raise StoppedError(stopped.reason, hint="the next run does the rest")
+            if report.exit_code not in (ExitCode.OK, ExitCode.PARTLY_FAILED):
+                reason = stopped.reason if stopped else "no row became a document"
+                raise RunError(reason, hint="VMHUB_OPS.sync_rejects has the rows and why")
+            step.exit_code = report.exit_code
+
+    def _begin(self, step: str, renewal: _Renewal | None = None) -> None:
+        if self._is_stopped():
+            message = f"told to end before {step}"
+            raise StoppedError(message, hint="the next run does the rest")
+        if renewal is not None:
+            renewal.check()
+        self._step = step
+        self._on_step(step)
+
+
+class _Renewal:
+    """Renews a lease in the background, while the block lasts."""
+
+    def __init__(self, lease: Lease, every_seconds: float) -> None:
+        self._lease = lease
+        self._every_seconds = every_seconds
+        self._is_over = threading.Event()
+        self._lost: LeaseLostError | None = None
+        self._thread = threading.Thread(target=self._renew, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        # Waited for: a renewal behind the giving back would take the lease again.
+        self._is_over.set()
+        self._thread.join()
+
+    def check(self) -> None:
+        """Raise a LeaseLostError when somebody else has taken over."""
+        if self._lost is not None:
+            raise self._lost
+
+    def _renew(self) -> None:
+        while not self._is_over.wait(self._every_seconds):
+            try:
+                self._lease.renew()
+            except LeaseLostError as error:
+                self._lost = error
+                return
+            except VmhubError as error:
+                # It lasts for some more renewals.
+                _log.warning("renewing the lease of %s: %s", self._lease.cnpj, error)
+
+
+def _give_back(lease: Lease, *, is_served: bool) -> None:
+    try:
+        lease.give_back(is_served=is_served)
+    except VmhubError as error:
+        # What was done stays done, and the lease ends by itself.
+        _log.warning("giving back the lease of %s: %s", lease.cnpj, error)
+
+
+def _in_words(error: Exception) -> str:
+    """Return what to tell of an error; of others than ours only the place: they can quote rows."""
+    if isinstance(error, VmhubError):
+        return str(error)
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} in {Path(place.filename).name}, line {place.lineno}"

@@ -1,0 +1,120 @@
+"""A process that serves laundromats one after the other, for as long as the run lasts.
+
+dbt keeps state in modules and must not run in two threads of a process, so each laundromat that is
+served at the same time has a process. It lives long, since importing and parsing cost more than
+serving does.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import threading
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from loader.dbt import ParsedProject
+from loader.errors import VmhubError
+from loader.firestore.lease import Leases
+from loader.fleet.serving import Server
+from loader.logs import configure_logs
+from loader.session import Session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+    from multiprocessing.connection import Connection
+    from pathlib import Path
+
+    from loader.environment import Environment
+    from loader.logs import LogFormat
+    from loader.project import Project
+
+__all__ = ["READY", "WorkerSetup", "work"]
+
+READY = "READY"
+
+_LOOK_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class WorkerSetup:
+    """What a worker is told as it starts."""
+
+    project: Project
+    environment: Environment
+    state_dir: Path
+    fleet_run_id: str
+    since: datetime
+    """Firestore's time at which the run began."""
+    as_of: datetime | None
+    """The instant the run is about; None: when each laundromat's turn comes."""
+    lease_seconds: float
+    log_format: LogFormat
+
+
+def work(connection: Connection, setup: WorkerSetup) -> None:
+    """Serve the laundromats that come over a connection, until it is closed.
+
+    `READY` is sent first, or why it cannot be; then for each laundromat its steps as they begin, as
+    texts, and a `Served` at the end.
+    """
+    stopping = threading.Event()
+    # A group of its own: what is typed at the terminal is for the parent, which tells the workers.
+    os.setsid()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda _number, _frame: stopping.set())
+    _end_with(os.getppid())
+    configure_logs(setup.log_format)
+    try:
+        server = _server(connection, setup, is_stopped=stopping.is_set)
+    except VmhubError as error:
+        connection.send(str(error))
+        return
+    connection.send(READY)
+    while True:
+        try:
+            cnpj = connection.recv()
+        except EOFError:
+            return
+        connection.send(server.serve(cnpj))
+
+
+def _server(
+    connection: Connection, setup: WorkerSetup, *, is_stopped: Callable[[], bool]
+) -> Server:
+    parsed = ParsedProject(setup.project, setup.state_dir / "dbt" / "parse")
+    session = Session(setup.project, setup.environment, setup.state_dir, parsed)
+    parsed.manifest(setup.environment)
+    # dbt's parse is large and stays: the collector is not to read it again and again.
+    gc.collect()
+    gc.freeze()
+    lasts = timedelta(seconds=setup.lease_seconds)
+    return Server(
+        session,
+        Leases(session.database, setup.fleet_run_id, lasts=lasts),
+        fleet_run_id=setup.fleet_run_id,
+        since=setup.since,
+        as_of=setup.as_of,
+        # Two may fail before the lease ends.
+        renew_seconds=setup.lease_seconds / 4,
+        is_stopped=is_stopped,
+        on_step=connection.send,
+    )
+
+
+def _end_with(parent: int) -> None:
+    """End this process as soon as its parent is gone: nobody would end it if it hangs.
+
+    As with any other death, the next run does what is missing.
+    """
+
+    def look() -> None:
+        while os.getppid() == parent:
+            time.sleep(_LOOK_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=look, daemon=True).start()
