@@ -22,6 +22,7 @@ from loader.cli_options import (
 )
 from loader.cli_questions import explain_command, preview_command, report_command
 from loader.cli_run import run_command
+from loader.cli_schedule import schedule_command
 from loader.cnpj import parse_cnpj
 from loader.errors import ExitCode, VmhubError
 from loader.logs import LogFormat, configure_logs
@@ -213,6 +214,7 @@ app.command("run")(run_command)
 app.command("explain")(explain_command)
 app.command("preview")(preview_command)
 app.command("report")(report_command)
+app.command("schedule")(schedule_command)
 
 
 def _on_terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
