@@ -71,11 +71,14 @@ $(INSTALLED): requirements.lock pyproject.toml
 	    --no-build-isolation --editable .
 	@touch $(INSTALLED)
 
+# requirements-run.lock is the part of requirements.lock that runs need: the image is made from it.
+LOCK := "$(BIN)/uv" pip compile pyproject.toml --quiet --universal --python-version 3.11 \
+    --generate-hashes --strip-extras --no-emit-index-url --no-header --no-annotate
+
 .PHONY: lock
 lock: $(INSTALLED) ## Resolve the newest allowed versions into requirements.lock
-	"$(BIN)/uv" pip compile pyproject.toml --extra local --extra dev --quiet --universal \
-	    --python-version 3.11 --upgrade --generate-hashes --strip-extras --no-emit-index-url \
-	    --no-header --no-annotate --output-file requirements.lock
+	$(LOCK) --extra local --extra dev --upgrade --output-file requirements.lock
+	$(LOCK) --constraints requirements.lock --upgrade --output-file requirements-run.lock
 
 .PHONY: clean
 clean: ## Remove what the commands made
