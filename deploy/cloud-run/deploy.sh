@@ -1,0 +1,91 @@
+#!/usr/bin/env bash
+# Puts the hourly run and the alerts onto Cloud Run jobs, each with its clock. Safe to repeat: what
+# is there is brought in line, nothing is deleted. An account made a moment ago may not be known
+# everywhere yet; when a role cannot be granted for that reason, run it again.
+#
+#   PROJECT=my-project REGION=southamerica-east1 IMAGE=… deploy/cloud-run/deploy.sh
+#
+#   PROJECT   the Google Cloud project of BigQuery, Firestore and the jobs
+#   REGION    of the jobs and their clocks
+#   IMAGE     the image that was pushed, with its tag or digest
+#   LOCATION  of BigQuery's datasets, default southamerica-east1
+#   TASKS     shards that run at the same time, default 1
+#   JOBS      laundromats at a time within a shard, default 4; more need more memory in run.yaml
+set -euo pipefail
+cd "$(dirname "$0")"
+
+: "${PROJECT:?the Google Cloud project}" "${REGION:?of the jobs}" "${IMAGE:?the image to run}"
+: "${LOCATION:=southamerica-east1}" "${TASKS:=1}" "${JOBS:=4}"
+
+address() { printf '%s@%s.iam.gserviceaccount.com' "$1" "$PROJECT"; }
+
+account() { # name, what it is for
+    gcloud iam service-accounts describe "$(address "$1")" --project "$PROJECT" \
+        >/dev/null 2>&1 ||
+        gcloud iam service-accounts create "$1" --project "$PROJECT" --display-name "$2"
+}
+
+# Roles on the project. Those on a laundromat's datasets are grant.sh's.
+project_roles() { # account, role…
+    local member role
+    member="serviceAccount:$(address "$1")"
+    shift
+    for role in "$@"; do
+        gcloud projects add-iam-policy-binding "$PROJECT" --member "$member" --role "$role" \
+            --condition None --quiet >/dev/null
+    done
+}
+
+job() { # file: a job of Cloud Run, with ${…} filled in
+    local text name rendered
+    text=$(<"$1")
+    for name in PROJECT REGION IMAGE LOCATION TASKS JOBS; do
+        text=${text//"\${$name}"/${!name}}
+    done
+    rendered=$(mktemp)
+    printf '%s\n' "$text" >"$rendered"
+    gcloud run jobs replace "$rendered" --project "$PROJECT" --region "$REGION"
+    rm -f "$rendered"
+}
+
+clock() { # job, cron expression in UTC
+    local verb=create
+    gcloud run jobs add-iam-policy-binding "$1" --project "$PROJECT" --region "$REGION" \
+        --member "serviceAccount:$(address vmhub-scheduler)" --role roles/run.invoker >/dev/null
+    if gcloud scheduler jobs describe "$1" --project "$PROJECT" --location "$REGION" \
+        >/dev/null 2>&1; then
+        verb=update
+    fi
+    # The API only begins an execution and answers at once; a begin that fails is tried again.
+    gcloud scheduler jobs "$verb" http "$1" --project "$PROJECT" --location "$REGION" \
+        --schedule "$2" --time-zone Etc/UTC --http-method POST \
+        --uri "https://$REGION-run.googleapis.com/apis/run.googleapis.com/v1/namespaces/$PROJECT/jobs/$1:run" \
+        --oauth-service-account-email "$(address vmhub-scheduler)" --max-retry-attempts 3
+}
+
+gcloud services enable run.googleapis.com cloudscheduler.googleapis.com \
+    secretmanager.googleapis.com bigquery.googleapis.com bigquerystorage.googleapis.com \
+    firestore.googleapis.com --project "$PROJECT"
+
+account vmhub-run "The hourly run of VMHub campaigns"
+account vmhub-alert "The alerts of VMHub campaigns"
+account vmhub-scheduler "Begins the jobs of VMHub campaigns"
+
+project_roles vmhub-run \
+    roles/bigquery.jobUser roles/bigquery.readSessionUser roles/datastore.user
+project_roles vmhub-alert roles/bigquery.jobUser roles/datastore.viewer
+
+job run.yaml
+clock vmhub-run "5 * * * *"
+
+if ! gcloud secrets versions describe latest --secret vmhub-alert-urls --project "$PROJECT" \
+    >/dev/null 2>&1; then
+    echo "No alerts: there is no secret vmhub-alert-urls yet. Make it, then run this again:" >&2
+    echo "  gcloud secrets create vmhub-alert-urls --project $PROJECT --data-file=-" >&2
+    exit 0
+fi
+gcloud secrets add-iam-policy-binding vmhub-alert-urls --project "$PROJECT" \
+    --member "serviceAccount:$(address vmhub-alert)" \
+    --role roles/secretmanager.secretAccessor >/dev/null
+job alert.yaml
+clock vmhub-alert "35 * * * *"

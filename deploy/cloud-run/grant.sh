@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Lets the jobs read and write laundromats' datasets. Once for each, after `vmhub onboard`; safe to
+# repeat. Whoever runs it must own the datasets.
+#
+#   PROJECT=my-project deploy/cloud-run/grant.sh 12ABC34501DE35 11222333000181
+set -euo pipefail
+
+: "${PROJECT:?the Google Cloud project}"
+[[ $# -gt 0 ]] || { echo "which laundromats? give their CNPJs" >&2; exit 2; }
+
+grant() { # role, dataset, account
+    bq --project_id "$PROJECT" --quiet query --use_legacy_sql=false \
+        "GRANT \`roles/bigquery.$1\` ON SCHEMA \`$PROJECT\`.\`$2\`
+         TO 'serviceAccount:$3@$PROJECT.iam.gserviceaccount.com'"
+}
+
+for cnpj in "$@"; do
+    # It becomes a part of the statement.
+    [[ $cnpj =~ ^[0-9A-Z]{12}[0-9]{2}$ ]] || { echo "'$cnpj' is no CNPJ" >&2; exit 2; }
+done
+grant dataEditor VMHUB_OPS vmhub-run
+grant dataEditor VMHUB_OPS vmhub-alert
+for cnpj in "$@"; do
+    grant dataViewer "${cnpj}_RAW" vmhub-run
+    grant dataEditor "${cnpj}_CAMPAIGN" vmhub-run
+done
