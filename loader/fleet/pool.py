@@ -16,7 +16,8 @@ from loader.fleet.serving import Fate, Served
 from loader.fleet.worker import READY, work
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
+    from multiprocessing.connection import Connection
 
     from loader.cnpj import Cnpj
     from loader.fleet.worker import WorkerSetup
@@ -50,7 +51,14 @@ class Pool:
     """
 
     def __init__(
-        self, setup: WorkerSetup, *, jobs: int, limit_seconds: float, interrupts: Interrupts
+        self,
+        setup: WorkerSetup,
+        *,
+        jobs: int,
+        limit_seconds: float,
+        interrupts: Interrupts,
+        grace_seconds: float = _GRACE_SECONDS,
+        work: Callable[[Connection, WorkerSetup], None] = work,
     ) -> None:
         """Start nothing yet.
 
@@ -59,12 +67,16 @@ class Pool:
             jobs: How many laundromats are served at a time.
             limit_seconds: How long one may take.
             interrupts: Says when the run is to end.
+            grace_seconds: How long one that is ended may finish what it has begun.
+            work: What a worker does; importable by name.
 
         """
         self._setup = setup
         self._jobs = jobs
         self._limit_seconds = limit_seconds
         self._interrupts = interrupts
+        self._grace_seconds = grace_seconds
+        self._work = work
         self._waiting: deque[Cnpj] = deque()
         self._answers: SimpleQueue[Served | VmhubError] = SimpleQueue()
         self._workers: list[_Worker | None] = []
@@ -133,6 +145,10 @@ class Pool:
             except VmhubError as error:
                 self._answers.put(error)
                 break
+            if self._is_stopped:
+                # While it started.
+                self._waiting.appendleft(cnpj)
+                break
             self._answers.put(worker.serve(cnpj, self._limit_seconds))
             if worker.has_ended:
                 worker = self._workers[slot] = None
@@ -141,7 +157,7 @@ class Pool:
 
     def _started(self) -> _Worker:
         for _ in range(_STARTS):
-            worker = _Worker(self._setup)
+            worker = _Worker(self._setup, self._work, self._grace_seconds)
             problem = worker.wait_until_ready()
             if not problem:
                 return worker
@@ -153,7 +169,12 @@ class Pool:
 class _Worker:
     """One worker process; used by one thread."""
 
-    def __init__(self, setup: WorkerSetup) -> None:
+    def __init__(
+        self,
+        setup: WorkerSetup,
+        work: Callable[[Connection, WorkerSetup], None],
+        grace_seconds: float,
+    ) -> None:
         # Spawned, not forked: connections of gRPC do not survive a fork.
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
@@ -162,6 +183,7 @@ class _Worker:
         # Kept open here, it would hide from us that the worker ended.
         theirs.close()
         self.has_ended = False
+        self._grace_seconds = grace_seconds
         self._step = ""
 
     def wait_until_ready(self) -> str:
@@ -188,7 +210,7 @@ class _Worker:
             if served is not None:
                 return served
             self.terminate()
-            self._answer(time.monotonic() + _GRACE_SECONDS)
+            self._answer(time.monotonic() + self._grace_seconds)
             self._kill()
             reason = f"ended after {limit_seconds:g} seconds, the limit, at {self._step}"
             fate, error = Fate.TIMED_OUT, TimeLimitError.__name__
@@ -221,7 +243,7 @@ class _Worker:
     def close(self) -> None:
         """Let it end: it has nothing to do."""
         self._connection.close()
-        self._process.join(_GRACE_SECONDS)
+        self._process.join(self._grace_seconds)
         self._kill()
 
     def _kill(self) -> None:
@@ -231,7 +253,7 @@ class _Worker:
         self.has_ended = True
 
     def _ending(self) -> str:
-        self._process.join(_GRACE_SECONDS)
+        self._process.join(self._grace_seconds)
         code = self._process.exitcode
         if code is None:
             return "closed its connection"

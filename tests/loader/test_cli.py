@@ -286,6 +286,8 @@ def test_onboarding_prints_one_object_and_can_be_repeated(
     assert set(report["created_tables"]) == {
         f"{NUMERIC_CNPJ}_CAMPAIGN.message_history",
         f"{NUMERIC_CNPJ}_CAMPAIGN.opt_outs",
+        "VMHUB_OPS.alerts",
+        "VMHUB_OPS.fleet_runs",
         "VMHUB_OPS.runs",
         "VMHUB_OPS.sync_runs",
         "VMHUB_OPS.sync_rejects",

@@ -24,7 +24,6 @@ DEPLOY = ROOT / "deploy"
 
 # TO BE REMOVED once these commands are in loader/cli.py, with its uses in _problem.
 NOT_HERE_YET = {
-    "run": {"--cnpj", "--all", "--shard", "--jobs", "--time-limit", "--as-of", "--json"},
     "status": {"--alert", "--json"},
     "check": {"--cnpj", "--all", "--json"},
     "settings": {"--cnpj", "--json"},

@@ -1,0 +1,254 @@
+"""`vmhub run`: the hourly cycle, each laundromat apart from the others."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from loader.build_spec import BuildSpec
+from loader.errors import ExitCode
+from loader.firestore.lease import Lease, Leases
+from loader.fleet.run import FleetOptions, run_fleet
+from loader.fleet.serving import Fate, Served, Server
+from loader.fleet.window import SendWindow
+from loader.settings import effective_settings
+from tests.fleet import BROKEN, Fleet, make_small, note_deployed
+from tests.support import (
+    AS_OF,
+    NUMERIC_CNPJ,
+    change_settings,
+    documents,
+    history,
+    make_laundromat,
+    official_client,
+    put_document,
+    sent,
+)
+
+if TYPE_CHECKING:
+    from loader.session import Session
+
+CNPJ = NUMERIC_CNPJ
+HOUR = timedelta(hours=1)
+# 23:00 in São Paulo.
+NIGHT = AS_OF + 13 * HOUR
+
+
+def server(session: Session, as_of: datetime, holder: str = "run", **options: Any) -> Server:
+    leases = Leases(session.database, holder, lasts=timedelta(minutes=2))
+    return Server(
+        session,
+        leases,
+        fleet_run_id=holder,
+        since=leases.now(),
+        as_of=as_of,
+        renew_seconds=30,
+        **options,
+    )
+
+
+def rows_of_runs(session: Session) -> list[dict[str, Any]]:
+    return session.warehouse.query(
+        "select * from `VMHUB_OPS`.`runs` where command = 'run' order by started_at",
+        doing="reading the runs",
+    )
+
+
+def steps(row: dict[str, Any]) -> list[str]:
+    return [step["step"] for step in row["steps"]]
+
+
+def check_broken_ones_fail_alone(fleet: Fleet) -> None:
+    """Serve a fleet with five broken laundromats, mend them, and serve it again."""
+    session, total = fleet.session, len(fleet.well) + len(BROKEN)
+    with fleet.served(as_of=AS_OF) as report:
+        pass
+    found = {served.cnpj: (served.step, served.error) for served in report.not_well}
+    assert found == {fleet.broken[kind]: error for kind, error in BROKEN.items()}
+    assert report.counts == {Fate.OK: len(fleet.well), Fate.FAILED: 4, Fate.TIMED_OUT: 1}
+    assert report.laundromats == total
+    assert report.exit_code == ExitCode.PARTLY_FAILED
+    assert report.not_recorded == ""
+    recorded = {row["cnpj"]: row["error"] for row in rows_of_runs(session)}
+    assert recorded == {
+        **dict.fromkeys(fleet.well),
+        **{fleet.broken[kind]: error for kind, (_, error) in BROKEN.items()},
+    }
+    for cnpj in fleet.well:
+        assert len(documents(session.environment, cnpj)) == 2
+    for cnpj in fleet.broken.values():
+        assert documents(session.environment, cnpj) == {}
+
+    fleet.mend()
+    with fleet.served(as_of=AS_OF + HOUR) as report:
+        pass
+    assert (report.counts, report.exit_code) == ({Fate.OK: total}, ExitCode.OK)
+    for cnpj in (*fleet.well, *fleet.broken.values()):
+        assert len(documents(session.environment, cnpj)) == 2
+    [first, second] = session.warehouse.query(
+        "select * from `VMHUB_OPS`.`fleet_runs` order by started_at", doing="reading the runs"
+    )
+    assert (first["exit_code"], second["exit_code"]) == (3, 0)
+    assert second["counts"] == {"ok": total}
+
+
+def test_broken_laundromats_fail_alone_and_are_served_once_mended(session: Session) -> None:
+    check_broken_ones_fail_alone(Fleet.make(session, 6, limit_seconds=30))
+
+
+def test_a_run_gives_what_track_build_and_sync_give_and_once_a_day_the_figures(
+    session: Session,
+) -> None:
+    make_small(session, CNPJ)
+    put_document(session, "customer-0", cnpj=CNPJ, **sent())
+    assert server(session, AS_OF).serve(CNPJ).fate is Fate.OK
+    assert server(session, AS_OF + HOUR).serve(CNPJ).fate is Fate.OK
+    first, second = rows_of_runs(session)
+    assert steps(first) == ["TRACK", "DEPLOY", "BUILD", "SYNC", "FIGURES"]
+    assert steps(second) == ["TRACK", "BUILD", "SYNC"]
+    assert [row["user_id"] for row in history(session, CNPJ)] == ["customer-0"]
+    assert {key for key in documents(session.environment, CNPJ) if key[0] == "BIRTHDAY"} == {
+        ("BIRTHDAY", "customer-0"),
+        ("BIRTHDAY", "customer-1"),
+    }
+    [sync] = [step for step in first["steps"] if step["step"] == "SYNC"]
+    assert (sync["rows"], sync["outcomes"]) == (2, {"created": 2})
+
+
+class NoWarehouse:
+    """A BigQuery that nobody may ask."""
+
+    def __getattr__(self, name: str) -> Any:
+        message = f"BigQuery was asked: {name}"
+        raise AssertionError(message)
+
+
+def test_at_night_a_laundromat_is_withdrawn_from_then_tracked_and_then_skipped_without_a_query(
+    session: Session,
+) -> None:
+    make_small(session, CNPJ)
+    assert server(session, AS_OF).serve(CNPJ).fate is Fate.OK
+    assert len(documents(session.environment, CNPJ)) == 2
+    # What expired is withdrawn.
+    assert server(session, NIGHT).serve(CNPJ).fate is Fate.OK
+    assert documents(session.environment, CNPJ) == {}
+    assert steps(rows_of_runs(session)[-1]) == ["TRACK", "BUILD", "SYNC"]
+    put_document(session, "customer-9", cnpj=CNPJ, **sent(at=NIGHT + HOUR / 2))
+    assert server(session, NIGHT + HOUR).serve(CNPJ).fate is Fate.OK
+    assert steps(rows_of_runs(session)[-1]) == ["TRACK"]
+    blind = replace(session)
+    vars(blind)["warehouse"] = NoWarehouse()
+    assert server(blind, NIGHT + 2 * HOUR).serve(CNPJ) == Served(CNPJ, Fate.SKIPPED)
+
+
+def test_what_another_run_holds_or_has_served_is_left_to_it(session: Session) -> None:
+    make_small(session, CNPJ)
+    note_deployed(session, CNPJ)
+    mine, other = (
+        server(session, AS_OF, "mine"),
+        Leases(session.database, "other", lasts=timedelta(minutes=2)),
+    )
+    lease = other.take(CNPJ, since=other.now())
+    assert mine.serve(CNPJ).fate is Fate.BUSY
+    assert isinstance(lease, Lease)
+    lease.give_back(is_served=True)
+    assert mine.serve(CNPJ).fate is Fate.DONE_ELSEWHERE
+    assert rows_of_runs(session) == []
+
+
+def test_a_run_that_is_told_to_end_stops_before_the_next_step(session: Session) -> None:
+    make_small(session, CNPJ)
+    begun: list[str] = []
+    served = server(
+        session, AS_OF, is_stopped=lambda: "TRACK" in begun, on_step=begun.append
+    ).serve(CNPJ)
+    assert (served.fate, served.reason) == (
+        Fate.INTERRUPTED,
+        "told to end before DEPLOY: the next run does the rest",
+    )
+    assert begun == ["SETTINGS", "TRACK", "RECORD"]
+    # Not served: another run may begin at once.
+    assert server(session, AS_OF, "another").serve(CNPJ).fate is Fate.OK
+
+
+def test_an_error_that_is_not_ours_is_named_by_its_place_and_quotes_nothing(
+    session: Session,
+) -> None:
+    make_small(session, CNPJ)
+
+    def fail(step: str) -> None:
+        if step == "TRACK":
+            message = "Ana Exemplo, +5511900000001"
+            raise ValueError(message)
+
+    served = server(session, AS_OF, on_step=fail).serve(CNPJ)
+    assert (served.fate, served.error, served.step) == (Fate.FAILED, "ValueError", "TRACK")
+    assert served.reason.startswith("ValueError in test_run.py, line ")
+    [row] = rows_of_runs(session)
+    assert (row["error"], row["reason"]) == ("ValueError", None)
+
+
+def test_a_registry_entry_that_is_no_cnpj_fails_and_the_others_are_served(
+    session: Session,
+) -> None:
+    official_client(session.environment).document("users/not-a-cnpj").set({"name": "?"})
+    report = run_fleet(session, None, FleetOptions(jobs=1, as_of=AS_OF))
+    assert report.counts == {Fate.FAILED: 1}
+    [served] = report.not_well
+    assert (served.cnpj, served.error) == ("not-a-cnpj", "ConfigurationError")
+    assert report.exit_code == ExitCode.FAILED
+
+
+def settings_of(session: Session, **settings: Any) -> dict[str, Any]:
+    change_settings(session, CNPJ, **settings)
+    return effective_settings(session.project, session.registry.tenant(CNPJ))
+
+
+def test_the_window_is_open_exactly_when_the_sql_says_so(session: Session) -> None:
+    make_laundromat(session, CNPJ, timezone="America/Manaus")
+    settings = settings_of(
+        session,
+        send_from_hour=8,
+        send_until_hour=18,
+        send_weekdays=["MON", "WED", "SAT"],
+        loyalty_send_from_hour=13,
+    )
+    window = SendWindow(settings)
+    instants = [AS_OF + number * HOUR * 1.5 for number in range(7 * 16)]
+    for as_of in instants[::7]:
+        conditions = " or ".join(
+            f"{{{{ is_in_send_window('{campaign}') }}}}" for campaign in settings["campaigns"]
+        )
+        sql = session.dbt.compile_sql(BuildSpec(settings, as_of), f"select {conditions} as is_open")
+        [row] = session.warehouse.query(sql, doing="asking the SQL")
+        assert window.is_open(as_of) == row["is_open"], as_of
+
+
+def test_figures_are_due_in_the_first_open_hour_and_in_that_of_a_later_control_group() -> None:
+    settings = {
+        "timezone": "America/Sao_Paulo",
+        "campaigns": ["birthday", "loyalty"],
+        "enabled_campaigns": ["BIRTHDAY", "LOYALTY"],
+        "send_from_hour": 9,
+        "send_until_hour": 20,
+        "send_weekdays": ["MON", "TUE", "WED", "THU", "FRI"],
+        "birthday_send_from_hour": None,
+        "birthday_holdout_percent": 0,
+        "loyalty_send_from_hour": 14,
+        "loyalty_holdout_percent": 10,
+    }
+    window = SendWindow(settings)
+    last: datetime | None = None
+    built = []
+    # Every hour from Thursday on, with one that did not run.
+    for number in itertools.chain(range(10), range(11, 120)):
+        at = datetime(2026, 11, 19, 3, 5, tzinfo=UTC) + number * HOUR
+        if window.figures_are_due(at, last):
+            last = at
+            built.append((at - 3 * HOUR).strftime("%a %H"))
+    assert built == ["Thu 09", "Thu 14", "Fri 09", "Fri 14", "Mon 09", "Mon 14"]
+    none = SendWindow({**settings, "enabled_campaigns": []})
+    assert not none.figures_are_due(AS_OF, None)
+    assert not none.is_open(AS_OF)
