@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from loader.cli_local import demo_command, local_app
+from loader.cli_operations import check_command, settings_command
 from loader.cli_options import (
     AsOfOption,
     CnpjOption,
@@ -215,6 +216,8 @@ app.command("explain")(explain_command)
 app.command("preview")(preview_command)
 app.command("report")(report_command)
 app.command("schedule")(schedule_command)
+app.command("settings")(settings_command)
+app.command("check")(check_command)
 
 
 def _on_terminate(_signal: int, _frame: FrameType | None) -> NoReturn:

@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo
 from loader.build import BuildReport, build
 from loader.build_spec import BuildSpec, Side
 from loader.built import last_build
+from loader.check.bigquery import WarehouseProbe
+from loader.check.run import check
 from loader.dbt import Dbt, ParsedProject
 from loader.environment import Environment
 from loader.explain import Explainer, Explanation, explain
@@ -25,7 +27,7 @@ from loader.pace import Pace
 from loader.preview import PreviewReport, preview
 from loader.project import Project, find_project
 from loader.retry import Retry
-from loader.settings import campaign_types, effective_settings
+from loader.settings import campaign_types, effective_settings, settings_report
 from loader.sync import Problem, SyncOptions, SyncReport, sync
 from loader.track import TrackReport, track
 from loader.tracking import Watermark
@@ -33,10 +35,12 @@ from loader.warehouse import Warehouse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from datetime import datetime
+    from datetime import datetime, timedelta
     from pathlib import Path
 
+    from loader.check.checklist import CheckReport
     from loader.cnpj import Cnpj
+    from loader.settings import SettingsReport
 
 __all__ = ["Session"]
 
@@ -243,3 +247,21 @@ class Session:
         )
         period = Period.ending(as_of.astimezone(timezone).date(), days)
         return figures_of(laundromat, period, read_rows(self.warehouse, cnpj, period))
+
+    def settings(self, cnpj: Cnpj) -> SettingsReport:
+        """Return a registered laundromat's settings; see `loader.settings.settings_report`."""
+        return settings_report(self.project, self.registry.tenant(cnpj))
+
+    def check(self, cnpj: Cnpj, *, as_of: datetime, raw_max_age: timedelta) -> CheckReport:
+        """Check whether a laundromat can be served; see `loader.check.run.check`."""
+        return check(
+            self.project,
+            WarehouseProbe(self.environment),
+            self.database,
+            self.registry,
+            self.dbt,
+            cnpj=cnpj,
+            location=self.environment.location,
+            as_of=as_of,
+            raw_max_age=raw_max_age,
+        )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["setting_problem"]
+__all__ = ["setting_problem", "upper_bound"]
 
 _TYPES_IN_WORDS: dict[type, str] = {
     bool: "a yes or no (true or false)",
@@ -55,6 +55,13 @@ def setting_problem(
     if default is not None and type(value) is not type(default):
         return f"{_TYPES_IN_WORDS[type(default)]} such as {default}"
     return ""
+
+
+def upper_bound(name: str, rules: Sequence[Mapping[str, Any]]) -> str | None:
+    """Return the setting that must be larger than this one; None: there is none."""
+    rule = next((rule for rule in rules if re.fullmatch(rule["names"], name)), {})
+    bound: str | None = rule.get("less_than")
+    return bound
 
 
 def _is_taken(value: Any, rule: Mapping[str, Any]) -> bool:

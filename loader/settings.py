@@ -2,17 +2,47 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from loader.errors import ConfigurationError
-from loader.setting_rules import setting_problem
+from loader.setting_rules import setting_problem, upper_bound
 
 if TYPE_CHECKING:
+    from loader.cnpj import Cnpj
     from loader.firestore.registry import Tenant
     from loader.project import Project
 
-__all__ = ["campaign_types", "check_timezone", "effective_settings"]
+__all__ = [
+    "EffectiveSetting",
+    "SettingsReport",
+    "campaign_types",
+    "check_timezone",
+    "effective_settings",
+    "settings_report",
+]
+
+_DEFAULT = "default"
+"""The origin of a value that dbt_project.yml gives."""
+
+
+@dataclass(frozen=True)
+class EffectiveSetting:
+    """A setting's value and where it came from."""
+
+    name: str
+    value: Any
+    origin: str
+    """``default``, or the Firestore documents that set it."""
+
+
+@dataclass(frozen=True)
+class SettingsReport:
+    """Everything an owner can set, as it holds for one laundromat."""
+
+    cnpj: Cnpj
+    settings: tuple[EffectiveSetting, ...]
 
 
 def effective_settings(
@@ -33,7 +63,7 @@ def effective_settings(
     variables = project.variables()
     defaults, rules = variables.pop("settings"), variables.pop("setting_rules")
     place = f"users/{tenant.cnpj}"
-    places = {**dict.fromkeys(tenant.settings, place), **dict.fromkeys(changes or {}, "--set")}
+    places = {**_own_places(tenant), **dict.fromkeys(changes or {}, "--set")}
     settings = {**defaults, **tenant.settings, **(changes or {})}
     for name in settings:
         if name not in defaults:
@@ -42,7 +72,12 @@ def effective_settings(
     for name, value in settings.items():
         expected = setting_problem(name, settings, defaults, rules)
         if expected:
-            message = f"{places.get(name, place)} has {name}={value!r}"
+            if name in places:
+                message = f"{places[name]} has {name}={value!r}"
+            else:
+                # Defaults fit each other, so the setting that bounds it was changed.
+                bound = upper_bound(name, rules) or ""
+                message = f"{places.get(bound, place)} does not fit the default {name}={value!r}"
             raise ConfigurationError(message, hint=f"it takes {expected}")
     timezone = tenant.timezone or variables["timezone"]
     check_timezone(timezone, place)
@@ -60,6 +95,37 @@ def effective_settings(
     }
 
 
+def settings_report(project: Project, tenant: Tenant) -> SettingsReport:
+    """Return what a laundromat's owner can set, with its effective value and its origin.
+
+    Args:
+        project: Has the defaults.
+        tenant: Has the laundromat's own values.
+
+    Raises:
+        ConfigurationError: A stored value is bad, as in `effective_settings`.
+
+    """
+    effective = effective_settings(project, tenant)
+    user = f"users/{tenant.cnpj}"
+    variables = project.variables()
+    origins = _own_places(tenant)
+    if tenant.timezone:
+        origins["timezone"] = user
+    disabled = tenant.disabled_campaigns.intersection(variables["enabled_campaigns"])
+    if disabled:
+        origins["enabled_campaigns"] = ", ".join(
+            f"{user}/campaigns/{campaign_type}" for campaign_type in sorted(disabled)
+        )
+    names = ("timezone", "enabled_campaigns", *variables["settings"])
+    return SettingsReport(
+        tenant.cnpj,
+        tuple(
+            EffectiveSetting(name, effective[name], origins.get(name, _DEFAULT)) for name in names
+        ),
+    )
+
+
 def check_timezone(timezone: Any, place: str) -> None:
     """Raise a ConfigurationError unless a value is a known IANA name."""
     try:
@@ -74,3 +140,8 @@ def check_timezone(timezone: Any, place: str) -> None:
 def campaign_types(project: Project) -> tuple[str, ...]:
     """Return the types of the project's campaigns, such as BIRTHDAY."""
     return tuple(name.upper() for name in project.variables()["campaigns"])
+
+
+def _own_places(tenant: Tenant) -> dict[str, str]:
+    user = f"users/{tenant.cnpj}"
+    return {name: tenant.setting_places.get(name, user) for name in tenant.settings}

@@ -21,6 +21,7 @@ from google.cloud.bigquery_storage_v1.services.big_query_read.transports import 
     BigQueryReadGrpcTransport,
 )
 from requests.exceptions import ConnectionError as RequestsConnectionError
+from requests.exceptions import Timeout as RequestsTimeout
 
 from loader.errors import ConfigurationError, NotFoundError, ServiceError
 from loader.project import OPS_DATASET, OPS_DESCRIPTION
@@ -279,6 +280,8 @@ class Warehouse:
             google_errors.ServiceUnavailable,
             google_errors.RetryError,
             RequestsConnectionError,
+            RequestsTimeout,
+            GoogleAuthError,
         ) as error:
             message = f"{doing}: {self._address} does not answer"
             raise ServiceError(

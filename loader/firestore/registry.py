@@ -48,6 +48,8 @@ class Tenant:
     is_active: bool
     timezone: str | None
     settings: dict[str, Any] = field(default_factory=dict)
+    setting_places: dict[str, str] = field(default_factory=dict)
+    """By setting, the document that it is in; what has none is in users/{cnpj}."""
     disabled_campaigns: frozenset[str] = frozenset()
     campaign_types: frozenset[str] = frozenset()
     tracked_until: datetime | None = None
@@ -216,14 +218,19 @@ def _tenant(
     cnpj: Cnpj, user: dict[str, Any], campaigns: dict[str, dict[str, Any] | None]
 ) -> Tenant:
     settings = _settings(user, f"users/{cnpj}")
+    places = dict.fromkeys(settings, f"users/{cnpj}")
     for campaign_type, campaign in campaigns.items():
-        settings.update(_settings(campaign or {}, f"users/{cnpj}/campaigns/{campaign_type}"))
+        place = f"users/{cnpj}/campaigns/{campaign_type}"
+        own = _settings(campaign or {}, place)
+        settings.update(own)
+        places.update(dict.fromkeys(own, place))
     return Tenant(
         cnpj=cnpj,
         name=str(user.get("name") or ""),
         is_active=True,
         timezone=user.get("timezone"),
         settings=settings,
+        setting_places=places,
         disabled_campaigns=frozenset(
             name
             for name, campaign in campaigns.items()

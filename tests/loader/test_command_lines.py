@@ -25,8 +25,6 @@ DEPLOY = ROOT / "deploy"
 # TO BE REMOVED once these commands are in loader/cli.py, with its uses in _problem.
 NOT_HERE_YET = {
     "status": {"--alert", "--json"},
-    "check": {"--cnpj", "--all", "--json"},
-    "settings": {"--cnpj", "--json"},
 }
 
 _WORD = r"(?:\"[^\"]*\"|'[^']*'|[^\s`;&|<>()#\"'])+"
