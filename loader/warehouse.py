@@ -45,6 +45,8 @@ _EMULATOR_OPTIONS = (
     ("grpc.http2.bdp_probe", 0),
 )
 _RETRY = Retry(initial=0.2, maximum=5.0, timeout=20.0)
+# Knows that being too quick is answered like a missing permission, by 403.
+_LOOK_UP_RETRY = bigquery.DEFAULT_RETRY.with_timeout(20.0)
 # A table that was just created takes rows a little later.
 _NEW_TABLE_RETRY = Retry(
     predicate=if_exception_type(google_errors.NotFound), initial=0.5, maximum=5.0, timeout=30.0
@@ -232,6 +234,23 @@ class Warehouse:
         self.queries += 1
         self.bytes_billed += job.total_bytes_billed or 0
         return rows
+
+    def modified_at(self, dataset: str, table: str) -> datetime | None:
+        """Return when a table was last written, which costs nothing to ask; None: there is none.
+
+        bqemulator 1.4.0 moves it when a table is created or replaced, not when rows come.
+        """
+        with self._service_errors(f"looking at table {dataset}.{table}"):
+            try:
+                found = self._client.get_table(
+                    f"{self._project}.{dataset}.{table}",
+                    retry=_LOOK_UP_RETRY,
+                    timeout=_TIMEOUT_SECONDS,
+                )
+            except google_errors.NotFound:
+                return None
+        modified: datetime = found.modified
+        return modified
 
     def published_at(self, cnpj: Cnpj) -> datetime | None:
         """Return the instant as of which campaign_targets was last built; None: never."""
