@@ -24,6 +24,7 @@ from loader.cli_options import (
 from loader.cli_questions import explain_command, preview_command, report_command
 from loader.cli_run import run_command
 from loader.cli_schedule import schedule_command
+from loader.cli_status import status_command
 from loader.cnpj import parse_cnpj
 from loader.errors import ExitCode, VmhubError
 from loader.logs import LogFormat, configure_logs
@@ -218,6 +219,7 @@ app.command("report")(report_command)
 app.command("schedule")(schedule_command)
 app.command("settings")(settings_command)
 app.command("check")(check_command)
+app.command("status")(status_command)
 
 
 def _on_terminate(_signal: int, _frame: FrameType | None) -> NoReturn:

@@ -28,6 +28,7 @@ from loader.preview import PreviewReport, preview
 from loader.project import Project, find_project
 from loader.retry import Retry
 from loader.settings import campaign_types, effective_settings, settings_report
+from loader.status.run import StatusReport, status
 from loader.sync import Problem, SyncOptions, SyncReport, sync
 from loader.track import TrackReport, track
 from loader.tracking import Watermark
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from loader.check.checklist import CheckReport
     from loader.cnpj import Cnpj
     from loader.settings import SettingsReport
+    from loader.status.facts import Limits
+    from loader.status.receivers import Receivers
 
 __all__ = ["Session"]
 
@@ -180,6 +183,20 @@ class Session:
             is_full=is_full,
             broken=errors,
             ops_tables=self.project.ops_tables(),
+        )
+
+    def status(
+        self, *, as_of: datetime, limits: Limits, receivers: Receivers | None = None
+    ) -> StatusReport:
+        """Look at the fleet, and tell receivers what has changed; see `loader.status.run`."""
+        return status(
+            self.warehouse,
+            self.registry,
+            self.project.ops_tables(),
+            project=self.environment.project,
+            as_of=as_of,
+            limits=limits,
+            receivers=receivers,
         )
 
     @cached_property

@@ -20,9 +20,9 @@ def show_run(report: FleetReport) -> None:
     """Print how many laundromats came to which end, and those that somebody should look at."""
     console = result_console()
     counts = ", ".join(f"{count} {fate}" for fate, count in report.counts.items())
+    part = f" of shard {report.shard}" if report.shard else ""
     console.print(
-        f"{report.laundromats} laundromats of shard {report.shard} in {report.seconds:.0f} s: "
-        f"{counts or 'none'}"
+        f"{report.laundromats} laundromats{part} in {report.seconds:.0f} s: {counts or 'none'}"
     )
     if report.not_well:
         table = Table("laundromat", "", "step", "error", "reason and mend")

@@ -63,7 +63,8 @@ class FleetReport:
     """What became of the laundromats of a shard."""
 
     fleet_run_id: str
-    shard: str
+    shard: str | None
+    """As 0/3; None: of laundromats that were named."""
     laundromats: int
     """The sum of the counts."""
     counts: dict[Fate, int]
@@ -131,7 +132,9 @@ def run_fleet(
     pool = Pool(
         setup, jobs=options.jobs, limit_seconds=options.limit_seconds, interrupts=interrupts
     )
-    tally = _Tally(session, leases, fleet_run_id, options)
+    # Of laundromats that were named, a run says nothing of how the fleet does.
+    shard = None if cnpjs is not None else str(options.shard)
+    tally = _Tally(session, leases, fleet_run_id, options, shard)
     total = len(mine) + len(broken)
     with interrupts.held_back():
         for served in (*broken, *pool.serve(mine)):
@@ -159,7 +162,12 @@ class _Tally:
     """Counts the laundromats, and records those whose own process could not."""
 
     def __init__(
-        self, session: Session, leases: Leases, fleet_run_id: str, options: FleetOptions
+        self,
+        session: Session,
+        leases: Leases,
+        fleet_run_id: str,
+        options: FleetOptions,
+        shard: str | None,
     ) -> None:
         self.counts: Counter[Fate] = Counter()
         self._not_well: list[Served] = []
@@ -169,6 +177,7 @@ class _Tally:
         self._leases = leases
         self._fleet_run_id = fleet_run_id
         self._options = options
+        self._shard = shard
         self._log = OpsLog(session.warehouse, session.project.ops_tables())
         self._began, self._cpu_began = now(), _cpu_seconds()
 
@@ -223,7 +232,7 @@ class _Tally:
         ended = now()
         report = FleetReport(
             fleet_run_id=self._fleet_run_id,
-            shard=str(self._options.shard),
+            shard=self._shard,
             laundromats=laundromats,
             counts={fate: self.counts[fate] for fate in Fate if self.counts[fate]},
             not_well=tuple(self._not_well),

@@ -22,11 +22,6 @@ if TYPE_CHECKING:
 ROOT = find_project().root
 DEPLOY = ROOT / "deploy"
 
-# TO BE REMOVED once these commands are in loader/cli.py, with its uses in _problem.
-NOT_HERE_YET = {
-    "status": {"--alert", "--json"},
-}
-
 _WORD = r"(?:\"[^\"]*\"|'[^']*'|[^\s`;&|<>()#\"'])+"
 _COMMAND = re.compile(rf"(?<![\w@./-])(?:\S*/bin/)?vmhub(?P<arguments>(?: +{_WORD})+)")
 
@@ -48,8 +43,6 @@ def _options() -> dict[str, set[str]]:
 def _problem(arguments: list[str]) -> str | None:
     """Say what is wrong with a command line, None when it is one of ours."""
     options = _options()
-    assert not NOT_HERE_YET.keys() & options.keys(), "NOT_HERE_YET names what is here"
-    options |= NOT_HERE_YET
     name = ""
     words = iter(arguments)
     for word in words:

@@ -1,0 +1,402 @@
+"""`vmhub status` on rows of VMHUB_OPS in the BigQuery emulator, as a shell meets it."""
+
+from __future__ import annotations
+
+import json
+import random
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from typer.testing import CliRunner
+
+from loader.cli import app
+from loader.cnpj import with_check_digits
+from loader.errors import ConfigurationError, ExitCode, ServiceError
+from loader.onboard import onboard
+from loader.status import reading
+from loader.status.facts import Limits
+from loader.status.reading import read_facts, statement
+from loader.status.receivers import URLS_VARIABLE, Receivers
+from tests.googlesql import GoogleSql
+from tests.loader.alert_receiver import SECRET, alert_receiver
+from tests.partitions import partition_problems
+from tests.support import ALPHANUMERIC_CNPJ, AS_OF, NUMERIC_CNPJ, make_laundromat
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from typer.testing import Result
+
+    from loader.project import Project
+    from loader.session import Session
+    from tests.loader.alert_receiver import AlertReceiver
+
+HOUR = timedelta(hours=1)
+CUSTOMER = {
+    "id": "c1",
+    "nome": "Ana Exemplo",
+    "telefone": "11900000001",
+    "cpf": "52998224725",
+    "dataCadastro": "2026-11-01T00:00:00Z",
+}
+PERSONAL = ("Ana", "Exemplo", "11900000001", "52998224725")
+
+
+@pytest.fixture
+def receiver() -> Iterator[AlertReceiver]:
+    with alert_receiver() as receiver:
+        yield receiver
+
+
+def _put(session: Session, table: str, *rows: dict[str, Any]) -> None:
+    session.warehouse.insert(session.project.ops_tables()[table], rows)
+
+
+def _run_row(
+    cnpj: str, began: datetime, exit_code: int | None = 0, **columns: Any
+) -> dict[str, Any]:
+    return {
+        "run_id": f"{cnpj} {began}",
+        "fleet_run_id": f"fleet {began}",
+        "cnpj": cnpj,
+        "command": "run",
+        "as_of": began.isoformat(),
+        "started_at": began.isoformat(),
+        "ended_at": (began + timedelta(seconds=9)).isoformat(),
+        "exit_code": exit_code,
+        "seconds": 9.0,
+        "cpu_seconds": 1.0,
+        "peak_memory_mib": 300.0,
+        "steps": "[]",
+        **columns,
+    }
+
+
+def _fleet_row(began: datetime, shard: str | None = "0/1", **columns: Any) -> dict[str, Any]:
+    return {
+        "fleet_run_id": f"fleet {began}",
+        "shard": shard,
+        "started_at": began.isoformat(),
+        "ended_at": (began + timedelta(minutes=10)).isoformat(),
+        "jobs": 2,
+        "laundromats": 2,
+        "counts": json.dumps({"ok": 1, "failed": 1}),
+        "exit_code": 3,
+        "seconds": 600.0,
+        "cpu_seconds": 60.0,
+        "peak_memory_mib": 400.0,
+        **columns,
+    }
+
+
+def _failed_row(cnpj: str, began: datetime) -> dict[str, Any]:
+    steps = [{"step": "TRACK", "exit_code": 0}, {"step": "BUILD", "exit_code": 2}]
+    return _run_row(
+        cnpj,
+        began,
+        2,
+        error="ConfigurationError",
+        reason=f"table {cnpj}_RAW.clientes is missing",
+        steps=json.dumps(steps),
+    )
+
+
+@pytest.fixture
+def now(session: Session) -> datetime:
+    """Two laundromats, one of which fails; an instant just after their RAW data came."""
+    for cnpj in (NUMERIC_CNPJ, ALPHANUMERIC_CNPJ):
+        make_laundromat(session, cnpj, clientes=[CUSTOMER])
+    modified = [
+        session.warehouse.modified_at(f"{cnpj}_RAW", "vendas")
+        for cnpj in (NUMERIC_CNPJ, ALPHANUMERIC_CNPJ)
+    ]
+    assert None not in modified
+    return max(instant for instant in modified if instant) + timedelta(minutes=5)
+
+
+def _play_hours(session: Session, now: datetime, hours: int = 3) -> None:
+    for ago in range(hours, 0, -1):
+        began = now - ago * HOUR
+        _put(
+            session,
+            "runs",
+            _run_row(NUMERIC_CNPJ, began, 3),
+            _failed_row(ALPHANUMERIC_CNPJ, began),
+        )
+        _put(session, "fleet_runs", _fleet_row(began))
+
+
+def _invoke(
+    session: Session, monkeypatch: pytest.MonkeyPatch, now: datetime, *arguments: str
+) -> Result:
+    for name, value in session.environment.variables().items():
+        monkeypatch.setenv(name, value)
+    return CliRunner().invoke(app, ["status", "--as-of", now.isoformat(), *arguments])
+
+
+def test_status_says_who_fails_since_when_and_what_took_most(
+    session: Session, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _play_hours(session, now)
+    ended = _invoke(session, monkeypatch, now, "--json")
+    assert ended.exit_code == ExitCode.PARTLY_FAILED
+    report = json.loads(ended.stdout)
+    [run] = report["runs"]
+    assert (run["shard"], run["counts"]) == ({"index": 0, "count": 1}, {"ok": 1, "failed": 1})
+    [failing] = report["failing"]
+    assert {name: failing[name] for name in ("cnpj", "failures", "step", "error", "reason")} == {
+        "cnpj": ALPHANUMERIC_CNPJ,
+        "failures": 3,
+        "step": "BUILD",
+        "error": "ConfigurationError",
+        "reason": f"table {ALPHANUMERIC_CNPJ}_RAW.clientes is missing",
+    }
+    assert datetime.fromisoformat(failing["failing_since"]) == now - 3 * HOUR
+    assert report["with_problems"] == [NUMERIC_CNPJ]
+    assert (report["laundromats_served"], report["laundromats_failed"]) == (2, 1)
+    assert {item["cnpj"] for item in report["slowest"]} == {NUMERIC_CNPJ, ALPHANUMERIC_CNPJ}
+    assert set(report["alerts"]) == {f"failing:{ALPHANUMERIC_CNPJ}"}
+    assert (report["stale_raw"], report["delivery"]) == ([], None)
+
+    text = _invoke(session, monkeypatch, now)
+    assert text.exit_code == ExitCode.PARTLY_FAILED
+    assert f"{ALPHANUMERIC_CNPJ} 3x since" in text.stdout
+    assert "1 ok, 1 failed" in text.stdout
+    assert not any(word in ended.stdout + text.stdout for word in PERSONAL)
+
+
+def test_a_fleet_without_any_trouble_ends_with_0(
+    session: Session, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began = now - HOUR
+    _put(session, "runs", *(_run_row(c, began) for c in (NUMERIC_CNPJ, ALPHANUMERIC_CNPJ)))
+    _put(session, "fleet_runs", _fleet_row(began, counts=json.dumps({"ok": 2})))
+    ended = _invoke(session, monkeypatch, now)
+    assert ended.exit_code == ExitCode.OK, ended.stdout
+    assert "No alerts." in ended.stdout
+
+
+def test_a_project_without_any_run_says_so(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = _invoke(session, monkeypatch, AS_OF, "--json")
+    assert ended.exit_code == ExitCode.PARTLY_FAILED
+    assert set(json.loads(ended.stdout)["alerts"]) == {"no_run"}
+    assert "No `vmhub run` within 7 days" in _invoke(session, monkeypatch, AS_OF).stdout
+
+
+def test_an_alert_goes_out_once_is_recorded_and_its_end_goes_out_too(
+    session: Session, now: datetime, monkeypatch: pytest.MonkeyPatch, receiver: AlertReceiver
+) -> None:
+    monkeypatch.setenv(URLS_VARIABLE, receiver.url)
+    _play_hours(session, now)
+    outputs = []
+    for minutes in (0, 10):
+        later = now + timedelta(minutes=minutes)
+        ended = _invoke(session, monkeypatch, later, "--alert")
+        assert ended.exit_code == ExitCode.PARTLY_FAILED
+        outputs.append(ended.stdout)
+    assert "1 of 1 changes were told" in outputs[0]
+    assert "Nothing new to tell." in outputs[1]
+    alert = f"failing:{ALPHANUMERIC_CNPJ}"
+    project = session.environment.project
+    assert receiver.titles == [f"vmhub {project}: {alert}"]
+
+    mended = now + timedelta(minutes=15)
+    _put(session, "runs", _run_row(ALPHANUMERIC_CNPJ, mended))
+    for minutes in (20, 30):
+        ended = _invoke(session, monkeypatch, now + timedelta(minutes=minutes), "--alert")
+        outputs.append(ended.stdout)
+        assert ended.exit_code == ExitCode.OK
+    assert receiver.titles[1:] == [f"vmhub {project}: over: {alert}"]
+    rows = session.warehouse.query(
+        "select * from VMHUB_OPS.alerts order by changed_at", doing="reading back"
+    )
+    assert [(row["alert"], row["is_open"], row["changed_at"]) for row in rows] == [
+        (alert, True, now),
+        (alert, False, now + timedelta(minutes=20)),
+    ]
+    assert "failed 3 times in a row" in rows[0]["message"]
+    everything = json.dumps([*receiver.messages, *outputs, [row["message"] for row in rows]])
+    assert not any(word in everything for word in (*PERSONAL, SECRET))
+
+
+def test_more_than_twenty_failing_laundromats_are_one_message_and_a_row_each(
+    session: Session, receiver: AlertReceiver
+) -> None:
+    cnpjs = [with_check_digits(f"{number:012}") for number in range(1, 26)]
+    for cnpj in cnpjs:
+        session.registry.register(cnpj, name="Lava Bem", timezone=None, campaign_types=[])
+    rows = [_failed_row(cnpj, AS_OF - ago * HOUR) for cnpj in cnpjs for ago in (1, 2, 3)]
+    _put(session, "runs", *rows)
+    _put(session, "fleet_runs", _fleet_row(AS_OF - HOUR))
+    limits, receivers = Limits(), Receivers(receiver.url)
+    first = session.status(as_of=AS_OF, limits=limits, receivers=receivers)
+    assert first.delivery is not None
+    # Each fails, and none has RAW data.
+    assert len(first.delivery.told) == 51
+    assert [title.partition(": ")[2] for title in receiver.titles] == [
+        "error_rate",
+        "25 alerts: failing",
+        "25 alerts: stale_raw",
+    ]
+    again = session.status(as_of=AS_OF + HOUR, limits=limits, receivers=receivers)
+    assert again.delivery is not None
+    assert (again.delivery.told, len(receiver.titles)) == ((), 3)
+
+
+def test_a_message_that_nobody_takes_ends_with_1_and_is_sent_by_the_next_check(
+    session: Session, monkeypatch: pytest.MonkeyPatch, receiver: AlertReceiver
+) -> None:
+    monkeypatch.setenv(URLS_VARIABLE, receiver.url)
+    receiver.is_down = True
+    ended = _invoke(session, monkeypatch, AS_OF, "--alert")
+    assert isinstance(ended.exception, ServiceError)
+    assert "nobody took the news of 1 alerts" in ended.exception.message
+    receiver.is_down = False
+    ended = _invoke(session, monkeypatch, AS_OF + HOUR, "--alert")
+    assert ended.exit_code == ExitCode.PARTLY_FAILED
+    assert len(receiver.messages) == 1
+
+
+def test_alerts_without_receivers_are_a_wrong_configuration(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = _invoke(session, monkeypatch, AS_OF, "--alert")
+    assert isinstance(ended.exception, ConfigurationError)
+    assert ended.exception.exit_code == ExitCode.CONFIGURATION
+    assert URLS_VARIABLE in ended.exception.message
+    assert ended.stdout == ""
+
+
+def test_raw_data_is_stale_when_old_or_missing(session: Session, now: datetime) -> None:
+    third = with_check_digits("000000000001")
+    onboard(session.project, session.warehouse, session.registry, cnpj=third, name="Lava Bem")
+    modified = session.warehouse.modified_at(f"{NUMERIC_CNPJ}_RAW", "vendas")
+    assert modified is not None
+
+    def stale(as_of: datetime) -> dict[str, str]:
+        report = session.status(as_of=as_of, limits=Limits())
+        return {table.cnpj: table.problem for table in report.stale_raw}
+
+    assert stale(now) == {third: "missing"}
+    # On the emulator a table's age begins with its creation or replacement.
+    session.warehouse.query(
+        f"create or replace table `{ALPHANUMERIC_CNPJ}_RAW`.`vendas` as "
+        f"select * from `{ALPHANUMERIC_CNPJ}_RAW`.`vendas`",
+        doing="replacing a table",
+    )
+    just_stale = modified + timedelta(hours=26, milliseconds=1)
+    assert stale(just_stale) == {third: "missing", NUMERIC_CNPJ: ""}
+    assert (
+        f"stale_raw:{NUMERIC_CNPJ}"
+        not in session.status(
+            as_of=just_stale, limits=Limits(raw_max_age=timedelta(hours=27))
+        ).alerts
+    )
+
+
+class _Lookups:
+    """A warehouse in which nothing ran, and whose tables answer in their own ways."""
+
+    def __init__(self, answers: dict[str, Exception]) -> None:
+        self._answers = answers
+
+    def query(self, *_: Any, **__: Any) -> list[dict[str, Any]]:
+        return []
+
+    def modified_at(self, dataset: str, _table: str) -> datetime:
+        if dataset in self._answers:
+            raise self._answers[dataset]
+        return AS_OF
+
+
+def test_a_dataset_that_cannot_be_looked_at_hides_no_other() -> None:
+    denied, unlucky, fine = (with_check_digits(f"{number:012}") for number in (1, 2, 3))
+    lookups: Any = _Lookups(
+        {
+            f"{denied}_RAW": ConfigurationError("permission denied"),
+            f"{unlucky}_RAW": ServiceError("BigQuery does not answer"),
+        }
+    )
+    facts = read_facts(lookups, [denied, unlucky, fine], [], as_of=AS_OF)
+    found = {table.cnpj: (table.problem, table.is_known) for table in facts.raw_tables}
+    assert found == {
+        denied: ("not readable", True),
+        unlucky: ("not known", False),
+        fine: ("", True),
+    }
+    assert [table.cnpj for table in facts.stale(Limits().raw_max_age)] == [denied]
+
+
+def test_random_histories_are_read_as_they_would_be_counted_by_hand(session: Session) -> None:
+    chance = random.Random(7)
+    cnpjs = [with_check_digits(f"{number:012}") for number in range(1, 41)]
+    rows, expected = [], {}
+    for cnpj in cnpjs:
+        codes = [chance.choice([0, 1, 1, 2, 3, 143, None]) for _ in range(chance.randint(0, 9))]
+        instants = [AS_OF - (len(codes) - number) * HOUR for number in range(len(codes))]
+        rows += [_run_row(cnpj, *pair) for pair in zip(instants, codes, strict=True)]
+        # Neither another command, nor what is older than a week, nor the future counts.
+        rows += [
+            _run_row(cnpj, AS_OF - timedelta(minutes=1), chance.choice([0, 1]), command="build"),
+            _run_row(cnpj, AS_OF - timedelta(days=7, seconds=1), chance.choice([0, 1])),
+            _run_row(cnpj, AS_OF + timedelta(seconds=1), chance.choice([0, 1])),
+        ]
+        successes = [number for number, code in enumerate(codes) if code in (0, 3)]
+        first = successes[-1] + 1 if successes else 0
+        if codes:
+            expected[cnpj] = (
+                len(codes) - first,
+                instants[first] if first < len(codes) else None,
+                instants[successes[-1]] if successes else None,
+                1 if codes[-1] is None else codes[-1],
+            )
+    chance.shuffle(rows)
+    _put(session, "runs", *rows)
+    facts = read_facts(session.warehouse, cnpjs[:-1], [cnpjs[-1]], as_of=AS_OF)
+    assert {
+        item.cnpj: (item.failures, item.failing_since, item.succeeded_at, item.exit_code)
+        for item in facts.laundromats
+    } == expected
+    assert set(facts.without_runs) == set(cnpjs) - set(expected)
+    assert {table.problem for table in facts.raw_tables} == {"missing"}
+
+
+def test_the_error_rate_is_of_the_last_run_of_each_shard(session: Session) -> None:
+    begun = [AS_OF - timedelta(minutes=minutes) for minutes in (50, 45, 110)]
+    cnpjs = [with_check_digits(f"{number:012}") for number in range(1, 5)]
+    _put(
+        session,
+        "fleet_runs",
+        _fleet_row(begun[0], "0/2"),
+        _fleet_row(begun[1], "1/2"),
+        _fleet_row(begun[2], "0/2"),
+        # By hand, for one laundromat: it is no part of the fleet's division.
+        _fleet_row(AS_OF - timedelta(minutes=20), None),
+    )
+    _put(
+        session,
+        "runs",
+        _run_row(cnpjs[0], begun[0], 1),
+        _run_row(cnpjs[1], begun[0], 3),
+        _run_row(cnpjs[2], begun[1], None),
+        _run_row(cnpjs[3], begun[2], 1),
+        _run_row(cnpjs[3], AS_OF - timedelta(minutes=20), 1),
+    )
+    facts = read_facts(session.warehouse, cnpjs, [], as_of=AS_OF)
+    assert [str(run.shard) for run in facts.last_runs] == ["0/2", "1/2"]
+    assert (facts.served.laundromats, facts.served.failed) == (3, 2)
+
+
+def test_bigquery_takes_the_queries_and_prunes_by_the_bare_column(project: Project) -> None:
+    analyzer = GoogleSql()
+    for table in project.ops_tables().values():
+        columns = {column.name: column.data_type for column in table.columns}
+        analyzer.declare(f"VMHUB_OPS.{table.name}", columns)
+    for name in ("FLEET_RUNS", "LAUNDROMATS", "SERVED", "OPEN_ALERTS"):
+        sql = statement(getattr(reading, name), until=AS_OF)
+        analyzer.analyze(sql.replace("`.`", ".").replace("@fleet_run_ids", "['a']"))
+        reads = partition_problems(sql, project.source_tables())
+        assert (reads.problems, reads.unfiltered, len(reads.compared)) == ([], [], 1)
