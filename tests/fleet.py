@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from loader.cnpj import with_check_digits
 from loader.fleet.run import FleetOptions, FleetReport, run_fleet
 from loader.onboard import onboard
+from loader.project import Column, SourceTable
 from tests.faults.bigquery import relaying
 from tests.support import AS_OF, change_settings, make_laundromat, official_client
 
@@ -17,19 +19,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from loader.cnpj import Cnpj
-    from loader.project import SourceTable
     from loader.session import Session
     from tests.faults.bigquery import Request
 
-__all__ = ["BROKEN", "Fleet", "cnpjs", "customers", "make_small", "note_deployed", "unstable"]
+__all__ = ["BROKEN", "Fleet", "cnpjs", "customers", "load_texts", "make_small", "note_deployed"]
 
 # How each of the broken ones is reported: the step and the error's kind.
 BROKEN = {
-    "missing dataset": ("DEPLOY", "ConfigurationError"),
-    "missing column": ("DEPLOY", "ConfigurationError"),
+    "missing dataset": ("BUILD", "ConfigurationError"),
+    "missing column": ("BUILD", "ConfigurationError"),
     "bad setting": ("SETTINGS", "ConfigurationError"),
     "failing dbt test": ("BUILD", "BuildError"),
-    "hanging query": ("DEPLOY", "TimeLimitError"),
+    "hanging query": ("BUILD", "TimeLimitError"),
 }
 
 
@@ -65,9 +66,16 @@ def note_deployed(session: Session, cnpj: Cnpj, **notes: Any) -> None:
     )
 
 
-def unstable(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return fields without the service's own times."""
-    return {name: value for name, value in fields.items() if name != "update_time"}
+def load_texts(session: Session, cnpj: Cnpj) -> None:
+    """Load the texts as `vmhub run` would with its first deployment, without dbt's seconds."""
+    path = session.project.root / "seeds" / "message_templates.csv"
+    with path.open(encoding="utf-8", newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    columns = tuple(Column(name, "STRING", "") for name in rows[0])
+    table = SourceTable("CAMPAIGN", "message_templates", "", columns, None, ())
+    session.warehouse.create_table(table, cnpj)
+    session.warehouse.append(table, cnpj, rows)
+    note_deployed(session, cnpj)
 
 
 @dataclass
@@ -91,6 +99,13 @@ class Fleet:
             make_small(session, cnpj)
         for kind in BROKEN:
             fleet._break(kind)
+        for cnpj in names:
+            load_texts(session, cnpj)
+        session.warehouse.query(
+            f"delete from `{fleet.broken['failing dbt test']}_CAMPAIGN`.`message_templates` "
+            "where true",
+            doing="breaking the texts",
+        )
         return fleet
 
     @contextmanager
@@ -133,8 +148,8 @@ class Fleet:
                 make_small(session, cnpj)
                 change_settings(session, cnpj, loyalty_min_visits="ten")
             case "failing dbt test":
+                # Without texts, which are taken away once they are loaded.
                 make_small(session, cnpj)
-                self._empty_texts(cnpj)
             case "hanging query":
                 make_small(session, cnpj)
                 self._is_hanging.set()
@@ -157,13 +172,6 @@ class Fleet:
         self.session.warehouse.create_table(replace(table, columns=columns), cnpj)
         if not without:
             self.session.warehouse.append(table, cnpj, customers(2))
-
-    def _empty_texts(self, cnpj: Cnpj) -> None:
-        self.session.build(cnpj, as_of=AS_OF, arguments=["--select", "message_templates"])
-        note_deployed(self.session, cnpj)
-        self.session.warehouse.query(
-            f"delete from `{cnpj}_CAMPAIGN`.`message_templates` where true", doing="breaking"
-        )
 
     def _table(self, name: str) -> SourceTable:
         return next(table for table in self.session.project.source_tables() if table.name == name)

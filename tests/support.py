@@ -8,10 +8,12 @@ import subprocess
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import google.auth.credentials
-from google.cloud import firestore
+from google.api_core.client_options import ClientOptions
+from google.cloud import bigquery, firestore
 
 from loader.cnpj import Cnpj
 from loader.onboard import onboard
@@ -20,7 +22,6 @@ from loader.tracking import Watermark
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     from loader.environment import Environment
     from loader.session import Session
@@ -41,6 +42,23 @@ FIRST_BUILD = [
 
 # As if tracking kept up with every write; what it means when it does not, test_track.py shows.
 ALL_TRACKED = Watermark(full_at=datetime(9999, 1, 1, tzinfo=UTC))
+
+# Scripts of the same environment: its folder need not be on the PATH.
+SCRIPTS = Path(sys.executable).parent
+
+
+def run_script(session: Session, script: str, *arguments: str) -> str:
+    """Run a script in the project and return its output; fail with it when the script does."""
+    finished = subprocess.run(
+        [SCRIPTS / script, *arguments],
+        cwd=session.project.root,
+        env={**os.environ, **session.environment.variables(), "NO_COLOR": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    return finished.stdout
 
 
 def make_laundromat(
@@ -119,6 +137,15 @@ def official_client(environment: Environment) -> firestore.Client:
     return firestore.Client(
         project=environment.project,
         credentials=google.auth.credentials.AnonymousCredentials(),  # type: ignore[no-untyped-call]
+    )
+
+
+def bigquery_client(environment: Environment) -> bigquery.Client:
+    """Return Google's own client of the emulator."""
+    return bigquery.Client(
+        project=environment.project,
+        credentials=google.auth.credentials.AnonymousCredentials(),  # type: ignore[no-untyped-call]
+        client_options=ClientOptions(api_endpoint=environment.bigquery_url),
     )
 
 

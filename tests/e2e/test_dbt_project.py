@@ -6,8 +6,6 @@ import json
 import os
 import re
 import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,35 +13,25 @@ import pytest
 from loader.build_spec import BuildSpec
 from loader.setting_rules import setting_problem
 from loader.sync import SyncOptions
-from tests.support import ALPHANUMERIC_CNPJ, AS_OF, make_laundromat, targets
+from tests.support import (
+    ALPHANUMERIC_CNPJ,
+    AS_OF,
+    SCRIPTS,
+    make_laundromat,
+    run_script,
+    targets,
+)
 
 if TYPE_CHECKING:
     from loader.project import Project
     from loader.session import Session
 
-# Scripts of the same environment: its folder need not be on the PATH.
-_SCRIPTS = Path(sys.executable).parent
-
 _VARS = json.dumps({"cnpj": ALPHANUMERIC_CNPJ, "as_of": AS_OF.isoformat()})
-
-
-def run(session: Session, script: str, *arguments: str) -> str:
-    """Run a script in the project and return its output; fail with it when the script does."""
-    finished = subprocess.run(
-        [_SCRIPTS / script, *arguments],
-        cwd=session.project.root,
-        env={**os.environ, **session.environment.variables(), "NO_COLOR": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert finished.returncode == 0, finished.stdout + finished.stderr
-    return finished.stdout
 
 
 def dbt(session: Session, *arguments: str) -> str:
     target = str(session.state_dir / "dbt")
-    return run(session, "dbt", *arguments, "--target-path", target, "--log-path", target)
+    return run_script(session, "dbt", *arguments, "--target-path", target, "--log-path", target)
 
 
 def refused_build(session: Session, variables: dict[str, Any]) -> str:
@@ -51,7 +39,7 @@ def refused_build(session: Session, variables: dict[str, Any]) -> str:
     target = str(session.state_dir / "dbt")
     finished = subprocess.run(
         [
-            *(_SCRIPTS / "dbt", "build", "--vars", json.dumps(variables)),
+            *(SCRIPTS / "dbt", "build", "--vars", json.dumps(variables)),
             *("--target-path", target, "--log-path", target),
         ],
         cwd=session.project.root,
@@ -66,7 +54,7 @@ def refused_build(session: Session, variables: dict[str, Any]) -> str:
 
 
 def test_all_sql_is_linted(session: Session) -> None:
-    run(session, "sqlfluff", "lint", "--nocolor", "models", "tests/dbt")
+    run_script(session, "sqlfluff", "lint", "--nocolor", "models", "tests/dbt")
 
 
 @pytest.mark.timeout(900)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from loader.build_spec import BuildSpec
+from loader.demo.sample import SAMPLE_AS_OF, load_sample, sample_laundromats
 from loader.errors import ExitCode
 from loader.firestore.lease import Lease, Leases
 from loader.fleet.run import FleetOptions, run_fleet
@@ -18,16 +22,21 @@ from tests.fleet import BROKEN, Fleet, make_small, note_deployed
 from tests.support import (
     AS_OF,
     NUMERIC_CNPJ,
+    bigquery_client,
     change_settings,
     documents,
     history,
     make_laundromat,
     official_client,
     put_document,
+    run_script,
     sent,
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from loader.cnpj import Cnpj
     from loader.session import Session
 
 CNPJ = NUMERIC_CNPJ
@@ -96,6 +105,12 @@ def check_broken_ones_fail_alone(fleet: Fleet) -> None:
 
 def test_broken_laundromats_fail_alone_and_are_served_once_mended(session: Session) -> None:
     check_broken_ones_fail_alone(Fleet.make(session, 6, limit_seconds=30))
+
+
+@pytest.mark.large
+@pytest.mark.timeout(5400)
+def test_of_200_laundromats_five_broken_ones_fail_alone(session: Session) -> None:
+    check_broken_ones_fail_alone(Fleet.make(session, 200, limit_seconds=120))
 
 
 def test_a_run_gives_what_track_build_and_sync_give_and_once_a_day_the_figures(
@@ -252,3 +267,48 @@ def test_figures_are_due_in_the_first_open_hour_and_in_that_of_a_later_control_g
     none = SendWindow({**settings, "enabled_campaigns": []})
     assert not none.figures_are_due(AS_OF, None)
     assert not none.is_open(AS_OF)
+
+
+def contents(session: Session, cnpj: Cnpj) -> dict[str, list[str]]:
+    """Return the rows of every table of a laundromat, as text, in one order."""
+    dataset = f"{cnpj}_CAMPAIGN"
+    client = bigquery_client(session.environment)
+    return {
+        table.table_id: sorted(
+            json.dumps(row, default=str, sort_keys=True)
+            for row in session.warehouse.query(
+                f"select * from `{dataset}`.`{table.table_id}`", doing="reading a table"
+            )
+        )
+        for table in client.list_tables(dataset)
+    }
+
+
+@pytest.mark.timeout(600)
+def test_a_run_builds_the_tables_of_a_plain_dbt_build_row_by_row(
+    session: Session, tmp_path: Path
+) -> None:
+    laundromat = sample_laundromats(session.project)[0]
+    cnpj = laundromat.cnpj
+    load_sample(session.project, session.warehouse, session.registry, laundromat)
+    assert server(session, SAMPLE_AS_OF).serve(cnpj).fate is not Fate.FAILED
+    by_run = contents(session, cnpj)
+    assert set(by_run) >= {"campaign_targets", "customer_facts", "target_log", "message_templates"}
+    assert all(by_run[table] for table in ("campaign_targets", "campaign_decisions", "target_log"))
+
+    # What they are compared with is built anew.
+    client = bigquery_client(session.environment)
+    for table in set(by_run) - {"message_history", "opt_outs"}:
+        client.delete_table(f"{cnpj}_CAMPAIGN.{table}")
+    variables = {
+        "cnpj": cnpj,
+        "as_of": SAMPLE_AS_OF.isoformat(),
+        "timezone": laundromat.timezone,
+    }
+    run_script(
+        session,
+        "dbt",
+        *("build", "--exclude-resource-type", "unit_test", "--vars", json.dumps(variables)),
+        *("--target-path", str(tmp_path), "--log-path", str(tmp_path)),
+    )
+    assert contents(session, cnpj) == by_run

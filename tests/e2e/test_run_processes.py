@@ -1,0 +1,196 @@
+"""`vmhub run` as processes that are killed at any step, run twice at once, or share the fleet."""
+
+from __future__ import annotations
+
+import json
+import signal
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import pytest
+
+from loader.fleet.serving import Fate
+from tests.e2e.test_run import server
+from tests.faults.backends import EmulatorBackend
+from tests.faults.server import FaultServer, Moment, Point, serving
+from tests.fleet import cnpjs, load_texts, make_small
+from tests.support import (
+    AS_OF,
+    documents,
+    history,
+    put_document,
+    sent,
+    start_vmhub,
+    targets,
+)
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator, Sequence
+
+    from loader.cnpj import Cnpj
+    from loader.session import Session
+
+# As short as a lease may be: the dead are waited for.
+LEASE_SECONDS = 5
+
+
+def state(session: Session, cnpj: Cnpj) -> dict[str, Any]:
+    """Return all that a run leaves of a laundromat, without whose it is."""
+    return {
+        "documents": {
+            key: {name: value for name, value in fields.items() if name != "cnpj"}
+            for key, fields in documents(session.environment, cnpj).items()
+        },
+        "targets": sorted(target._replace(cnpj="") for target in targets(session, cnpj)),
+        "history": [
+            {name: value for name, value in row.items() if name != "message_id"}
+            for row in history(session, cnpj)
+        ],
+    }
+
+
+def make(session: Session, cnpj: Cnpj) -> None:
+    """Create a laundromat with a message to track, one to write and one to withdraw."""
+    make_small(session, cnpj)
+    load_texts(session, cnpj)
+    put_document(session, "tracked", cnpj=cnpj, **sent())
+    put_document(session, "without a row", cnpj=cnpj)
+
+
+@dataclass
+class Fleet:
+    """Laundromats that are all alike, and what one of them is to be after a run."""
+
+    session: Session
+    server: FaultServer
+    cnpjs: Sequence[Cnpj]
+    expected: dict[str, Any]
+    processes: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    def begin(self, *arguments: str, jobs: int = 1) -> subprocess.Popen[str]:
+        process = start_vmhub(
+            self.session,
+            *("run", "--all", "--jobs", str(jobs), "--as-of", AS_OF.isoformat(), "--json"),
+            *("--lease", str(LEASE_SECONDS), *arguments),
+            firestore_host=self.server.host,
+        )
+        self.processes.append(process)
+        return process
+
+    def end(self, process: subprocess.Popen[str]) -> dict[str, int]:
+        """Wait for a run, and return how many laundromats came to which end."""
+        out, errors = process.communicate(timeout=240)
+        assert process.returncode in (0, 3), errors
+        counts: dict[str, int] = json.loads(out)["counts"]
+        return counts
+
+    def complete(self) -> None:
+        """Run until nobody holds a dead run's lease any more."""
+        for _ in range(10):
+            counts = self.end(self.begin())
+            if Fate.BUSY not in counts:
+                assert counts == {Fate.OK: len(self.cnpjs)}
+                return
+        pytest.fail("a dead run's lease does not expire")
+
+    def check(self) -> None:
+        for cnpj in self.cnpjs:
+            assert state(self.session, cnpj) == self.expected
+
+
+@pytest.fixture
+def fleet(session: Session) -> Iterator[Fleet]:
+    assert session.environment.firestore_host is not None
+    *names, model = cnpjs(3)
+    for cnpj in (*names, model):
+        make(session, cnpj)
+    # One clean run of one of them, which then leaves the fleet.
+    assert server(session, AS_OF).serve(model).fate is Fate.OK
+    expected = state(session, model)
+    assert set(expected["documents"]) == {
+        ("BIRTHDAY", "customer-0"),
+        ("BIRTHDAY", "customer-1"),
+        ("REACTIVATION", "tracked"),
+    }
+    session.database.api.delete_document(
+        name=session.database.path("users", model), metadata=session.database.metadata
+    )
+    emulator = EmulatorBackend(session.environment.firestore_host)
+    with closing(emulator), serving(emulator) as faulty:
+        fleet = Fleet(session, faulty, names, expected)
+        yield fleet
+        for process in fleet.processes:
+            process.kill()
+            process.wait()
+
+
+POINTS = {
+    "lease taken": ("Commit", 1),
+    "tracked": ("Commit", 2),
+    "written": ("BatchWrite", 1),
+    "given back": ("Commit", 3),
+}
+
+
+def kill_cases() -> Iterator[Any]:
+    for victim in ("parent", "worker"):
+        for point in POINTS:
+            is_quick = (victim, point) in {("parent", "tracked"), ("worker", "written")}
+            marks = [] if is_quick else [pytest.mark.large]
+            yield pytest.param(victim, point, id=f"{victim}, {point}", marks=marks)
+
+
+@pytest.mark.parametrize(("victim", "point"), list(kill_cases()))
+def test_what_a_killed_process_left_the_next_run_completes(
+    victim: str, point: str, fleet: Fleet
+) -> None:
+    workers: list[psutil.Process] = []
+
+    def kill(at: Point) -> None:
+        if (at.method, at.number, at.moment) != (*POINTS[point], Moment.AFTER):
+            return
+        workers.extend(
+            child
+            for child in psutil.Process(process.pid).children()
+            if "spawn_main" in " ".join(child.cmdline())
+        )
+        for killed in [process] if victim == "parent" else workers:
+            killed.kill()
+            killed.wait()
+
+    fleet.server.hook = kill
+    process = fleet.begin()
+    if victim == "parent":
+        _, errors = process.communicate(timeout=240)
+        assert process.returncode == -signal.SIGKILL, errors
+        # Its workers do not outlive it.
+        assert psutil.wait_procs(workers, timeout=60)[1] == []
+    else:
+        counts = fleet.end(process)
+        assert counts == {Fate.OK: len(fleet.cnpjs) - 1, Fate.FAILED: 1}
+    assert len(workers) == 1
+    fleet.complete()
+    fleet.check()
+
+
+def test_two_runs_at_once_serve_each_laundromat_once(fleet: Fleet) -> None:
+    processes = [fleet.begin(jobs=2), fleet.begin(jobs=2)]
+    counts = [fleet.end(process) for process in processes]
+    assert sum(count.get(Fate.OK, 0) for count in counts) == len(fleet.cnpjs)
+    assert {fate for count in counts for fate in count} <= {
+        Fate.OK,
+        Fate.BUSY,
+        Fate.DONE_ELSEWHERE,
+    }
+    fleet.check()
+
+
+@pytest.mark.large
+def test_three_shards_together_serve_the_fleet(fleet: Fleet) -> None:
+    processes = [fleet.begin("--shard", f"{index}/3") for index in range(3)]
+    counts = [fleet.end(process) for process in processes]
+    assert sum(count.get(Fate.OK, 0) for count in counts) == len(fleet.cnpjs)
+    fleet.check()
