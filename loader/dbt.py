@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from loader.errors import VmhubError
-from loader.manifest import manifest_for
+from loader.manifest import check_no_literals, manifest_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -48,7 +48,9 @@ class ParsedProject:
         # One process parses; those that begin at the same time wait, and find what it saved.
         with (self._folder / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            return _invoke(self.project, ["parse"], target_path=self._folder)
+            manifest = _invoke(self.project, ["parse"], target_path=self._folder)
+        check_no_literals(manifest)
+        return manifest
 
 
 class Dbt:

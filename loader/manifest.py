@@ -10,6 +10,7 @@ for the next.
 from __future__ import annotations
 
 import copy
+import re
 from typing import TYPE_CHECKING, Any
 
 from loader.errors import RunError
@@ -17,11 +18,12 @@ from loader.errors import RunError
 if TYPE_CHECKING:
     from loader.build_spec import BuildSpec
 
-__all__ = ["check_relations", "manifest_for"]
+__all__ = ["check_no_literals", "check_relations", "manifest_for"]
 
 _PLACEHOLDER = "00000000000000"
 # Shared by all laundromats, and only ever read by models that say whose rows they read.
 _SHARED_DATASETS = frozenset({"VMHUB_OPS"})
+_DATASET = re.compile(r"\b(?!0{14})[0-9A-Z]{12}[0-9]{2}_(?:RAW|CAMPAIGN|PREVIEW)\b")
 
 
 def manifest_for(parsed: Any, spec: BuildSpec, database: str) -> Any:
@@ -51,6 +53,24 @@ def manifest_for(parsed: Any, spec: BuildSpec, database: str) -> Any:
         _place(source, database, source.identifier)
     check_relations(manifest, spec)
     return manifest
+
+
+def check_no_literals(parsed: Any) -> None:
+    """Raise a RunError when somebody's dataset is written out in the SQL of a model or a macro.
+
+    Such a name is no relation that dbt knows of, so no check of relations would find it.
+    """
+    found = [
+        f"{unit.original_file_path} names {match[0]}"
+        for unit, sql in (
+            *((node, node.raw_code) for node in parsed.nodes.values()),
+            *((macro, macro.macro_sql) for macro in parsed.macros.values()),
+        )
+        if (match := _DATASET.search(sql or ""))
+    ]
+    if found:
+        message = f"every laundromat would touch one's tables: {'; '.join(found)}"
+        raise RunError(message, hint="name tables by ref() and source() alone")
 
 
 def check_relations(manifest: Any, spec: BuildSpec) -> None:

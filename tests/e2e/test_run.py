@@ -11,19 +11,23 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from loader.build_spec import BuildSpec
+from loader.dbt import ParsedProject
 from loader.demo.sample import SAMPLE_AS_OF, load_sample, sample_laundromats
 from loader.errors import ExitCode
 from loader.firestore.lease import Lease, Leases
 from loader.fleet.run import FleetOptions, run_fleet
 from loader.fleet.serving import Fate, Served, Server
 from loader.fleet.window import SendWindow
+from loader.session import Session
 from loader.settings import effective_settings
-from tests.fleet import BROKEN, Fleet, make_small, note_deployed
+from tests.fleet import BROKEN, Fleet, load_texts, make_small, note_deployed
 from tests.support import (
+    ALPHANUMERIC_CNPJ,
     AS_OF,
     NUMERIC_CNPJ,
     bigquery_client,
     change_settings,
+    copy_project,
     documents,
     history,
     make_laundromat,
@@ -37,7 +41,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from loader.cnpj import Cnpj
-    from loader.session import Session
 
 CNPJ = NUMERIC_CNPJ
 HOUR = timedelta(hours=1)
@@ -214,6 +217,36 @@ def test_a_registry_entry_that_is_no_cnpj_fails_and_the_others_are_served(
     [served] = report.not_well
     assert (served.cnpj, served.error) == ("not-a-cnpj", "ConfigurationError")
     assert report.exit_code == ExitCode.FAILED
+
+
+def test_a_project_that_reads_another_laundromats_tables_is_refused_before_anything_runs(
+    session: Session, tmp_path: Path
+) -> None:
+    copy = copy_project(session.project, tmp_path / "project")
+    macro = copy.root / "macros" / "generate_schema_name.sql"
+    sql = macro.read_text(encoding="utf-8")
+    # As a cached schema would: that of the laundromat that was served before.
+    planted = (
+        "{% if node.name == 'customer_facts' %}"
+        f"{{{{ '{ALPHANUMERIC_CNPJ}' ~ '_CAMPAIGN' }}}}{{% else %}}"
+    )
+    changed = sql.replace("{{ var", planted + "{{ var", 1).replace("{%- end", "{% endif %}{%- end")
+    assert changed != sql
+    macro.write_text(changed, encoding="utf-8")
+    make_small(session, CNPJ)
+    load_texts(session, CNPJ)
+    make_small(session, ALPHANUMERIC_CNPJ)
+    parsed = ParsedProject(copy, tmp_path / "parse")
+    foreign = Session(copy, session.environment, tmp_path / "state", parsed)
+
+    served = server(foreign, AS_OF).serve(CNPJ)
+
+    assert (served.fate, served.step, served.error) == (Fate.FAILED, "BUILD", "RunError")
+    assert f"customer_facts is in {ALPHANUMERIC_CNPJ}_CAMPAIGN" in served.reason
+    client = bigquery_client(session.environment)
+    for cnpj in (CNPJ, ALPHANUMERIC_CNPJ):
+        tables = {table.table_id for table in client.list_tables(f"{cnpj}_CAMPAIGN")}
+        assert not tables & {"customer_facts", "campaign_decisions", "campaign_targets"}
 
 
 def settings_of(session: Session, **settings: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pytest
 
 from loader.build_spec import BuildSpec, Side
 from loader.errors import RunError
-from loader.manifest import check_relations, manifest_for
+from loader.manifest import check_no_literals, check_relations, manifest_for
 from tests.support import ALPHANUMERIC_CNPJ, AS_OF, NUMERIC_CNPJ
 
 if TYPE_CHECKING:
@@ -80,3 +80,18 @@ def test_a_model_with_a_dataset_of_its_own_is_refused(manifest: Any) -> None:
     planted.nodes["model.vmhub_campaigns.customer_facts"].schema = f"{NUMERIC_CNPJ}_CAMPAIGN"
     with pytest.raises(RunError, match="customer_facts is in 11222333000181_CAMPAIGN"):
         manifest_for(planted, spec(), "p")
+
+
+@pytest.mark.parametrize("kind", ["nodes", "macros"])
+def test_a_dataset_that_is_written_out_in_sql_is_refused(manifest: Any, kind: str) -> None:
+    check_no_literals(manifest)
+    parsed = object.__new__(type(manifest))
+    parsed.__dict__.update(manifest.__dict__)
+    units = {id_: copy.copy(unit) for id_, unit in getattr(manifest, kind).items()}
+    setattr(parsed, kind, units)
+    unit = next(unit for id_, unit in units.items() if "vmhub_campaigns" in id_)
+    sql = f"select * from `{ALPHANUMERIC_CNPJ}_RAW`.`clientes`"
+    setattr(unit, "raw_code" if kind == "nodes" else "macro_sql", sql)
+    with pytest.raises(RunError, match=f"names {ALPHANUMERIC_CNPJ}_RAW") as caught:
+        check_no_literals(parsed)
+    assert unit.original_file_path in str(caught.value)
