@@ -39,6 +39,10 @@ bench-sync: $(INSTALLED) ## Measure sync beside other ways of writing (QUICK=1 f
 bench-track: $(INSTALLED) ## Measure track on 200 laundromats with 100,000 changes (QUICK=1, JSON=…)
 	@"$(BIN)/python" bench/track.py $(if $(QUICK),--quick) $(if $(JSON),--json "$(JSON)")
 
+.PHONY: bench-fleet
+bench-fleet: $(INSTALLED) ## Measure the hourly run of 50, 200 and 1,000 laundromats (QUICK=1, JSON=…)
+	@"$(BIN)/python" bench/fleet.py $(if $(QUICK),--quick) $(if $(JSON),--json "$(JSON)")
+
 SITE := target/docs
 
 .PHONY: docs

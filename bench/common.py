@@ -6,15 +6,55 @@ import json
 import os
 import platform
 import sys
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import psutil
+from rich.table import Table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
-__all__ = ["machine", "write_json"]
+    from rich.console import Console
+
+    from loader.local.stack import LocalStack
+
+__all__ = ["Goal", "at_most", "emulators_cpu", "machine", "show_goals", "write_json"]
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A figure, what it is to be, and whether it is."""
+
+    name: str
+    wanted: str
+    found: float
+    is_met: bool
+
+
+def at_most(name: str, limit: float, found: float) -> Goal:
+    """Return the goal that a figure is not above a limit."""
+    return Goal(name, f"≤ {limit:g}", found, found <= limit)
+
+
+def show_goals(console: Console, goals: Iterable[Goal]) -> None:
+    """Print the goals, those that are missed too."""
+    table = Table("goal", "wanted", "found", "")
+    for goal in goals:
+        table.add_row(
+            goal.name, goal.wanted, f"{goal.found:.2f}", "met" if goal.is_met else "MISSED"
+        )
+    console.print(table)
+
+
+def emulators_cpu(stack: LocalStack) -> float:
+    """Return the CPU seconds that both emulators of a stack have used."""
+    guards = [server.process() for server in stack.servers]
+    servers = [child for guard in guards if guard for child in guard.children(recursive=True)]
+    times = [server.cpu_times() for server in servers]
+    return sum(spent.user + spent.system for spent in times)
 
 
 def machine() -> dict[str, Any]:

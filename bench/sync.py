@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.request import Request, urlopen
 
-from common import machine, write_json
+from common import Goal, at_most, emulators_cpu, machine, show_goals, write_json
 from rich.console import Console
 from rich.table import Table
 from sync_variants import AS_OF, CAMPAIGN, CNPJ, CYCLE, DATA, DOCUMENT, Figures
@@ -78,16 +78,6 @@ class Result:
     outcomes: dict[str, int]
 
 
-@dataclass(frozen=True)
-class Goal:
-    """A figure, what it is to be, and whether it is."""
-
-    name: str
-    wanted: str
-    found: float
-    is_met: bool
-
-
 class Bench:
     """Runs variants against one stack."""
 
@@ -138,7 +128,7 @@ class Bench:
         self, name: str, variant: str, count: int, environment: Environment, *, is_last: bool = True
     ) -> None:
         self._console.print(f"[dim]{time.strftime('%H:%M:%S')} {name}[/dim]")
-        busy = self._emulators_cpu()
+        busy = emulators_cpu(self._stack)
         finished = subprocess.run(
             [sys.executable, str(_VARIANTS), variant, str(count)],
             env={**os.environ, **environment.variables()},
@@ -150,7 +140,7 @@ class Bench:
         if counted != count:
             message = f"{name}: {counted} of {count} documents are accounted for"
             raise RuntimeError(message)
-        self._figures.setdefault(name, []).append((figures, self._emulators_cpu() - busy))
+        self._figures.setdefault(name, []).append((figures, emulators_cpu(self._stack) - busy))
         store = TargetStore(connect(environment), CNPJ)
         sample = store.fields(CAMPAIGN, DOCUMENT["id"].replace("@", "00000001"))
         self._sample = self._sample or sample
@@ -164,12 +154,6 @@ class Bench:
         self._projects += 1
         project = f"bench-{self._projects}"
         return replace(self._stack.environment(), project=project)
-
-    def _emulators_cpu(self) -> float:
-        guards = [server.process() for server in self._stack.servers]
-        servers = [child for guard in guards if guard for child in guard.children(recursive=True)]
-        times = [server.cpu_times() for server in servers]
-        return sum(spent.user + spent.system for spent in times)
 
 
 def _middle(name: str, rounds: list[tuple[Figures, float]]) -> Result:
@@ -237,17 +221,14 @@ def _goals(results: list[Result], sizes: Sizes) -> list[Goal]:
         found = ours.documents_per_second / by_name[f"{variant}, {count:,}"].documents_per_second
         return Goal(f"documents/s, sync : {variant}", f"≥ {ratio:g}", found, found >= ratio)
 
-    def below(name: str, limit: float, found: float) -> Goal:
-        return Goal(name, f"≤ {limit:g}", found, found <= limit)
-
     return [
         at_least(20, "BulkWriter", sizes.one_by_one),
         at_least(3, "BulkWriter, unthrottled", sizes.batched),
         at_least(2, "WriteBatch", sizes.batched),
         at_least(0.7, "ceiling", sizes.ceiling),
-        below("client CPU seconds per 10,000 new", 0.2, ours.client_cpu_per_10k),
-        below(f"peak MiB at {sizes.syncs[-1]:,}", 300, large.peak_mib),
-        below(
+        at_most("client CPU seconds per 10,000 new", 0.2, ours.client_cpu_per_10k),
+        at_most(f"peak MiB at {sizes.syncs[-1]:,}", 300, large.peak_mib),
+        at_most(
             f"peak MiB, {sizes.syncs[-1]:,} : {sizes.syncs[0]:,}",
             1.5,
             large.peak_mib / small.peak_mib,
@@ -270,12 +251,7 @@ def _show(console: Console, results: list[Result], goals: list[Goal]) -> None:
             f"{result.peak_mib:.0f}",
         )
     console.print(table)
-    table = Table("goal", "wanted", "found", "")
-    for goal in goals:
-        table.add_row(
-            goal.name, goal.wanted, f"{goal.found:.2f}", "met" if goal.is_met else "MISSED"
-        )
-    console.print(table)
+    show_goals(console, goals)
 
 
 def main() -> None:
