@@ -4,27 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
+
+from loader.show import result_console
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
+
+    from rich.console import Console
 
     from loader.status.facts import FleetRun, Laundromat, RawTable
     from loader.status.run import StatusReport
 
 __all__ = ["show_status"]
 
-# Into a pipe or file results go unwrapped.
-_PIPE_WIDTH = 160
 # Longer lists are for --json.
 _LISTED = 50
 
 
 def show_status(report: StatusReport) -> None:
     """Print the last run of each shard, then what should be looked at, then what took most."""
-    console = _console()
+    console = result_console()
     console.print(f"As of {report.as_of:%Y-%m-%d %H:%M:%SZ}")
     console.print(_runs_table(report.runs) if report.runs else "No `vmhub run` within 7 days.")
     console.print(
@@ -118,11 +119,6 @@ def _list(console: Console, lines: Sequence[str]) -> None:
         console.print(f"  {line}", markup=False, soft_wrap=True)
     if len(lines) > _LISTED:
         console.print(f"  … and {len(lines) - _LISTED} more; --json lists all")
-
-
-def _console() -> Console:
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=_PIPE_WIDTH)
 
 
 def _instant(instant: datetime | None) -> str:
