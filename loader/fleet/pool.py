@@ -12,7 +12,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from loader.errors import RunError, VmhubError
-from loader.fleet.serving import Fate, Served
+from loader.fleet.serving import Fate, Served, StoppedError
 from loader.fleet.worker import READY, work
 
 if TYPE_CHECKING:
@@ -27,8 +27,10 @@ __all__ = ["Pool", "TimeLimitError", "WorkerDiedError"]
 
 _log = logging.getLogger(__name__)
 
-# So long a laundromat that is ended may finish the writes it has begun.
+# So long a laundromat that is ended may finish the writes it has begun, and in a run that is told to
+# end, the step that is under way.
 _GRACE_SECONDS = 10.0
+_DRAIN_SECONDS = 60.0
 # Importing and parsing, on a machine that may be busy.
 _START_SECONDS = 300.0
 _STARTS = 3
@@ -58,6 +60,7 @@ class Pool:
         limit_seconds: float,
         interrupts: Interrupts,
         grace_seconds: float = _GRACE_SECONDS,
+        drain_seconds: float = _DRAIN_SECONDS,
         work: Callable[[Connection, WorkerSetup], None] = work,
     ) -> None:
         """Start nothing yet.
@@ -68,6 +71,7 @@ class Pool:
             limit_seconds: How long one may take.
             interrupts: Says when the run is to end.
             grace_seconds: How long one that is ended may finish what it has begun.
+            drain_seconds: How long those under way may take once the run is told to end.
             work: What a worker does; importable by name.
 
         """
@@ -76,6 +80,7 @@ class Pool:
         self._limit_seconds = limit_seconds
         self._interrupts = interrupts
         self._grace_seconds = grace_seconds
+        self._drain_seconds = drain_seconds
         self._work = work
         self._waiting: deque[Cnpj] = deque()
         self._answers: SimpleQueue[Served | VmhubError] = SimpleQueue()
@@ -130,7 +135,7 @@ class Pool:
             self._is_stopped = True
             for worker in self._workers:
                 if worker is not None:
-                    worker.terminate()
+                    worker.terminate(self._drain_seconds)
 
     def _run_slot(self, slot: int) -> None:
         """Serve laundromats by one worker, replaced as needed, until none are left."""
@@ -185,6 +190,7 @@ class _Worker:
         self.has_ended = False
         self._grace_seconds = grace_seconds
         self._step = ""
+        self._drained_by: float | None = None
 
     def wait_until_ready(self) -> str:
         """Return why the worker cannot serve; empty once it can."""
@@ -209,15 +215,18 @@ class _Worker:
             served = self._answer(began + limit_seconds)
             if served is not None:
                 return served
-            self.terminate()
-            self._answer(time.monotonic() + self._grace_seconds)
-            self._kill()
-            reason = f"ended after {limit_seconds:g} seconds, the limit, at {self._step}"
-            fate, error = Fate.TIMED_OUT, TimeLimitError.__name__
+            if self._drained_by is None:
+                fate, error = Fate.TIMED_OUT, TimeLimitError.__name__
+                reason = f"ended after {limit_seconds:g} seconds, the limit, at {self._step}"
+                self._process.terminate()
+                self._answer(time.monotonic() + self._grace_seconds)
+            else:
+                fate, error = Fate.INTERRUPTED, StoppedError.__name__
+                reason = f"told to end, and did not in time, at {self._step}"
         except (EOFError, OSError):
-            reason = f"its process {self._ending()} at {self._step or 'its start'}"
             fate, error = Fate.FAILED, WorkerDiedError.__name__
-            self._kill()
+            reason = f"its process {self._ending()} at {self._step or 'its start'}"
+        self._kill()
         return Served(
             cnpj,
             fate,
@@ -225,19 +234,23 @@ class _Worker:
             error=error,
             reason=reason,
             seconds=round(time.monotonic() - began, 3),
+            is_lost=True,
         )
 
     def _answer(self, until: float) -> Served | None:
         """Return the answer; None: it did not come in time."""
-        while self._connection.poll(max(0.0, until - time.monotonic())):
+        while (left := min(until, self._drained_by or until) - time.monotonic()) > 0:
+            if not self._connection.poll(min(left, _LOOK_SECONDS)):
+                continue
             message = self._connection.recv()
             if isinstance(message, Served):
                 return message
             self._step = message
         return None
 
-    def terminate(self) -> None:
-        """Tell it to end its laundromat soon."""
+    def terminate(self, drain_seconds: float) -> None:
+        """Tell it to end its laundromat within some seconds."""
+        self._drained_by = time.monotonic() + drain_seconds
         self._process.terminate()
 
     def close(self) -> None:

@@ -16,7 +16,7 @@ from loader.cnpj import parse_cnpj
 from loader.errors import ConfigurationError, ExitCode, RunError, VmhubError
 from loader.firestore.lease import LeaseLostError, Leases
 from loader.fleet.pool import Pool, TimeLimitError, WorkerDiedError
-from loader.fleet.serving import UNTOUCHED, Fate, Served
+from loader.fleet.serving import UNTOUCHED, Fate, Served, StoppedError
 from loader.fleet.shards import Shard, stable_hash
 from loader.fleet.worker import WorkerSetup
 from loader.interrupts import Interrupts
@@ -35,9 +35,9 @@ __all__ = ["FleetOptions", "FleetReport", "run_fleet"]
 
 _log = logging.getLogger(__name__)
 
-_LOST = frozenset({TimeLimitError.__name__, WorkerDiedError.__name__})
 _ERRORS: dict[str, type[VmhubError]] = {
-    error.__name__: error for error in (TimeLimitError, WorkerDiedError, ConfigurationError)
+    error.__name__: error
+    for error in (TimeLimitError, WorkerDiedError, StoppedError, ConfigurationError)
 }
 _WELL = frozenset({Fate.OK, *UNTOUCHED} - {Fate.NOT_STARTED})
 
@@ -190,9 +190,9 @@ class _Tally:
             self._not_well.append(served)
         if served.reason:
             _log.error("%s %s: %s: %s", served.cnpj, served.fate, served.error, served.reason)
-        if served.error in _LOST:
+        if served.is_lost:
             self._free(served)
-        if served.error in _LOST or served.step == "REGISTRY":
+        if served.is_lost or served.step == "REGISTRY":
             self._record(served)
 
     def _free(self, served: Served) -> None:

@@ -82,6 +82,8 @@ class Served:
     """Of its process, until then."""
     not_recorded: str = ""
     """Why VMHUB_OPS lacks it."""
+    is_lost: bool = False
+    """Its process was ended: somebody else has to record it and to give back its lease."""
 
 
 class StoppedError(RunError):

@@ -136,6 +136,35 @@ def test_a_run_that_is_told_to_end_finishes_what_is_under_way_and_begins_nothing
     assert fates(served) == dict.fromkeys(CNPJS, Fate.NOT_STARTED) | {ODD: Fate.INTERRUPTED}
 
 
+def hang_when_told(connection: Connection, setup: Any) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+    def wait() -> None:
+        Path(setup).touch()
+        time.sleep(3600)
+
+    serve(connection, wait)
+
+
+def test_one_that_hangs_does_not_keep_a_run_from_ending_that_is_told_to(tmp_path: Path) -> None:
+    interrupts = Interrupts()
+    waiting = tmp_path / "waiting"
+    with interrupts.held_back():
+        stopped = Pool(
+            str(waiting),  # type: ignore[arg-type] # all that this worker is told
+            jobs=1,
+            limit_seconds=3600,
+            interrupts=interrupts,
+            drain_seconds=0.5,
+            work=hang_when_told,
+        )
+        end_when(waiting.exists)
+        served = list(stopped.serve([ODD, CNPJS[0]]))
+    assert fates(served) == {ODD: Fate.INTERRUPTED, CNPJS[0]: Fate.NOT_STARTED}
+    assert served[0].reason == "told to end, and did not in time, at BUILD"
+    assert served[0].is_lost
+
+
 def end_when(is_time: Callable[[], bool]) -> None:
     """Send this process a SIGTERM once something is true."""
 
