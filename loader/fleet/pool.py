@@ -27,9 +27,9 @@ __all__ = ["Pool", "TimeLimitError", "WorkerDiedError"]
 
 _log = logging.getLogger(__name__)
 
-# So long a laundromat that is ended may finish the writes it has begun, and in a run that is told to
-# end, the step that is under way.
+# So long a laundromat that is ended may finish the writes it has begun.
 _GRACE_SECONDS = 10.0
+# So long those under way may finish their step when the run is told to end.
 _DRAIN_SECONDS = 60.0
 # Importing and parsing, on a machine that may be busy.
 _START_SECONDS = 300.0

@@ -148,7 +148,8 @@ def _of_shard(
 ) -> tuple[list[Cnpj], list[Served]]:
     """Return a shard's laundromats, and what is wrong with registry entries that name none."""
     if cnpjs is not None:
-        return [cnpj for cnpj in cnpjs if shard.has(cnpj)], []
+        # Each once, however often it is named: the same run could serve one twice at a time.
+        return [cnpj for cnpj in dict.fromkeys(cnpjs) if shard.has(cnpj)], []
     tenants, errors = session.registry.fleet()
     broken = [
         Served(name, Fate.FAILED, "REGISTRY", ConfigurationError.__name__, reason)
