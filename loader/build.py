@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
     from loader.warehouse import Warehouse
 
 __all__ = ["BuildError", "BuildReport", "FailedNode", "build", "check_sources"]
+
+
+# Messages of BigQuery that are about tables, names, rights and limits, never about a row's content.
+_QUOTES_NO_ROW = re.compile(
+    r"(Not found|Access Denied|Unrecognized name|Syntax error|Name \S+ not found"
+    r"|No matching signature|Query exceeded|Exceeded rate limits|Quota exceeded"
+    r"|Resources exceeded|Operation timed out)\b",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -103,8 +113,7 @@ def build(
     for result in results:
         status = str(result.status)
         nodes[status] = nodes.get(status, 0) + 1
-        lines = (str(result.message) if result.message else "no message").strip().splitlines()
-        node = FailedNode(result.node.name, status, " ".join(line.strip() for line in lines[:3]))
+        node = FailedNode(result.node.name, status, _in_words(str(result.message or "")))
         if status in ("error", "fail", "runtime error"):
             failed.append(node)
         elif status == "warn":
@@ -126,3 +135,11 @@ def build(
         queries=len(jobs),
         bytes_billed=sum(job.get("bytes_billed") or 0 for job in jobs),
     )
+
+
+def _in_words(message: str) -> str:
+    """Return what dbt says of a node in one line, without what may quote a row."""
+    lines = [line.strip() for line in message.strip().splitlines()] or ["no message"]
+    if len(lines) > 1 and not _QUOTES_NO_ROW.match(lines[1]):
+        return f"{lines[0]}; BigQuery's own message, which may quote a row, is in its list of jobs"
+    return " ".join(lines[:3])

@@ -129,7 +129,7 @@ def _invoke(
     if result.exception is not None:
         text = " ".join(str(result.exception).split())
         message = f"dbt {command[0]}: {text}"
-        raise VmhubError(message, hint=f"dbt's log is in {target_path / 'logs'}") from (
+        raise VmhubError(message, hint=f"the SQL that ran is under {target_path}") from (
             result.exception
         )
     return result.result

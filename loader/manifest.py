@@ -64,6 +64,8 @@ def check_no_literals(parsed: Any) -> None:
         f"{unit.original_file_path} names {match[0]}"
         for unit, sql in (
             *((node, node.raw_code) for node in parsed.nodes.values()),
+            *((node, str(node.config.get("pre-hook"))) for node in parsed.nodes.values()),
+            *((node, str(node.config.get("post-hook"))) for node in parsed.nodes.values()),
             *((macro, macro.macro_sql) for macro in parsed.macros.values()),
         )
         if (match := _DATASET.search(sql or ""))

@@ -111,6 +111,7 @@ class Session:
         as_of: datetime,
         options: SyncOptions,
         max_ops: int | None = None,
+        interrupts: Interrupts | None = None,
         on_progress: Callable[[int, int], None] = lambda _done, _all: None,
     ) -> SyncReport:
         """Sync a registered laundromat's targets and record it; see `loader.sync.sync`.
@@ -123,12 +124,13 @@ class Session:
             options: Guards, the dry run, and what to leave out.
             max_ops: Writes a second, 0 for no bound; None: Firestore's ramp for new traffic, and no
                 bound on an emulator.
+            interrupts: Takes note of signals while documents are written.
             on_progress: Told how many of how many rows have been taken.
 
         """
         tenant = self.registry.tenant(cnpj)
         settings = effective_settings(self.project, tenant)
-        interrupts = Interrupts()
+        interrupts = interrupts or Interrupts()
         is_bounded = max_ops != 0 and (max_ops is not None or not self.environment.is_local)
         pace = Pace(max_ops, sleep=interrupts.sleep) if is_bounded else None
         watermark = Watermark(tenant.tracked_until, tenant.tracked_full_at)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rich.markup import escape
 from rich.table import Table
 
 from loader.show import result_console
@@ -27,9 +28,13 @@ def show_run(report: FleetReport) -> None:
     if report.not_well:
         table = Table("laundromat", "", "step", "error", "reason and mend")
         for served in report.not_well[:_SHOWN]:
-            table.add_row(served.cnpj, served.fate, served.step, served.error, served.reason)
+            table.add_row(
+                served.cnpj, served.fate, served.step, served.error, escape(served.reason)
+            )
         console.print(table)
     if len(report.not_well) > _SHOWN:
         console.print(f"… and {len(report.not_well) - _SHOWN} more; --json and VMHUB_OPS have all")
+    if report.problem:
+        console.print(report.problem, markup=False)
     if report.not_recorded:
         console.print(f"not recorded in VMHUB_OPS: {report.not_recorded}", markup=False)

@@ -22,5 +22,6 @@ grant dataEditor VMHUB_OPS vmhub-run
 grant dataEditor VMHUB_OPS vmhub-alert
 for cnpj in "$@"; do
     grant dataViewer "${cnpj}_RAW" vmhub-run
+    grant metadataViewer "${cnpj}_RAW" vmhub-alert
     grant dataEditor "${cnpj}_CAMPAIGN" vmhub-run
 done

@@ -45,7 +45,7 @@ class Refusal(Enum):
     HELD = "held"
     """Somebody else is serving it."""
     SERVED = "served"
-    """Somebody else has served it since this run began."""
+    """Somebody else has begun to serve it since this run began, and has done so."""
 
 
 class LeaseLostError(RunError):
@@ -114,6 +114,7 @@ class Leases:
             return Lease(
                 self,
                 cnpj,
+                taken_at=state.read_at,
                 figures_as_of=state.instant("figuresAsOf"),
                 deployed=state.fields.get("deployed"),
             )
@@ -129,7 +130,6 @@ class Leases:
         cnpj: Cnpj,
         *,
         expires_in: timedelta | None = None,
-        is_served: bool = False,
         notes: Mapping[str, Any] | None = None,
     ) -> None:
         """Change a lease that this holder has.
@@ -138,7 +138,6 @@ class Leases:
             cnpj: The laundromat.
             expires_in: From now on, how long it is good for; zero gives it back; None: as long as
                 any.
-            is_served: Whether there is nothing left for others to do.
             notes: Fields for the runs to come.
 
         Raises:
@@ -157,8 +156,7 @@ class Leases:
                 )
             lasts = self._lasts if expires_in is None else expires_in
             expires_at = state.read_at + lasts
-            served = {"servedAt": state.read_at} if is_served else {}
-            self._commit(cnpj, state, {**(notes or {}), **served, "expiresAt": expires_at})
+            self._commit(cnpj, state, {**(notes or {}), "expiresAt": expires_at})
 
         self._retry.call(change)
 
@@ -205,6 +203,8 @@ class Lease:
 
     leases: Leases
     cnpj: Cnpj
+    taken_at: datetime
+    """The service's time; what happened later, its holder may not have seen."""
     figures_as_of: datetime | None
     """The instant as of which the daily figures were last built."""
     deployed: str | None
@@ -224,7 +224,8 @@ class Lease:
 
     def give_back(self, *, is_served: bool) -> None:
         """Let others have it; ``is_served`` says that there is nothing left for them to do."""
-        self.leases.change(self.cnpj, expires_in=timedelta(), is_served=is_served)
+        notes = {"servedAt": self.taken_at} if is_served else None
+        self.leases.change(self.cnpj, expires_in=timedelta(), notes=notes)
 
 
 @dataclass(frozen=True)

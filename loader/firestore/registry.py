@@ -100,7 +100,11 @@ class Registry:
             if user.get("active") is False:
                 continue
             try:
-                tenants.append(_tenant(parse_cnpj(name), user, campaigns.get(name, {})))
+                cnpj = parse_cnpj(name)
+                if cnpj != name:
+                    message = f"users/{name} is CNPJ {cnpj} in another spelling"
+                    raise ConfigurationError(message, hint=f"its document is users/{cnpj}")  # noqa: TRY301
+                tenants.append(_tenant(cnpj, user, campaigns.get(name, {})))
             except ConfigurationError as error:
                 errors[name] = str(error)
         return tenants, errors

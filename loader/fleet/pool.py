@@ -8,15 +8,16 @@ import signal
 import threading
 import time
 from collections import deque
+from dataclasses import replace
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
-from loader.errors import RunError, VmhubError
+from loader.errors import RunError
 from loader.fleet.serving import Fate, Served, StoppedError
 from loader.fleet.worker import READY, work
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable
     from multiprocessing.connection import Connection
 
     from loader.cnpj import Cnpj
@@ -82,52 +83,43 @@ class Pool:
         self._grace_seconds = grace_seconds
         self._drain_seconds = drain_seconds
         self._work = work
+        self.problem = ""
+        """Why a worker could not be started; empty while all could."""
         self._waiting: deque[Cnpj] = deque()
-        self._answers: SimpleQueue[Served | VmhubError] = SimpleQueue()
+        self._answers: SimpleQueue[Served | None] = SimpleQueue()
         self._workers: list[_Worker | None] = []
         self._is_stopped = False
 
-    def serve(self, cnpjs: Iterable[Cnpj]) -> Iterator[Served]:
+    def serve(self, cnpjs: Iterable[Cnpj]) -> Generator[Served, None, None]:
         """Yield what became of each laundromat, in the order in which they end.
 
-        Raises:
-            VmhubError: No worker can start; those under way are finished first.
-
+        To be closed, so that nothing goes on when the taking of an answer fails.
         """
         self._waiting.extend(cnpjs)
-        left = len(self._waiting)
-        jobs = min(self._jobs, left)
-        self._workers = [None] * jobs
-        threads = [threading.Thread(target=self._run_slot, args=(slot,)) for slot in range(jobs)]
+        running = min(self._jobs, len(self._waiting))
+        self._workers = [None] * running
+        threads = [threading.Thread(target=self._run_slot, args=(slot,)) for slot in range(running)]
         for thread in threads:
             thread.start()
-        failure: VmhubError | None = None
         try:
-            while left > len(self._waiting) if self._is_stopped else left:
-                answer = self._next_answer()
-                if isinstance(answer, VmhubError):
-                    failure = answer
-                    left -= 1
+            while running:
+                if self._interrupts.received is not None:
                     self._stop()
-                elif answer is not None:
-                    left -= 1
+                try:
+                    answer = self._answers.get(timeout=_LOOK_SECONDS)
+                except Empty:
+                    continue
+                if answer is None:
+                    running -= 1
+                else:
                     yield answer
         finally:
             self._stop()
             for thread in threads:
                 thread.join()
-        if failure is not None:
-            raise failure
+        # The run was told to end, or no worker is left and none can be started.
         for cnpj in self._waiting:
             yield Served(cnpj, Fate.NOT_STARTED)
-
-    def _next_answer(self) -> Served | VmhubError | None:
-        if self._interrupts.received is not None:
-            self._stop()
-        try:
-            return self._answers.get(timeout=_LOOK_SECONDS)
-        except Empty:
-            return None
 
     def _stop(self) -> None:
         """Begin no further laundromat, and let those under way end soon."""
@@ -138,37 +130,44 @@ class Pool:
                     worker.terminate(self._drain_seconds)
 
     def _run_slot(self, slot: int) -> None:
-        """Serve laundromats by one worker, replaced as needed, until none are left."""
+        """Serve laundromats by one worker, replaced as needed; answer None at the end."""
         worker: _Worker | None = None
-        while not self._is_stopped:
-            try:
-                cnpj = self._waiting.popleft()
-            except IndexError:
-                break
-            try:
+        try:
+            while not self._is_stopped:
+                try:
+                    cnpj = self._waiting.popleft()
+                except IndexError:
+                    break
                 worker = self._workers[slot] = worker or self._started()
-            except VmhubError as error:
-                self._answers.put(error)
-                break
-            if self._is_stopped:
-                # While it started.
-                self._waiting.appendleft(cnpj)
-                break
-            self._answers.put(worker.serve(cnpj, self._limit_seconds))
-            if worker.has_ended:
-                worker = self._workers[slot] = None
-        if worker is not None:
-            worker.close()
+                if worker is None or self._is_stopped:
+                    # Another slot may serve it.
+                    self._waiting.appendleft(cnpj)
+                    break
+                self._answers.put(worker.serve(cnpj, self._limit_seconds))
+                if worker.has_ended:
+                    worker = self._workers[slot] = None
+            if worker is not None:
+                worker.close()
+        finally:
+            self._answers.put(None)
 
-    def _started(self) -> _Worker:
+    def _started(self) -> _Worker | None:
+        """Return a worker that is ready; None: the run is to end, or `problem` says why not."""
         for _ in range(_STARTS):
-            worker = _Worker(self._setup, self._work, self._grace_seconds)
-            problem = worker.wait_until_ready()
-            if not problem:
-                return worker
+            try:
+                worker = _Worker(self._setup, self._work, self._grace_seconds)
+                problem = worker.wait_until_ready(lambda: self._is_stopped)
+            except OSError as error:
+                # No further process, file or memory is to be had.
+                problem = f"{type(error).__name__}, {error.strerror}"
+            else:
+                if not problem:
+                    return worker
+            if self._is_stopped:
+                return None
             _log.warning("a worker did not start: %s", problem)
-        message = f"no worker starts: {problem}"
-        raise RunError(message, hint="`vmhub build` for one laundromat shows more")
+        self.problem = f"no worker starts: {problem}"
+        return None
 
 
 class _Worker:
@@ -192,19 +191,24 @@ class _Worker:
         self._step = ""
         self._drained_by: float | None = None
 
-    def wait_until_ready(self) -> str:
+    def wait_until_ready(self, is_stopped: Callable[[], bool]) -> str:
         """Return why the worker cannot serve; empty once it can."""
-        if self._connection.poll(_START_SECONDS):
-            try:
-                answer = self._connection.recv()
-            except EOFError:
-                answer = f"its process {self._ending()}"
-        else:
-            answer = f"not ready after {_START_SECONDS:.0f} seconds"
+        until = time.monotonic() + _START_SECONDS
+        answer = f"not ready after {_START_SECONDS:.0f} seconds"
+        while time.monotonic() < until:
+            if is_stopped():
+                answer = "the run is told to end"
+                break
+            if self._connection.poll(_LOOK_SECONDS):
+                try:
+                    answer = self._connection.recv()
+                except (EOFError, OSError):
+                    answer = f"its process {self._ending()}"
+                break
         if answer == READY:
             return ""
         self._kill()
-        return str(answer)
+        return answer
 
     def serve(self, cnpj: Cnpj, limit_seconds: float) -> Served:
         """Hand it a laundromat, and return what became of it."""
@@ -213,29 +217,33 @@ class _Worker:
         try:
             self._connection.send(cnpj)
             served = self._answer(began + limit_seconds)
-            if served is not None:
-                return served
-            if self._drained_by is None:
-                fate, error = Fate.TIMED_OUT, TimeLimitError.__name__
-                reason = f"ended after {limit_seconds:g} seconds, the limit, at {self._step}"
-                self._process.terminate()
-                self._answer(time.monotonic() + self._grace_seconds)
-            else:
-                fate, error = Fate.INTERRUPTED, StoppedError.__name__
-                reason = f"told to end, and did not in time, at {self._step}"
-        except (EOFError, OSError):
-            fate, error = Fate.FAILED, WorkerDiedError.__name__
+        except Exception:  # noqa: BLE001 - whatever it says or does not, it is of no use any more
             reason = f"its process {self._ending()} at {self._step or 'its start'}"
+            return self._lost(cnpj, began, Fate.FAILED, WorkerDiedError, reason)
+        if served is not None:
+            return served
+        if self._drained_by is not None:
+            reason = f"told to end, and did not in time, at {self._step}"
+            return self._lost(cnpj, began, Fate.INTERRUPTED, StoppedError, reason)
+        reason = f"ended after {limit_seconds:g} seconds, the limit, at {self._step}"
+        late = self._ended_late()
+        lost = self._lost(cnpj, began, Fate.TIMED_OUT, TimeLimitError, reason)
+        # What it says itself it has recorded itself.
+        return lost if late is None else replace(lost, is_lost=False)
+
+    def _ended_late(self) -> Served | None:
+        self._process.terminate()
+        try:
+            return self._answer(time.monotonic() + self._grace_seconds)
+        except Exception:  # noqa: BLE001 - as above
+            return None
+
+    def _lost(
+        self, cnpj: Cnpj, began: float, fate: Fate, error: type[RunError], reason: str
+    ) -> Served:
         self._kill()
-        return Served(
-            cnpj,
-            fate,
-            step=self._step,
-            error=error,
-            reason=reason,
-            seconds=round(time.monotonic() - began, 3),
-            is_lost=True,
-        )
+        seconds = round(time.monotonic() - began, 3)
+        return Served(cnpj, fate, self._step, error.__name__, reason, seconds=seconds, is_lost=True)
 
     def _answer(self, until: float) -> Served | None:
         """Return the answer; None: it did not come in time."""
@@ -270,4 +278,6 @@ class _Worker:
         code = self._process.exitcode
         if code is None:
             return "closed its connection"
-        return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
+        if -code in set(signal.Signals):
+            return f"was ended by {signal.Signals(-code).name}"
+        return f"ended with {code}"

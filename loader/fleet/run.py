@@ -8,8 +8,10 @@ import resource
 import time
 import uuid
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from loader.cnpj import parse_cnpj
@@ -22,6 +24,7 @@ from loader.fleet.worker import WorkerSetup
 from loader.interrupts import Interrupts
 from loader.logs import LogFormat
 from loader.ops import OpsLog
+from loader.retry import Retry
 from loader.runs import Run, now, peak_memory_mib
 
 if TYPE_CHECKING:
@@ -35,11 +38,13 @@ __all__ = ["FleetOptions", "FleetReport", "run_fleet"]
 
 _log = logging.getLogger(__name__)
 
+_AHEAD = timedelta(minutes=5)
 _ERRORS: dict[str, type[VmhubError]] = {
     error.__name__: error
     for error in (TimeLimitError, WorkerDiedError, StoppedError, ConfigurationError)
 }
 _WELL = frozenset({Fate.OK, *UNTOUCHED} - {Fate.NOT_STARTED})
+_DONE = _WELL | {Fate.PARTLY}
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,8 @@ class FleetReport:
     """Of the largest of them."""
     interrupted_by: int | None = None
     """The signal that ended the run early."""
+    problem: str = ""
+    """Why workers could not be started, when they could not."""
     not_recorded: str = ""
     """Why VMHUB_OPS lacks something of it; empty when it does not."""
 
@@ -86,9 +93,9 @@ class FleetReport:
         if self.interrupted_by is not None:
             return 128 + self.interrupted_by
         failed = self.counts.get(Fate.FAILED, 0) + self.counts.get(Fate.TIMED_OUT, 0)
-        if failed and failed == self.laundromats:
+        if (failed or self.problem) and not self.counts.keys() & _DONE:
             return ExitCode.FAILED
-        is_well = not self.not_well and not self.not_recorded
+        is_well = not (self.not_well or self.problem or self.not_recorded)
         return ExitCode.OK if is_well else ExitCode.PARTLY_FAILED
 
 
@@ -108,13 +115,16 @@ def run_fleet(
         on_progress: Told how many of how many laundromats have ended.
 
     Raises:
+        ConfigurationError: The run's instant has not come yet; nobody was served.
         ServiceError: Firestore does not answer; nobody was served.
-        RunError: No worker can start, or the counts do not add up.
+        RunError: The counts do not add up.
 
     """
     fleet_run_id = str(uuid.uuid4())
     leases = Leases(session.database, fleet_run_id, lasts=timedelta(seconds=options.lease_seconds))
     since = leases.now()
+    if not session.environment.is_local:
+        _check_instant(options.as_of or now(), since)
     mine, broken = _of_shard(session, cnpjs, options.shard)
     # In another order every time: when an hour is too short, not always for the same ones.
     mine.sort(key=lambda cnpj: stable_hash(f"{fleet_run_id}{cnpj}"))
@@ -136,11 +146,26 @@ def run_fleet(
     shard = None if cnpjs is not None else str(options.shard)
     tally = _Tally(session, leases, fleet_run_id, options, shard)
     total = len(mine) + len(broken)
-    with interrupts.held_back():
-        for served in (*broken, *pool.serve(mine)):
+    with interrupts.held_back(), closing(pool.serve(mine)) as answers:
+        for served in chain(broken, answers):
             tally.add(served)
             on_progress(tally.counts.total(), total)
-    return tally.report(total, interrupts.received)
+    return tally.report(total, interrupted_by=interrupts.received, problem=pool.problem)
+
+
+def _check_instant(as_of: datetime, service_time: datetime) -> None:
+    """Raise a ConfigurationError when a run's instant has not come yet.
+
+    Watermarks would move past what senders are still to write, and targets of another day go out.
+    """
+    if as_of > service_time + _AHEAD:
+        message = (
+            f"the run's instant {as_of:%Y-%m-%d %H:%M:%SZ} has not come yet: "
+            f"Firestore says {service_time:%Y-%m-%d %H:%M:%SZ}"
+        )
+        raise ConfigurationError(
+            message, hint="set this machine's clock; for another day there is `vmhub preview`"
+        )
 
 
 def _of_shard(
@@ -150,7 +175,7 @@ def _of_shard(
     if cnpjs is not None:
         # Each once, however often it is named: the same run could serve one twice at a time.
         return [cnpj for cnpj in dict.fromkeys(cnpjs) if shard.has(cnpj)], []
-    tenants, errors = session.registry.fleet()
+    tenants, errors = Retry(patience_seconds=20.0).call(session.registry.fleet)
     broken = [
         Served(name, Fate.FAILED, "REGISTRY", ConfigurationError.__name__, reason)
         for name, reason in errors.items()
@@ -220,7 +245,7 @@ class _Tally:
         # This process's memory is not that of the one that served it.
         self._log.insert("runs", [{**run.row(error), "peak_memory_mib": None}])
 
-    def report(self, laundromats: int, interrupted_by: int | None) -> FleetReport:
+    def report(self, laundromats: int, *, interrupted_by: int | None, problem: str) -> FleetReport:
         """Record the run as a whole, and return what it came to.
 
         Raises:
@@ -241,6 +266,7 @@ class _Tally:
             cpu_seconds=round(_cpu_seconds() - self._cpu_began, 3),
             peak_memory_mib=max(self._peak_memory_mib, peak_memory_mib()),
             interrupted_by=interrupted_by,
+            problem=problem,
             not_recorded=self._not_recorded,
         )
         row = {

@@ -8,6 +8,7 @@ import threading
 import traceback
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -18,6 +19,7 @@ from loader.firestore.changes import ChangeReader
 from loader.firestore.lease import LeaseLostError, Refusal
 from loader.firestore.targets import TargetStore
 from loader.fleet.window import SendWindow
+from loader.interrupts import Interrupts
 from loader.ops import OpsLog
 from loader.retry import Retry
 from loader.runs import Run, now
@@ -89,6 +91,8 @@ class Served:
 class StoppedError(RunError):
     """The run was told to end."""
 
+    exit_code = ExitCode.INTERRUPTED
+
 
 class Server:
     """Serves laundromats, one after the other."""
@@ -102,6 +106,7 @@ class Server:
         since: datetime,
         as_of: datetime | None,
         renew_seconds: float,
+        interrupts: Interrupts | None = None,
         is_stopped: Callable[[], bool] = lambda: False,
         on_step: Callable[[str], None] = lambda _: None,
     ) -> None:
@@ -114,7 +119,8 @@ class Server:
             since: Firestore's time at which the run began.
             as_of: The instant the run is about; None: when each laundromat's turn comes.
             renew_seconds: How often a lease is renewed.
-            is_stopped: Whether the run was told to end.
+            interrupts: Takes note of signals while documents are written.
+            is_stopped: Whether the run was told to end at another time.
             on_step: Told each step as it begins.
 
         """
@@ -124,6 +130,7 @@ class Server:
         self._since = since
         self._as_of = as_of
         self._renew_seconds = renew_seconds
+        self._interrupts = interrupts or Interrupts()
         self._is_stopped = is_stopped
         self._on_step = on_step
         self._seeds_version = session.project.seeds_version()
@@ -191,8 +198,11 @@ class Server:
         return Fate.PARTLY if is_odd else Fate.OK
 
     def _has_pending(self, tenant: Tenant) -> bool:
-        store = TargetStore(self._session.database, tenant.cnpj)
-        return any(map(store.has_pending, sorted(tenant.campaign_types)))
+        store, retry = TargetStore(self._session.database, tenant.cnpj), Retry()
+        return any(
+            retry.call(partial(store.has_pending, campaign_type))
+            for campaign_type in sorted(tenant.campaign_types)
+        )
 
     def _track(self, run: Run, tenant: Tenant, reader: ChangeReader) -> None:
         self._begin("TRACK")
@@ -221,7 +231,12 @@ class Server:
     def _sync(self, run: Run, spec: BuildSpec, renewal: _Renewal) -> None:
         self._begin("SYNC", renewal)
         with run.step("SYNC") as step:
-            report = self._session.sync(spec.cnpj, as_of=spec.as_of, options=SyncOptions())
+            report = self._session.sync(
+                spec.cnpj,
+                as_of=spec.as_of,
+                options=SyncOptions(),
+                interrupts=self._interrupts,
+            )
             step.rows, step.documents_read = report.rows_read, report.documents_read
             step.outcomes = {
                 outcome.value: report.total(outcome) for outcome in Outcome if report.total(outcome)
@@ -235,7 +250,7 @@ class Server:
             step.exit_code = report.exit_code
 
     def _begin(self, step: str, renewal: _Renewal | None = None) -> None:
-        if self._is_stopped():
+        if self._is_stopped() or self._interrupts.received is not None:
             message = f"told to end before {step}"
             raise StoppedError(message, hint="the next run does the rest")
         if renewal is not None:

@@ -20,6 +20,7 @@ from loader.dbt import ParsedProject
 from loader.errors import VmhubError
 from loader.firestore.lease import Leases
 from loader.fleet.serving import Server
+from loader.interrupts import Interrupts
 from loader.logs import configure_logs
 from loader.session import Session
 
@@ -101,6 +102,7 @@ def _server(
         as_of=setup.as_of,
         # Two may fail before the lease ends.
         renew_seconds=setup.lease_seconds / 4,
+        interrupts=Interrupts(),
         is_stopped=is_stopped,
         on_step=connection.send,
     )

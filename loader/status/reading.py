@@ -68,6 +68,8 @@ LAUNDROMATS = """
             started_at >= timestamp '{since}'
             and started_at <= timestamp '{until}'
             and command = 'run'
+            -- Who was told to end has neither failed nor served.
+            and coalesce(exit_code, 1) not in (130, 143)
     ),
 
     successes as (
@@ -120,6 +122,7 @@ SERVED = """
         started_at >= timestamp '{since}'
         and started_at <= timestamp '{until}'
         and fleet_run_id in unnest(@fleet_run_ids)
+        and coalesce(exit_code, 1) not in (130, 143)
 """
 # Without a lower bound: an alert is open however long ago it began. A row is written only when
 # one begins or is over, so that the table stays small.

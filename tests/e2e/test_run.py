@@ -13,7 +13,7 @@ import pytest
 from loader.build_spec import BuildSpec
 from loader.dbt import ParsedProject
 from loader.demo.sample import SAMPLE_AS_OF, load_sample, sample_laundromats
-from loader.errors import ExitCode
+from loader.errors import ConfigurationError, ExitCode
 from loader.firestore.lease import Lease, Leases
 from loader.fleet.run import FleetOptions, run_fleet
 from loader.fleet.serving import Fate, Served, Server
@@ -247,6 +247,17 @@ def test_a_project_that_reads_another_laundromats_tables_is_refused_before_anyth
     for cnpj in (CNPJ, ALPHANUMERIC_CNPJ):
         tables = {table.table_id for table in client.list_tables(f"{cnpj}_CAMPAIGN")}
         assert not tables & {"customer_facts", "campaign_decisions", "campaign_targets"}
+
+
+def test_an_instant_that_has_not_come_yet_is_refused_where_messages_are_real(
+    session: Session,
+) -> None:
+    real = replace(session.environment, bigquery_url=None)
+    at_work = replace(session, environment=real)
+    vars(at_work)["database"] = session.database
+    for as_of in (datetime.now(UTC) + HOUR, datetime.max.replace(tzinfo=UTC)):
+        with pytest.raises(ConfigurationError, match="has not come yet"):
+            run_fleet(at_work, [CNPJ], FleetOptions(as_of=as_of))
 
 
 def settings_of(session: Session, **settings: Any) -> dict[str, Any]:

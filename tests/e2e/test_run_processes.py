@@ -138,8 +138,7 @@ POINTS = {
 def kill_cases() -> Iterator[Any]:
     for victim in ("parent", "worker"):
         for point in POINTS:
-            is_quick = (victim, point) in {("parent", "tracked"), ("worker", "written")}
-            marks = [] if is_quick else [pytest.mark.large]
+            marks = [] if (victim, point) == ("parent", "tracked") else [pytest.mark.large]
             yield pytest.param(victim, point, id=f"{victim}, {point}", marks=marks)
 
 

@@ -338,12 +338,15 @@ def test_random_histories_are_read_as_they_would_be_counted_by_hand(session: Ses
         codes = [chance.choice([0, 1, 1, 2, 3, 143, None]) for _ in range(chance.randint(0, 9))]
         instants = [AS_OF - (len(codes) - number) * HOUR for number in range(len(codes))]
         rows += [_run_row(cnpj, *pair) for pair in zip(instants, codes, strict=True)]
-        # Neither another command, nor what is older than a week, nor the future counts.
+        # Neither who was told to end, nor another command, nor what is older than a week, nor the
+        # future counts.
         rows += [
             _run_row(cnpj, AS_OF - timedelta(minutes=1), chance.choice([0, 1]), command="build"),
             _run_row(cnpj, AS_OF - timedelta(days=7, seconds=1), chance.choice([0, 1])),
             _run_row(cnpj, AS_OF + timedelta(seconds=1), chance.choice([0, 1])),
         ]
+        ended = [pair for pair in zip(instants, codes, strict=True) if pair[1] != 143]
+        instants, codes = [at for at, _ in ended], [code for _, code in ended]
         successes = [number for number, code in enumerate(codes) if code in (0, 3)]
         first = successes[-1] + 1 if successes else 0
         if codes:

@@ -111,6 +111,7 @@ def test_roles_are_granted_on_the_laundromats_own_datasets_only(tmp_path: Path) 
             for cnpj in cnpjs
             for role, suffix in (
                 ("bigquery.dataViewer", "RAW"),
+                ("bigquery.metadataViewer", "RAW"),
                 ("bigquery.dataEditor", "CAMPAIGN"),
             )
         ),

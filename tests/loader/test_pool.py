@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from loader.cnpj import with_check_digits
-from loader.errors import VmhubError
 from loader.fleet.pool import Pool
 from loader.fleet.serving import Fate, Served
 from loader.fleet.worker import READY
@@ -69,9 +68,15 @@ def serve(connection: Connection, odd: Callable[[], None], fate: Fate = Fate.OK)
         connection.send(Served(cnpj, fate if cnpj == ODD else Fate.OK))
 
 
-def pool(work: Any, *, jobs: int = 2, limit: float = 60, setup: Any = None) -> Pool:
+def pool(work: Any, *, jobs: int = 2, limit: float = 60, grace: float = 0.5) -> Pool:
+    setup: Any = None
     return Pool(
-        setup, jobs=jobs, limit_seconds=limit, interrupts=Interrupts(), grace_seconds=0.5, work=work
+        setup,
+        jobs=jobs,
+        limit_seconds=limit,
+        interrupts=Interrupts(),
+        grace_seconds=grace,
+        work=work,
     )
 
 
@@ -109,9 +114,28 @@ def test_one_whose_process_is_killed_fails_alone(jobs: int) -> None:
     assert dead.reason == "its process was ended by SIGKILL at BUILD"
 
 
-def test_when_no_worker_starts_the_run_says_why() -> None:
-    with pytest.raises(VmhubError, match="no worker starts: dbt parse: it does not compile"):
-        list(pool(cannot_start).serve(CNPJS))
+def test_when_no_worker_starts_nobody_is_started_and_the_pool_says_why() -> None:
+    broken = pool(cannot_start)
+    assert fates(list(broken.serve(CNPJS))) == dict.fromkeys(CNPJS, Fate.NOT_STARTED)
+    assert broken.problem == "no worker starts: dbt parse: it does not compile"
+
+
+def answer_late(connection: Connection, _setup: Any) -> None:
+    told: list[bool] = []
+    signal.signal(signal.SIGTERM, lambda *_: told.append(True))
+
+    def wait() -> None:
+        while not told:
+            time.sleep(0.01)
+
+    serve(connection, wait)
+
+
+def test_one_that_answers_when_its_time_is_over_has_recorded_itself() -> None:
+    served = list(pool(answer_late, limit=2, grace=30).serve(CNPJS))
+    assert fates(served) == ALL_OK | {ODD: Fate.TIMED_OUT}
+    [late] = [item for item in served if item.cnpj == ODD]
+    assert not late.is_lost
 
 
 def test_a_run_that_is_told_to_end_finishes_what_is_under_way_and_begins_nothing(

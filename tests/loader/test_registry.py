@@ -305,3 +305,16 @@ def test_the_defaults_of_this_project_are_valid_settings(project: Project) -> No
     assert not {"settings", "setting_rules"} & set(settings)
     own = {"max_attempts": settings["max_attempts"]}
     assert effective_settings(project, _tenant(settings=own)) == settings
+
+
+def test_a_cnpj_in_another_spelling_is_no_second_laundromat(
+    registry: Registry, client: firestore.Client
+) -> None:
+    _register(registry)
+    client.document("users", "11.222.333.0001-81").set({"name": "Lava Bem"})
+    tenants, errors = registry.fleet()
+    assert [tenant.cnpj for tenant in tenants] == [NUMERIC_CNPJ]
+    assert errors == {
+        "11.222.333.0001-81": "users/11.222.333.0001-81 is CNPJ 11222333000181 in another "
+        "spelling: its document is users/11222333000181"
+    }
