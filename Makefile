@@ -23,7 +23,7 @@ test: $(INSTALLED) ## Run everything: lint, types, dbt, unit tests, end to end
 	"$(BIN)/python" -m pytest
 
 .PHONY: test-large
-test-large: $(INSTALLED) ## Build 200,000 customers with 2 million sales, sync a million targets
+test-large: $(INSTALLED) ## What takes longer: large laundromats, a fleet of 200, processes that are killed
 	VMHUB_JOB_TIMEOUT_SECONDS=1200 \
 	    "$(BIN)/python" -m pytest --numprocesses=0 -m large --durations=2
 

@@ -291,8 +291,9 @@ def _sales() -> Iterator[dict[str, Any]]:
 def _tables(sql: str) -> int:
     """Return how many tables a statement reads, each billed for 10 MiB at least."""
     code = re.sub(r"--[^\n]*", "", sql)
-    if re.search(r"where\s+false\s+limit\s+0", code):
-        # dbt looks at the columns of a contract: nothing is processed.
+    if re.search(r"where\s+false\b.*\blimit\s+0\s*$", code, re.DOTALL):
+        # dbt looks at the columns of a contract: nothing is processed, and by all that is known
+        # nothing billed, which only a real project can show.
         return 0
     # What it writes into is billed only where it is read, too, as by a merge.
     code = re.sub(r"create or replace table\s+\S+|alter table\s+\S+", "", code)

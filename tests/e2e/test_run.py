@@ -328,6 +328,7 @@ def contents(session: Session, cnpj: Cnpj) -> dict[str, list[str]]:
     }
 
 
+@pytest.mark.large
 @pytest.mark.timeout(600)
 def test_a_run_builds_the_tables_of_a_plain_dbt_build_row_by_row(
     session: Session, tmp_path: Path

@@ -175,6 +175,7 @@ def test_what_a_killed_process_left_the_next_run_completes(
     fleet.check()
 
 
+@pytest.mark.large
 def test_two_runs_at_once_serve_each_laundromat_once(fleet: Fleet) -> None:
     processes = [fleet.begin(jobs=2), fleet.begin(jobs=2)]
     counts = [fleet.end(process) for process in processes]
