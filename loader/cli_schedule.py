@@ -9,9 +9,9 @@ import typer
 
 from loader.environment import Environment
 from loader.errors import ConfigurationError
-from loader.logs import LogFormat
 from loader.project import find_project
 from loader.schedule import Runs, alert_step, hourly, run_schedule, run_step
+from loader.status.receivers import URLS_VARIABLE
 
 __all__ = ["schedule_command"]
 
@@ -53,12 +53,11 @@ def schedule_command(
     # Looked at here, so that a machine that is not set up says so now and not every hour.
     find_project()
     Environment.from_variables()
-    has_urls = bool(os.environ.get("VMHUB_ALERT_URLS"))
+    has_urls = bool(os.environ.get(URLS_VARIABLE))
     if alert and not has_urls:
-        message = "VMHUB_ALERT_URLS is not set, so that nobody would be told"
+        message = f"{URLS_VARIABLE} is not set, so that nobody would be told"
         raise ConfigurationError(message, hint="set it as docs/alerts.md says, or drop --alert")
-    log_format = LogFormat(context.find_root().params["log_format"])
-    steps = [run_step(log_format, jobs=jobs, time_limit=time_limit)]
+    steps = [run_step(context.obj, jobs=jobs, time_limit=time_limit)]
     if has_urls and alert is not False:
-        steps.append(alert_step(log_format))
+        steps.append(alert_step(context.obj))
     raise typer.Exit(run_schedule(Runs(steps, hourly(minute))))

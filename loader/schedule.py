@@ -17,6 +17,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol
 
 from loader.logs import LogFormat
+from loader.runs import now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -111,10 +112,6 @@ def start_process(command: Sequence[str]) -> Child:
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, process_group=0)  # noqa: S603 - ours
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
 class Runs:
     """One run after the other, until somebody asks for the end."""
 
@@ -124,7 +121,7 @@ class Runs:
         trigger: Trigger,
         *,
         start: Callable[[Sequence[str]], Child] = start_process,
-        clock: Callable[[], datetime] = _now,
+        clock: Callable[[], datetime] = now,
     ) -> None:
         """Begin nothing yet.
 
@@ -256,5 +253,5 @@ def _meaning(step: Step, code: int) -> str:
 
 
 def _at(trigger: Trigger) -> str:
-    due = trigger.get_next_fire_time(None, _now())
+    due = trigger.get_next_fire_time(None, now())
     return f"{due:%Y-%m-%d %H:%M:%SZ}" if due else "no time"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import signal
 import threading
 import traceback
 from dataclasses import dataclass, replace
@@ -62,6 +61,9 @@ class Fate(StrEnum):
     NOT_STARTED = "not_started"
     """The run was told to end before it was served."""
 
+
+# Exit codes from here on say by which signal something was stopped.
+_BY_SIGNAL = 128
 
 # What says that there is nothing to record: the laundromat was not touched.
 UNTOUCHED = frozenset({Fate.SKIPPED, Fate.BUSY, Fate.DONE_ELSEWHERE, Fate.NOT_STARTED})
@@ -172,7 +174,8 @@ class Server:
         tenant = replace(tenant, campaign_types=tenant.campaign_types | own)
         spec = BuildSpec(effective_settings(session.project, tenant), as_of)
         reader = ChangeReader(session.database, Retry())
-        must_build = SendWindow(spec.settings).is_open(as_of) or self._has_pending(tenant)
+        window = SendWindow(spec.settings)
+        must_build = window.is_open(as_of) or self._has_pending(tenant)
         if not must_build and not has_news(reader, tenant):
             return Fate.SKIPPED
         lease = self._leases.take(cnpj, since=self._since)
@@ -188,7 +191,7 @@ class Server:
                         lease.note_deployed(self._seeds_version)
                     self._build(run, "BUILD", "hourly", spec, renewal)
                     self._sync(run, spec, renewal)
-                    if SendWindow(spec.settings).figures_are_due(as_of, lease.figures_as_of):
+                    if window.figures_are_due(as_of, lease.figures_as_of):
                         self._build(run, "FIGURES", "daily", spec, renewal)
                         lease.note_figures(as_of)
             is_served = True
@@ -242,7 +245,7 @@ class Server:
                 outcome.value: report.total(outcome) for outcome in Outcome if report.total(outcome)
             }
             stopped = report.stopped
-            if stopped is not None and stopped.exit_code >= ExitCode.INTERRUPTED - signal.SIGINT:
+            if stopped is not None and stopped.exit_code >= _BY_SIGNAL:
                 raise StoppedError(stopped.reason, hint="the next run does the rest")
             if report.exit_code not in (ExitCode.OK, ExitCode.PARTLY_FAILED):
                 reason = stopped.reason if stopped else "no row became a document"

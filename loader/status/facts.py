@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from itertools import takewhile
 
 from loader.errors import ExitCode
+from loader.fleet.shards import Shard
 
 __all__ = [
     "LOOK_BACK",
@@ -21,7 +22,6 @@ __all__ = [
     "Limits",
     "RawTable",
     "Served",
-    "Shard",
 ]
 
 LOOK_BACK = timedelta(days=7)
@@ -46,18 +46,6 @@ class Limits:
     """A run took longer, so that it hardly ends before the next one."""
     memory_mib: float = 1500.0
     """A process took more."""
-
-
-@dataclass(frozen=True)
-class Shard:
-    """A part of the fleet: ``index`` of ``count``, from 0."""
-
-    index: int
-    count: int
-
-    def __str__(self) -> str:
-        """Return it as fleet_runs has it."""
-        return f"{self.index}/{self.count}"
 
 
 @dataclass(frozen=True)

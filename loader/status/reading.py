@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from loader.errors import NotFoundError, ServiceError, VmhubError
+from loader.fleet.shards import Shard
 from loader.status.facts import (
     LOOK_BACK,
     SUCCESS_CODES,
@@ -20,7 +21,6 @@ from loader.status.facts import (
     Laundromat,
     RawTable,
     Served,
-    Shard,
 )
 
 if TYPE_CHECKING:

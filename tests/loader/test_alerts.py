@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from loader.cnpj import with_check_digits
 from loader.errors import ConfigurationError, ServiceError
+from loader.fleet.shards import Shard
 from loader.status.alerts import (
     DIGEST_ABOVE,
     Change,
@@ -25,7 +26,7 @@ from loader.status.alerts import (
     kind_of,
     notices,
 )
-from loader.status.facts import Facts, FleetRun, Laundromat, Limits, RawTable, Served, Shard
+from loader.status.facts import Facts, FleetRun, Laundromat, Limits, RawTable, Served
 from loader.status.receivers import Receivers
 from loader.status.run import report_of, tell
 from tests.loader.alert_receiver import SECRET, alert_receiver
