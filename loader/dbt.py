@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from loader.dbt_patches import apply_patches
 from loader.errors import VmhubError
 from loader.manifest import check_no_literals, manifest_for
 
@@ -110,7 +111,7 @@ def _invoke(
     # Imported here: dbt takes seconds to import and most commands do without it.
     from dbt.cli.main import dbtRunner  # noqa: PLC0415
 
-    _keep_behavior_flags_few()
+    apply_patches()
     result = dbtRunner(manifest=manifest).invoke(
         [
             *command,
@@ -133,22 +134,6 @@ def _invoke(
             result.exception
         )
     return result.result
-
-
-def _keep_behavior_flags_few() -> None:
-    """Mend what makes every build in a process slower than the one before.
-
-    dbt-adapters 1.24.5 adds an adapter's flags to a list that all adapters share, each time one is
-    made, and looks through the whole call stack for each of them, to name a source that is shown
-    only when a flag without one is off.
-    """
-    from dbt.adapters.base import impl  # noqa: PLC0415
-    from dbt_common.behavior_flags import BehaviorFlagRendered  # noqa: PLC0415
-
-    flags = impl.DEFAULT_BASE_BEHAVIOR_FLAGS
-    flags[:] = {flag["name"]: flag for flag in flags}.values()
-    source = staticmethod(lambda: "dbt.adapters")
-    setattr(BehaviorFlagRendered, "_default_source", source)  # noqa: B010 - a patch
 
 
 @contextmanager

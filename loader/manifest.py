@@ -9,7 +9,7 @@ for the next.
 
 from __future__ import annotations
 
-import copy
+import pickle
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -41,8 +41,9 @@ def manifest_for(parsed: Any, spec: BuildSpec, database: str) -> Any:
     # Not by copy.copy: dbt 1.11's own way of copying a manifest mixes up its lookup tables.
     manifest = object.__new__(type(parsed))
     manifest.__dict__.update(parsed.__dict__)
-    manifest.nodes = {id_: copy.deepcopy(node) for id_, node in parsed.nodes.items()}
-    manifest.sources = {id_: copy.deepcopy(node) for id_, node in parsed.sources.items()}
+    # Twice as fast as copy.deepcopy, which was a twentieth of an hourly build.
+    copied = pickle.loads(pickle.dumps((parsed.nodes, parsed.sources)))  # noqa: S301 - our own
+    manifest.nodes, manifest.sources = copied
     for node in manifest.nodes.values():
         if node.schema == f"{_PLACEHOLDER}_CAMPAIGN":
             node.schema = spec.dataset

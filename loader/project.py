@@ -6,8 +6,10 @@ GoogleSQL analysis all read that declaration.
 
 from __future__ import annotations
 
+import copy
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -54,7 +56,7 @@ class SourceTable:
 
 @dataclass(frozen=True)
 class Project:
-    """A checkout of this repository."""
+    """A checkout of this repository; what it declares is read once, when first asked for."""
 
     root: Path
 
@@ -69,12 +71,20 @@ class Project:
         Among them are `settings`, a map of every setting to its default, and `setting_rules`, what
         they take; each setting is a var of its own, too.
         """
+        return copy.deepcopy(self._variables)
+
+    @cached_property
+    def _variables(self) -> dict[str, Any]:
         variables = _read_yaml(self.root / "dbt_project.yml")["vars"]
         assert isinstance(variables, dict)
         return variables
 
     def source_tables(self) -> tuple[SourceTable, ...]:
         """Return every declared source table in file order."""
+        return self._source_tables
+
+    @cached_property
+    def _source_tables(self) -> tuple[SourceTable, ...]:
         tables: list[SourceTable] = []
         for path in sorted((self.root / "models" / "sources").glob("*.yml")):
             for source in _read_yaml(path)["sources"]:
