@@ -7,6 +7,8 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from loader.sql_literals import timestamp
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -52,7 +54,7 @@ on
     and history.user_id = news.user_id
     and history.cycle_key = news.cycle_key
     and history.attempt = news.attempt
-    and history.sent_at >= timestamp '{since}'
+    and history.sent_at >= {since}
 when matched and (
     news.status_rank > {history_rank}
     or (history.message_id is null and news.message_id is not null)
@@ -116,7 +118,7 @@ def merge_statement(cnpj: Cnpj, *, since: datetime) -> str:
     """Return the statement that merges ``@items``, rows as a JSON array, into a history."""
     return _MERGE.format(
         cnpj=cnpj,
-        since=f"{since - _CLOCK_MARGIN:%Y-%m-%d %H:%M:%S+00:00}",
+        since=timestamp(since - _CLOCK_MARGIN),
         news_rank=_RANK.format(status="json_value(item, '$.status')"),
         history_rank=_RANK.format(status="history.status"),
     )

@@ -105,15 +105,6 @@ class Warehouse:
                 return False
         return True
 
-    def has_dataset(self, dataset: str) -> bool:
-        """Return whether there is such a dataset."""
-        with self._service_errors(f"looking for dataset {dataset}"):
-            try:
-                self._client.get_dataset(f"{self._project}.{dataset}", retry=_RETRY)
-            except google_errors.NotFound:
-                return False
-        return True
-
     def create_table(self, declared: SourceTable, cnpj: str = "") -> bool:
         """Create a declared table, or add the columns it lacks; return whether it is new.
 

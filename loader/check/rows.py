@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from loader.build_spec import BuildSpec
 from loader.check.checklist import Finding
-from loader.check.tables import BIGQUERY, FIRESTORE, timestamp
+from loader.check.tables import BIGQUERY, FIRESTORE
+from loader.sql_literals import timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

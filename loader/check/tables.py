@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from loader.check.bigquery import Layout
 from loader.check.checklist import Finding
 from loader.errors import ConfigurationError
 from loader.project import OPS_DATASET
+from loader.sql_literals import timestamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,16 +23,11 @@ if TYPE_CHECKING:
     from loader.firestore.probe import FirestoreProbe
     from loader.project import SourceTable
 
-__all__ = ["BIGQUERY", "FIRESTORE", "TableChecks", "check_documents", "timestamp"]
+__all__ = ["BIGQUERY", "FIRESTORE", "TableChecks", "check_documents"]
 
 BIGQUERY, FIRESTORE = "BigQuery", "Firestore"
 
 _RAW_MEND = "models/sources/ declares what is needed; the point-of-sale export is to deliver it"
-
-
-def timestamp(instant: datetime) -> str:
-    """Return an instant as GoogleSQL's constant."""
-    return f"timestamp '{instant.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f+00:00}'"
 
 
 def check_documents(checklist: Checklist, probe: FirestoreProbe) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from loader.errors import NotFoundError, ServiceError, VmhubError
 from loader.fleet.shards import Shard
+from loader.sql_literals import timestamp
 from loader.status.facts import (
     LOOK_BACK,
     SUCCESS_CODES,
@@ -52,7 +53,7 @@ FLEET_RUNS = """
         seconds,
         peak_memory_mib
     from `VMHUB_OPS`.`fleet_runs`
-    where started_at >= timestamp '{since}' and started_at <= timestamp '{until}'
+    where started_at >= {since} and started_at <= {until}
 """
 # The last run of each laundromat, and the failures since its last success.
 LAUNDROMATS = """
@@ -65,8 +66,8 @@ LAUNDROMATS = """
             coalesce(exit_code, 1) in ({success_codes}) as is_success
         from `VMHUB_OPS`.`runs`
         where
-            started_at >= timestamp '{since}'
-            and started_at <= timestamp '{until}'
+            started_at >= {since}
+            and started_at <= {until}
             and command = 'run'
             -- Who was told to end has neither failed nor served.
             and coalesce(exit_code, 1) not in (130, 143)
@@ -119,8 +120,8 @@ SERVED = """
         countif(coalesce(exit_code, 1) not in ({success_codes})) as failed
     from `VMHUB_OPS`.`runs`
     where
-        started_at >= timestamp '{since}'
-        and started_at <= timestamp '{until}'
+        started_at >= {since}
+        and started_at <= {until}
         and fleet_run_id in unnest(@fleet_run_ids)
         and coalesce(exit_code, 1) not in (130, 143)
 """
@@ -138,7 +139,7 @@ OPEN_ALERTS = """
                 partition by alert order by changed_at desc, is_open desc
             ) as number_from_last
         from `VMHUB_OPS`.`alerts`
-        where changed_at <= timestamp '{until}'
+        where changed_at <= {until}
     )
 
     select
@@ -160,14 +161,10 @@ def statement(template: str, *, until: datetime, since: datetime | None = None) 
     The instants are constants beside the bare column, so that partitions are pruned.
     """
     return template.format(
-        since=_constant(since or until - LOOK_BACK),
-        until=_constant(until),
+        since=timestamp(since or until - LOOK_BACK),
+        until=timestamp(until),
         success_codes=", ".join(str(int(code)) for code in SUCCESS_CODES),
     )
-
-
-def _constant(instant: datetime) -> str:
-    return f"{instant:%Y-%m-%d %H:%M:%S.%f%z}"
 
 
 def read_facts(

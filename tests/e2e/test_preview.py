@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from loader.check.bigquery import WarehouseProbe
 from loader.demo.sample import SAMPLE_AS_OF, sample_laundromats
 from loader.errors import ConfigurationError
 from loader.preview import Change
@@ -124,4 +125,4 @@ def test_a_setting_that_does_not_take_its_value_is_refused_before_anything_is_bu
         )
     with pytest.raises(ConfigurationError, match="--set has an unknown setting 'preview'"):
         session.preview(other, as_of=SAMPLE_AS_OF, changes={"preview": ""}, compare_to=None)
-    assert not session.warehouse.has_dataset(f"{other}_PREVIEW")
+    assert WarehouseProbe(session.environment).location(f"{other}_PREVIEW") is None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from loader.check.bigquery import WarehouseProbe
 from loader.errors import ConfigurationError, VmhubError
 from loader.project import Column, SourceTable
 from loader.warehouse import Warehouse
@@ -54,11 +55,12 @@ def _rows(warehouse: Warehouse, table: str = "sample") -> list[dict[str, Any]]:
 
 def test_a_dataset_is_created_once(environment: Environment) -> None:
     warehouse = Warehouse(environment)
-    assert not warehouse.has_dataset(DATASET)
+    probe = WarehouseProbe(environment)
+    assert probe.location(DATASET) is None
     assert warehouse.create_dataset(DATASET, description="First.")
     assert not warehouse.create_dataset(DATASET, description="Second.")
-    assert warehouse.has_dataset(DATASET)
-    assert not warehouse.has_dataset(f"{ALPHANUMERIC_CNPJ}_CAMPAIGN")
+    assert probe.location(DATASET) == environment.location
+    assert probe.location(f"{ALPHANUMERIC_CNPJ}_CAMPAIGN") is None
 
 
 def test_a_table_is_created_once_and_its_rows_stay(warehouse: Warehouse) -> None:
