@@ -35,7 +35,7 @@ def show_status(report: StatusReport) -> None:
     for heading, lines in (
         ("Failing", [_failing_line(laundromat) for laundromat in report.failing]),
         ("RAW data is not fresh", [_raw_line(table) for table in report.stale_raw]),
-        ("BigQuery did not say how old RAW data is", report.unknown_raw),
+        ("it is not known how old RAW data is", report.unknown_raw),
         ("Last run left rows to look at, VMHUB_OPS.sync_rejects", report.with_problems),
         ("In no run within 7 days", report.without_runs),
     ):

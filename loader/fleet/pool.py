@@ -8,12 +8,11 @@ import signal
 import threading
 import time
 from collections import deque
-from dataclasses import replace
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from loader.errors import RunError
-from loader.fleet.serving import Fate, Served, StoppedError
+from loader.fleet.serving import Fate, Served, StoppedError, TimeLimitError
 from loader.fleet.worker import READY, work
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from loader.fleet.worker import WorkerSetup
     from loader.interrupts import Interrupts
 
-__all__ = ["Pool", "TimeLimitError", "WorkerDiedError"]
+__all__ = ["Pool", "WorkerDiedError"]
 
 _log = logging.getLogger(__name__)
 
@@ -36,10 +35,6 @@ _DRAIN_SECONDS = 60.0
 _START_SECONDS = 300.0
 _STARTS = 3
 _LOOK_SECONDS = 0.2
-
-
-class TimeLimitError(RunError):
-    """A laundromat took longer than it may."""
 
 
 class WorkerDiedError(RunError):
@@ -190,6 +185,7 @@ class _Worker:
         self._grace_seconds = grace_seconds
         self._step = ""
         self._drained_by: float | None = None
+        self._is_told = False
 
     def wait_until_ready(self, is_stopped: Callable[[], bool]) -> str:
         """Return why the worker cannot serve; empty once it can."""
@@ -227,11 +223,14 @@ class _Worker:
             return self._lost(cnpj, began, Fate.INTERRUPTED, StoppedError, reason)
         reason = f"ended after {limit_seconds:g} seconds, the limit, at {self._step}"
         late = self._ended_late()
-        lost = self._lost(cnpj, began, Fate.TIMED_OUT, TimeLimitError, reason)
-        # What it says itself it has recorded itself.
-        return lost if late is None else replace(lost, is_lost=False)
+        if late is not None:
+            # What it says itself it has recorded itself.
+            self._kill()
+            return late
+        return self._lost(cnpj, began, Fate.TIMED_OUT, TimeLimitError, reason)
 
     def _ended_late(self) -> Served | None:
+        self._is_told = True
         self._process.terminate()
         try:
             return self._answer(time.monotonic() + self._grace_seconds)
@@ -259,7 +258,9 @@ class _Worker:
     def terminate(self, drain_seconds: float) -> None:
         """Tell it to end its laundromat within some seconds."""
         self._drained_by = time.monotonic() + drain_seconds
-        self._process.terminate()
+        # A second signal would end it in the midst of a write.
+        if not self._is_told:
+            self._process.terminate()
 
     def close(self) -> None:
         """Let it end: it has nothing to do."""

@@ -12,13 +12,13 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from loader.cnpj import parse_cnpj
 from loader.errors import ConfigurationError, ExitCode, RunError, VmhubError
 from loader.firestore.lease import LeaseLostError, Leases
-from loader.fleet.pool import Pool, TimeLimitError, WorkerDiedError
-from loader.fleet.serving import UNTOUCHED, Fate, Served, StoppedError
+from loader.fleet.pool import Pool, WorkerDiedError
+from loader.fleet.serving import UNTOUCHED, Fate, Served, StoppedError, TimeLimitError
 from loader.fleet.shards import Shard, stable_hash
 from loader.fleet.worker import WorkerSetup
 from loader.interrupts import Interrupts
@@ -136,6 +136,7 @@ def run_fleet(
         since,
         options.as_of,
         options.lease_seconds,
+        options.limit_seconds,
         options.log_format,
     )
     interrupts = Interrupts()
@@ -146,11 +147,12 @@ def run_fleet(
     shard = None if cnpjs is not None else str(options.shard)
     tally = _Tally(session, leases, fleet_run_id, options, shard)
     total = len(mine) + len(broken)
-    with interrupts.held_back(), closing(pool.serve(mine)) as answers:
-        for served in chain(broken, answers):
-            tally.add(served)
-            on_progress(tally.counts.total(), total)
-    return tally.report(total, interrupted_by=interrupts.received, problem=pool.problem)
+    with interrupts.held_back():
+        with closing(pool.serve(mine)) as answers:
+            for served in chain(broken, answers):
+                tally.add(served)
+                on_progress(tally.counts.total(), total)
+        return tally.report(total, interrupted_by=interrupts.received, problem=pool.problem)
 
 
 def _check_instant(as_of: datetime, service_time: datetime) -> None:
@@ -204,7 +206,6 @@ class _Tally:
         self._fleet_run_id = fleet_run_id
         self._options = options
         self._shard = shard
-        self._log = OpsLog(session.warehouse, session.project.ops_tables())
         self._began, self._cpu_began = now(), _cpu_seconds()
 
     def add(self, served: Served) -> None:
@@ -243,7 +244,7 @@ class _Tally:
         )
         error = _ERRORS[served.error](served.reason)
         # This process's memory is not that of the one that served it.
-        self._log.insert("runs", [{**run.row(error), "peak_memory_mib": None}])
+        self._insert("runs", {**run.row(error), "peak_memory_mib": None})
 
     def report(self, laundromats: int, *, interrupted_by: int | None, problem: str) -> FleetReport:
         """Record the run as a whole, and return what it came to.
@@ -282,8 +283,14 @@ class _Tally:
             "cpu_seconds": report.cpu_seconds,
             "peak_memory_mib": report.peak_memory_mib,
         }
-        self._log.insert("fleet_runs", [row])
-        return replace(report, not_recorded=self._not_recorded or self._log.failure)
+        self._insert("fleet_runs", row)
+        return replace(report, not_recorded=self._not_recorded)
+
+    def _insert(self, table: str, row: dict[str, Any]) -> None:
+        # A log of its own: what could not be recorded an hour ago says nothing of now.
+        log = OpsLog(self._session.warehouse, self._session.project.ops_tables())
+        log.insert(table, [row])
+        self._not_recorded = self._not_recorded or log.failure
 
 
 def _cpu_seconds() -> float:

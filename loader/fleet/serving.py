@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 import traceback
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from loader.build import build
 from loader.build_spec import BuildSpec
@@ -35,8 +36,9 @@ if TYPE_CHECKING:
     from loader.firestore.lease import Lease, Leases
     from loader.firestore.registry import Tenant
     from loader.session import Session
+    from loader.track import Oddity
 
-__all__ = ["Fate", "Served", "Server", "StoppedError"]
+__all__ = ["Fate", "Served", "Server", "StoppedError", "TimeLimitError"]
 
 _log = logging.getLogger(__name__)
 
@@ -64,6 +66,8 @@ class Fate(StrEnum):
 
 # Exit codes from here on say by which signal something was stopped.
 _BY_SIGNAL = 128
+
+_MOMENT_SECONDS = 1.0
 
 # What says that there is nothing to record: the laundromat was not touched.
 UNTOUCHED = frozenset({Fate.SKIPPED, Fate.BUSY, Fate.DONE_ELSEWHERE, Fate.NOT_STARTED})
@@ -96,6 +100,10 @@ class StoppedError(RunError):
     exit_code = ExitCode.INTERRUPTED
 
 
+class TimeLimitError(RunError):
+    """A laundromat took longer than it may."""
+
+
 class Server:
     """Serves laundromats, one after the other."""
 
@@ -108,6 +116,7 @@ class Server:
         since: datetime,
         as_of: datetime | None,
         renew_seconds: float,
+        limit_seconds: float,
         interrupts: Interrupts | None = None,
         is_stopped: Callable[[], bool] = lambda: False,
         on_step: Callable[[str], None] = lambda _: None,
@@ -121,6 +130,7 @@ class Server:
             since: Firestore's time at which the run began.
             as_of: The instant the run is about; None: when each laundromat's turn comes.
             renew_seconds: How often a lease is renewed.
+            limit_seconds: How long a laundromat may take, after which its parent tells it to end.
             interrupts: Takes note of signals while documents are written.
             is_stopped: Whether the run was told to end at another time.
             on_step: Told each step as it begins.
@@ -132,6 +142,7 @@ class Server:
         self._since = since
         self._as_of = as_of
         self._renew_seconds = renew_seconds
+        self._limit_seconds = limit_seconds
         self._interrupts = interrupts or Interrupts()
         self._is_stopped = is_stopped
         self._on_step = on_step
@@ -140,13 +151,18 @@ class Server:
 
     def serve(self, cnpj: Cnpj) -> Served:
         """Serve a laundromat; whatever goes wrong is its own, and in the result."""
-        as_of = self._as_of or now()
+        as_of, began = self._as_of or now(), time.monotonic()
         run = Run(cnpj, "run", as_of, fleet_run_id=self._fleet_run_id)
         failure: Exception | None = None
         try:
             fate = self._serve(cnpj, as_of, run)
         except StoppedError as error:
-            fate, failure = Fate.INTERRUPTED, error
+            # Whoever tells it counts from a moment before.
+            if time.monotonic() - began < self._limit_seconds - _MOMENT_SECONDS:
+                fate, failure = Fate.INTERRUPTED, error
+            else:
+                reason = f"ended after {self._limit_seconds:g} seconds, the limit, at {self._step}"
+                fate, failure = Fate.TIMED_OUT, TimeLimitError(reason)
         except Exception as error:  # noqa: BLE001 - no laundromat may end another's run
             fate, failure = Fate.FAILED, error
         if fate in UNTOUCHED:
@@ -214,7 +230,22 @@ class Server:
             oddities = track_one(
                 reader, session.warehouse, session.registry, tenant, as_of=run.as_of, step=step
             )
+            # The next run does not see them again, since the watermark has moved.
+            rows = [self._untracked(tenant.cnpj, oddity) for oddity in oddities]
+            if rows:
+                OpsLog(session.warehouse, session.project.ops_tables()).insert("sync_rejects", rows)
             step.exit_code = ExitCode.PARTLY_FAILED if oddities else ExitCode.OK
+
+    def _untracked(self, cnpj: Cnpj, oddity: Oddity) -> dict[str, Any]:
+        return {
+            "run_id": self._fleet_run_id,
+            "cnpj": cnpj,
+            "recorded_at": now().isoformat(),
+            "campaign_type": oddity.campaign_type,
+            "customer_id": oddity.customer_id,
+            "outcome": "untracked",
+            "reason": oddity.reason,
+        }
 
     def _build(
         self, run: Run, name: str, selector: str, spec: BuildSpec, renewal: _Renewal

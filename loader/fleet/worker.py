@@ -54,6 +54,7 @@ class WorkerSetup:
     as_of: datetime | None
     """The instant the run is about; None: when each laundromat's turn comes."""
     lease_seconds: float
+    limit_seconds: float
     log_format: LogFormat
 
 
@@ -102,6 +103,7 @@ def _server(
         as_of=setup.as_of,
         # Two may fail before the lease ends.
         renew_seconds=setup.lease_seconds / 4,
+        limit_seconds=setup.limit_seconds,
         interrupts=Interrupts(),
         is_stopped=is_stopped,
         on_step=connection.send,

@@ -118,7 +118,13 @@ def _check_runs(facts: Facts, limits: Limits, wrong: dict[str, str], undecided: 
         undecided |= {Kind.ERROR_RATE, Kind.OVER_TIME, Kind.OVER_MEMORY}
         return
     served = facts.served
-    if not served.laundromats:
+    not_started = sum(run.without_worker for run in facts.last_runs)
+    if not_started:
+        wrong[Kind.ERROR_RATE] = (
+            f"{not_started} laundromats were not served in the last run, since no process for them "
+            "could be started; its log says why"
+        )
+    elif not served.laundromats:
         # At night all laundromats are left out: that mends nothing.
         undecided.add(Kind.ERROR_RATE)
     elif served.failed >= _FEWEST_FAILED and served.error_percent > limits.error_percent:

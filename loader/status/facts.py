@@ -63,6 +63,15 @@ class FleetRun:
     seconds: float
     peak_memory_mib: float
 
+    @property
+    def without_worker(self) -> int:
+        """How many laundromats were not served since no process for them could be started.
+
+        A run that was told to end leaves some, too, which is no trouble: the next serves them.
+        """
+        is_own_end = self.exit_code in (ExitCode.FAILED, ExitCode.PARTLY_FAILED)
+        return self.counts.get("not_started", 0) if is_own_end else 0
+
 
 @dataclass(frozen=True)
 class Laundromat:

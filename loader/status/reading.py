@@ -25,7 +25,7 @@ from loader.status.facts import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
     from loader.cnpj import Cnpj
@@ -168,7 +168,7 @@ def statement(template: str, *, until: datetime, since: datetime | None = None) 
 
 
 def read_facts(
-    warehouse: Warehouse, cnpjs: Sequence[Cnpj], broken: Iterable[str], *, as_of: datetime
+    warehouse: Warehouse, cnpjs: Sequence[Cnpj], broken: Collection[str], *, as_of: datetime
 ) -> Facts:
     """Return what is known of the fleet.
 
@@ -189,7 +189,10 @@ def read_facts(
         runs,
         laundromats,
         tuple(sorted(active - {laundromat.cnpj for laundromat in laundromats})),
-        _raw_tables(warehouse, cnpjs),
+        (
+            *_raw_tables(warehouse, cnpjs),
+            *(RawTable(name, None, "not known", is_known=False) for name in broken),
+        ),
     )
     return _with_served(warehouse, facts)
 

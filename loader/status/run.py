@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from loader.errors import ExitCode
+from loader.errors import ExitCode, VmhubError
 from loader.status.alerts import changes, conditions, notices
 from loader.status.reading import read_facts, read_open_alerts
 
@@ -168,7 +168,11 @@ def tell(
         receivers: Who is told.
         record: Keeps what was told.
 
+    Raises:
+        VmhubError: Something that was told could not be recorded; all the same everything was told.
+
     """
+    failure: VmhubError | None = None
     told: list[str] = []
     not_told: list[str] = []
     down: dict[str, None] = {}
@@ -176,7 +180,13 @@ def tell(
         refused = receivers.send(notice)
         is_taken = len(refused) < len(receivers)
         if is_taken:
-            record(notice)
+            try:
+                record(notice)
+            except VmhubError as error:
+                # Others are still to hear of what comes behind.
+                failure = failure or error
         (told if is_taken else not_told).extend(change.alert for change in notice.changes)
         down.update(dict.fromkeys(refused))
+    if failure is not None:
+        raise failure
     return Delivery(tuple(told), tuple(not_told), tuple(down))

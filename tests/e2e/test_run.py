@@ -57,7 +57,7 @@ def server(session: Session, as_of: datetime, holder: str = "run", **options: An
         since=leases.now(),
         as_of=as_of,
         renew_seconds=30,
-        **options,
+        **{"limit_seconds": 600, **options},
     )
 
 
@@ -191,6 +191,23 @@ def test_a_run_that_is_told_to_end_stops_before_the_next_step(session: Session) 
     assert server(session, AS_OF, "another").serve(CNPJ).fate is Fate.OK
 
 
+def test_one_that_is_told_to_end_when_its_time_is_over_has_failed(session: Session) -> None:
+    make_small(session, CNPJ)
+    begun: list[str] = []
+    served = server(
+        session,
+        AS_OF,
+        is_stopped=lambda: "TRACK" in begun,
+        on_step=begun.append,
+        limit_seconds=0,
+    ).serve(CNPJ)
+    assert (served.fate, served.error, served.is_lost) == (Fate.TIMED_OUT, "TimeLimitError", False)
+    [row] = rows_of_runs(session)
+    # Not 130, which says that it has neither failed nor been served.
+    assert (row["exit_code"], row["error"]) == (1, "TimeLimitError")
+    assert row["reason"] == "ended after 0 seconds, the limit, at TRACK"
+
+
 def test_an_error_that_is_not_ours_is_named_by_its_place_and_quotes_nothing(
     session: Session,
 ) -> None:
@@ -206,6 +223,23 @@ def test_an_error_that_is_not_ours_is_named_by_its_place_and_quotes_nothing(
     assert served.reason.startswith("ValueError in test_run.py, line ")
     [row] = rows_of_runs(session)
     assert (row["error"], row["reason"]) == ("ValueError", None)
+
+
+def test_a_document_that_was_sent_and_gives_no_row_is_recorded(session: Session) -> None:
+    make_small(session, CNPJ)
+    document = official_client(session.environment).document(
+        f"users/{CNPJ}/campaigns/BIRTHDAY/targets/customer-9"
+    )
+    document.set({"status": "SENT", "attempts": 1, "updatedAt": NIGHT - HOUR})
+    assert server(session, NIGHT).serve(CNPJ).fate is Fate.PARTLY
+    [reject] = session.warehouse.query(
+        "select * from `VMHUB_OPS`.`sync_rejects`", doing="reading what is to be looked at"
+    )
+    assert (reject["cnpj"], reject["campaign_type"], reject["customer_id"]) == (
+        *(CNPJ, "BIRTHDAY", "customer-9"),
+    )
+    assert (reject["outcome"], reject["run_id"]) == ("untracked", "run")
+    assert reject["reason"] == "no cycleKey: not a document that vmhub sync created"
 
 
 def test_a_registry_entry_that_is_no_cnpj_fails_and_the_others_are_served(

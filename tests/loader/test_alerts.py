@@ -117,6 +117,16 @@ def test_the_alert_of_a_failing_laundromat_says_since_when_and_why() -> None:
     assert len(text) < 420
 
 
+@pytest.mark.parametrize("exit_code", [1, 3, 130, 143])
+def test_a_run_whose_workers_do_not_start_is_an_error_unless_it_was_told_to_end(
+    exit_code: int,
+) -> None:
+    left = run(counts={"not_started": 9, "ok": 1}, exit_code=exit_code)
+    for served in (Served(0, 0), Served(1, 0)):
+        text = conditions(facts(left, served=served), Limits()).wrong.get("error_rate", "")
+        assert text.startswith("9 laundromats were not served") == (exit_code < 128)
+
+
 @pytest.mark.parametrize(
     ("failed", "served", "is_wrong"),
     [
@@ -402,6 +412,17 @@ def test_what_could_not_be_recorded_is_told_again_rather_than_lost(receiver: Ale
     table.is_broken = False
     check(SICK, table, receiver.url)
     assert len(receiver.messages) == 2
+
+
+def test_what_could_not_be_recorded_keeps_nobody_from_hearing_the_rest(
+    receiver: AlertReceiver,
+) -> None:
+    table = Table()
+    table.is_broken = True
+    others = [laundromat(cnpj, failures=3) for cnpj in CNPJS[:3]]
+    with pytest.raises(ServiceError, match="recording"):
+        check(facts(laundromats=tuple(others)), table, receiver.url)
+    assert len(receiver.messages) == 3
 
 
 def test_a_receiver_that_is_down_does_not_make_the_others_hear_it_every_time(

@@ -88,7 +88,7 @@ def _in_job(text: str) -> list[str]:
 
 
 def _command_lines() -> Iterator[tuple[str, list[str]]]:
-    for name in ("docs/operations.md", "README.md"):
+    for name in ("docs/alerts.md", "docs/operations.md", "README.md"):
         for words in _in_markdown((ROOT / name).read_text(encoding="utf-8")):
             yield name, words
     for path in sorted(DEPLOY.rglob("*.service")):
@@ -111,7 +111,7 @@ def test_every_command_line_is_one_of_a_real_command_with_real_options() -> None
     assert {line: problem for line, problem in wrong.items() if problem} == {}
     where = {name for name, _ in lines}
     assert where == {
-        *("README.md", "docs/operations.md", "Dockerfile", "schedule", "cron"),
+        *("README.md", "docs/alerts.md", "docs/operations.md", "Dockerfile", "schedule", "cron"),
         *("run.yaml", "alert.yaml", "vmhub-run.service", "vmhub-alert.service"),
     }
     assert len(lines) > 40
