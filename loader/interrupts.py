@@ -17,6 +17,7 @@ __all__ = ["Interrupts"]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _SLICE_SECONDS = 0.1
+_AGAIN_SECONDS = 1.0
 
 
 class Interrupts:
@@ -25,10 +26,14 @@ class Interrupts:
     def __init__(self) -> None:
         """Begin undisturbed."""
         self.received: signal.Signals | None = None
+        self._noted_at = 0.0
 
     @contextmanager
     def held_back(self) -> Iterator[None]:
         """Within the block, take note of the first signal; a second ends the process at once.
+
+        The same one within a second is the first again: supervisors tell every process of a group,
+        and parents theirs, too.
 
         Outside the main thread signals are not ours to take, and stay as they are.
         """
@@ -49,7 +54,13 @@ class Interrupts:
         while self.received is before and (left := end - time.monotonic()) > 0:
             time.sleep(min(left, _SLICE_SECONDS))
 
-    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        if self.received is not None:
-            os._exit(128 + number)
+    def note(self, number: int, _frame: FrameType | None = None) -> None:
+        """Take note of a signal; a handler of signals."""
         self.received = signal.Signals(number)
+        self._noted_at = time.monotonic()
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if self.received is None:
+            self.note(number)
+        elif number != self.received or time.monotonic() - self._noted_at > _AGAIN_SECONDS:
+            os._exit(128 + number)

@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from loader.report import Problem, SyncReport
     from loader.warehouse import Warehouse
 
-__all__ = ["OpsLog", "SyncLog"]
+__all__ = ["ROWS_A_REQUEST", "OpsLog", "SyncLog"]
 
 _log = logging.getLogger(__name__)
 
-_ROWS_A_REQUEST = 500
+ROWS_A_REQUEST = 500
 
 
 class OpsLog:
@@ -112,7 +112,7 @@ class SyncLog(OpsLog):
                 "reason": problem.reason,
             }
         )
-        if len(self._problems) == _ROWS_A_REQUEST:
+        if len(self._problems) == ROWS_A_REQUEST:
             self._flush()
 
     def finished(self, report: SyncReport) -> SyncReport:

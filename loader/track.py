@@ -19,7 +19,7 @@ from loader.runs import Run
 from loader.tracking import history_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from loader.cnpj import Cnpj
     from loader.firestore.changes import ChangeReader
@@ -192,7 +192,8 @@ def track_one(
     *,
     as_of: datetime,
     step: Step,
-) -> tuple[Oddity, ...]:
+    on_oddities: Callable[[Sequence[Oddity]], None],
+) -> None:
     """Bring one laundromat's message_history up to date, as part of a longer run.
 
     Args:
@@ -202,9 +203,8 @@ def track_one(
         tenant: The laundromat.
         as_of: The run's instant, to which the watermark moves.
         step: Takes the counts.
-
-    Returns:
-        The documents that were sent and give no row.
+        on_oddities: Records the documents that were sent and give no row; the watermark moves
+            only when it does not fail, since no later run sees them.
 
     Raises:
         VmhubError: The watermark has not moved; the next run reads the same documents again.
@@ -212,8 +212,10 @@ def track_one(
     """
     news = _own_news(reader, tenant, is_full=False)
     _merge(warehouse, tenant.cnpj, news, step)
+    if news.oddities:
+        step.exit_code = ExitCode.PARTLY_FAILED
+        on_oddities(news.oddities)
     registry.set_tracked({tenant.cnpj: None}, until=as_of)
-    return tuple(news.oddities)
 
 
 def has_news(reader: ChangeReader, tenant: Tenant) -> bool:

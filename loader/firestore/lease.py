@@ -189,8 +189,12 @@ class Leases:
             write.update.MergeFromString(encode_fields(fields))
             write.update_mask.field_paths.extend(fields)
         with service_errors(self._database, f"keeping the lease of {cnpj}"):
+            # Not sent again by the client: a transaction that may have ended is begun anew.
             self._database.api.commit(
-                request=request, metadata=self._database.metadata, timeout=_TIMEOUT_SECONDS
+                request=request,
+                metadata=self._database.metadata,
+                timeout=_TIMEOUT_SECONDS,
+                retry=None,
             )
 
     def _path(self, cnpj: Cnpj) -> str:

@@ -12,7 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from loader.cnpj import parse_cnpj
 from loader.errors import ConfigurationError, ExitCode, RunError, VmhubError
@@ -38,7 +38,7 @@ __all__ = ["FleetOptions", "FleetReport", "run_fleet"]
 
 _log = logging.getLogger(__name__)
 
-_AHEAD = timedelta(minutes=5)
+_TOLERANCE = timedelta(minutes=5)
 _ERRORS: dict[str, type[VmhubError]] = {
     error.__name__: error
     for error in (TimeLimitError, WorkerDiedError, StoppedError, ConfigurationError)
@@ -124,7 +124,7 @@ def run_fleet(
     leases = Leases(session.database, fleet_run_id, lasts=timedelta(seconds=options.lease_seconds))
     since = leases.now()
     if not session.environment.is_local:
-        _check_instant(options.as_of or now(), since)
+        _check_instant(options.as_of, since)
     mine, broken = _of_shard(session, cnpjs, options.shard)
     # In another order every time: when an hour is too short, not always for the same ones.
     mine.sort(key=lambda cnpj: stable_hash(f"{fleet_run_id}{cnpj}"))
@@ -155,19 +155,22 @@ def run_fleet(
         return tally.report(total, interrupted_by=interrupts.received, problem=pool.problem)
 
 
-def _check_instant(as_of: datetime, service_time: datetime) -> None:
-    """Raise a ConfigurationError when a run's instant has not come yet.
+def _check_instant(as_of: datetime | None, service_time: datetime) -> None:
+    """Raise a ConfigurationError when a run's instant has not come yet, or the clock is wrong.
 
-    Watermarks would move past what senders are still to write, and targets of another day go out.
+    Ahead, watermarks would move past what senders are still to write, and targets of another day
+    go out; behind, a run would not see what has happened since, such as who has opted out.
     """
-    if as_of > service_time + _AHEAD:
-        message = (
-            f"the run's instant {as_of:%Y-%m-%d %H:%M:%SZ} has not come yet: "
-            f"Firestore says {service_time:%Y-%m-%d %H:%M:%SZ}"
-        )
+    moment = as_of or now()
+    message = f"Firestore says that it is {service_time:%Y-%m-%d %H:%M:%SZ}, and "
+    if moment > service_time + _TOLERANCE:
+        message += f"the run's instant {moment:%Y-%m-%d %H:%M:%SZ} has not come yet"
         raise ConfigurationError(
             message, hint="set this machine's clock; for another day there is `vmhub preview`"
         )
+    if as_of is None and service_time - moment > _TOLERANCE:
+        message += f"this machine's clock is behind, at {moment:%Y-%m-%d %H:%M:%SZ}"
+        raise ConfigurationError(message, hint="set it")
 
 
 def _of_shard(
@@ -206,6 +209,7 @@ class _Tally:
         self._fleet_run_id = fleet_run_id
         self._options = options
         self._shard = shard
+        self._log = OpsLog(session.warehouse, session.project.ops_tables())
         self._began, self._cpu_began = now(), _cpu_seconds()
 
     def add(self, served: Served) -> None:
@@ -244,7 +248,8 @@ class _Tally:
         )
         error = _ERRORS[served.error](served.reason)
         # This process's memory is not that of the one that served it.
-        self._insert("runs", {**run.row(error), "peak_memory_mib": None})
+        self._log.insert("runs", [{**run.row(error), "peak_memory_mib": None}])
+        self._not_recorded = self._not_recorded or self._log.failure
 
     def report(self, laundromats: int, *, interrupted_by: int | None, problem: str) -> FleetReport:
         """Record the run as a whole, and return what it came to.
@@ -283,14 +288,10 @@ class _Tally:
             "cpu_seconds": report.cpu_seconds,
             "peak_memory_mib": report.peak_memory_mib,
         }
-        self._insert("fleet_runs", row)
-        return replace(report, not_recorded=self._not_recorded)
-
-    def _insert(self, table: str, row: dict[str, Any]) -> None:
         # A log of its own: what could not be recorded an hour ago says nothing of now.
         log = OpsLog(self._session.warehouse, self._session.project.ops_tables())
-        log.insert(table, [row])
-        self._not_recorded = self._not_recorded or log.failure
+        log.insert("fleet_runs", [row])
+        return replace(report, not_recorded=self._not_recorded or log.failure)
 
 
 def _cpu_seconds() -> float:

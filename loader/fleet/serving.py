@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from loader.build import build
 from loader.build_spec import BuildSpec
@@ -20,7 +20,7 @@ from loader.firestore.lease import LeaseLostError, Refusal
 from loader.firestore.targets import TargetStore
 from loader.fleet.window import SendWindow
 from loader.interrupts import Interrupts
-from loader.ops import OpsLog
+from loader.ops import ROWS_A_REQUEST, OpsLog
 from loader.retry import Retry
 from loader.runs import Run, now
 from loader.settings import campaign_types, effective_settings
@@ -29,7 +29,7 @@ from loader.targets import Outcome
 from loader.track import has_news, track_one
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from loader.cnpj import Cnpj
@@ -118,7 +118,6 @@ class Server:
         renew_seconds: float,
         limit_seconds: float,
         interrupts: Interrupts | None = None,
-        is_stopped: Callable[[], bool] = lambda: False,
         on_step: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Serve with these connections.
@@ -131,8 +130,7 @@ class Server:
             as_of: The instant the run is about; None: when each laundromat's turn comes.
             renew_seconds: How often a lease is renewed.
             limit_seconds: How long a laundromat may take, after which its parent tells it to end.
-            interrupts: Takes note of signals while documents are written.
-            is_stopped: Whether the run was told to end at another time.
+            interrupts: Says when the run is told to end.
             on_step: Told each step as it begins.
 
         """
@@ -144,7 +142,6 @@ class Server:
         self._renew_seconds = renew_seconds
         self._limit_seconds = limit_seconds
         self._interrupts = interrupts or Interrupts()
-        self._is_stopped = is_stopped
         self._on_step = on_step
         self._seeds_version = session.project.seeds_version()
         self._step = ""
@@ -227,25 +224,33 @@ class Server:
         self._begin("TRACK")
         session = self._session
         with run.step("TRACK") as step:
-            oddities = track_one(
-                reader, session.warehouse, session.registry, tenant, as_of=run.as_of, step=step
+            track_one(
+                reader,
+                session.warehouse,
+                session.registry,
+                tenant,
+                as_of=run.as_of,
+                step=step,
+                on_oddities=partial(self._record_untracked, tenant.cnpj),
             )
-            # The next run does not see them again, since the watermark has moved.
-            rows = [self._untracked(tenant.cnpj, oddity) for oddity in oddities]
-            if rows:
-                OpsLog(session.warehouse, session.project.ops_tables()).insert("sync_rejects", rows)
-            step.exit_code = ExitCode.PARTLY_FAILED if oddities else ExitCode.OK
 
-    def _untracked(self, cnpj: Cnpj, oddity: Oddity) -> dict[str, Any]:
-        return {
-            "run_id": self._fleet_run_id,
-            "cnpj": cnpj,
-            "recorded_at": now().isoformat(),
-            "campaign_type": oddity.campaign_type,
-            "customer_id": oddity.customer_id,
-            "outcome": "untracked",
-            "reason": oddity.reason,
-        }
+    def _record_untracked(self, cnpj: Cnpj, oddities: Sequence[Oddity]) -> None:
+        tables = self._session.project.ops_tables()
+        rows = [
+            {
+                "run_id": self._fleet_run_id,
+                "cnpj": cnpj,
+                "recorded_at": now().isoformat(),
+                "campaign_type": oddity.campaign_type,
+                "customer_id": oddity.customer_id,
+                "outcome": "untracked",
+                "reason": oddity.reason,
+            }
+            for oddity in oddities
+        ]
+        for first in range(0, len(rows), ROWS_A_REQUEST):
+            part = rows[first : first + ROWS_A_REQUEST]
+            self._session.warehouse.insert(tables["sync_rejects"], part)
 
     def _build(
         self, run: Run, name: str, selector: str, spec: BuildSpec, renewal: _Renewal
@@ -284,7 +289,7 @@ class Server:
             step.exit_code = report.exit_code
 
     def _begin(self, step: str, renewal: _Renewal | None = None) -> None:
-        if self._is_stopped() or self._interrupts.received is not None:
+        if self._interrupts.received is not None:
             message = f"told to end before {step}"
             raise StoppedError(message, hint="the next run does the rest")
         if renewal is not None:

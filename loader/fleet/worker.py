@@ -25,7 +25,6 @@ from loader.logs import configure_logs
 from loader.session import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
     from multiprocessing.connection import Connection
     from pathlib import Path
@@ -64,15 +63,16 @@ def work(connection: Connection, setup: WorkerSetup) -> None:
     `READY` is sent first, or why it cannot be; then for each laundromat its steps as they begin, as
     texts, and a `Served` at the end.
     """
-    stopping = threading.Event()
+    interrupts = Interrupts()
     # A group of its own: what is typed at the terminal is for the parent, which tells the workers.
     os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda _number, _frame: stopping.set())
+    # Noted at all times, so that a sync that has only read does not begin to write.
+    signal.signal(signal.SIGTERM, interrupts.note)
     _end_with(os.getppid())
     configure_logs(setup.log_format)
     try:
-        server = _server(connection, setup, is_stopped=stopping.is_set)
+        server = _server(connection, setup, interrupts)
     except VmhubError as error:
         connection.send(str(error))
         return
@@ -85,9 +85,7 @@ def work(connection: Connection, setup: WorkerSetup) -> None:
         connection.send(server.serve(cnpj))
 
 
-def _server(
-    connection: Connection, setup: WorkerSetup, *, is_stopped: Callable[[], bool]
-) -> Server:
+def _server(connection: Connection, setup: WorkerSetup, interrupts: Interrupts) -> Server:
     parsed = ParsedProject(setup.project, setup.state_dir / "dbt" / "parse")
     session = Session(setup.project, setup.environment, setup.state_dir, parsed)
     parsed.manifest(setup.environment)
@@ -104,8 +102,7 @@ def _server(
         # Two may fail before the lease ends.
         renew_seconds=setup.lease_seconds / 4,
         limit_seconds=setup.limit_seconds,
-        interrupts=Interrupts(),
-        is_stopped=is_stopped,
+        interrupts=interrupts,
         on_step=connection.send,
     )
 

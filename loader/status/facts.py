@@ -42,7 +42,7 @@ class Limits:
     """More of the served laundromats failed, and at least two."""
     raw_max_age: timedelta = timedelta(hours=26)
     """RAW data is older. A day's delivery, and two hours for being late."""
-    run_minutes: float = 55.0
+    run_minutes: float = 45.0
     """A run took longer, so that it hardly ends before the next one."""
     memory_mib: float = 1500.0
     """A process took more."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import signal
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from loader.firestore.lease import Lease, Leases
 from loader.fleet.run import FleetOptions, run_fleet
 from loader.fleet.serving import Fate, Served, Server
 from loader.fleet.window import SendWindow
+from loader.interrupts import Interrupts
 from loader.session import Session
 from loader.settings import effective_settings
 from tests.fleet import BROKEN, Fleet, load_texts, make_small, note_deployed
@@ -176,12 +178,35 @@ def test_what_another_run_holds_or_has_served_is_left_to_it(session: Session) ->
     assert rows_of_runs(session) == []
 
 
+def told_at(step: str, begun: list[str]) -> dict[str, Any]:
+    """Have a server told to end as it begins a step, and note the steps it begins."""
+    interrupts = Interrupts()
+
+    def on_step(name: str) -> None:
+        begun.append(name)
+        if name == step:
+            interrupts.note(signal.SIGTERM)
+
+    return {"interrupts": interrupts, "on_step": on_step}
+
+
+def test_a_run_that_is_told_to_end_before_it_writes_documents_writes_none(
+    session: Session,
+) -> None:
+    make_small(session, CNPJ)
+    load_texts(session, CNPJ)
+    served = server(session, AS_OF, **told_at("SYNC", [])).serve(CNPJ)
+    assert (served.fate, served.step) == (Fate.INTERRUPTED, "SYNC")
+    client = official_client(session.environment)
+    assert not list(client.collection(f"users/{CNPJ}/campaigns/BIRTHDAY/targets").stream())
+    [sync] = session.warehouse.query("select * from `VMHUB_OPS`.`sync_runs`", doing="reading it")
+    assert sync["counts"]["BIRTHDAY"]["deferred"] == 2
+
+
 def test_a_run_that_is_told_to_end_stops_before_the_next_step(session: Session) -> None:
     make_small(session, CNPJ)
     begun: list[str] = []
-    served = server(
-        session, AS_OF, is_stopped=lambda: "TRACK" in begun, on_step=begun.append
-    ).serve(CNPJ)
+    served = server(session, AS_OF, **told_at("TRACK", begun)).serve(CNPJ)
     assert (served.fate, served.reason) == (
         Fate.INTERRUPTED,
         "told to end before DEPLOY: the next run does the rest",
@@ -193,14 +218,7 @@ def test_a_run_that_is_told_to_end_stops_before_the_next_step(session: Session) 
 
 def test_one_that_is_told_to_end_when_its_time_is_over_has_failed(session: Session) -> None:
     make_small(session, CNPJ)
-    begun: list[str] = []
-    served = server(
-        session,
-        AS_OF,
-        is_stopped=lambda: "TRACK" in begun,
-        on_step=begun.append,
-        limit_seconds=0,
-    ).serve(CNPJ)
+    served = server(session, AS_OF, limit_seconds=0, **told_at("TRACK", [])).serve(CNPJ)
     assert (served.fate, served.error, served.is_lost) == (Fate.TIMED_OUT, "TimeLimitError", False)
     [row] = rows_of_runs(session)
     # Not 130, which says that it has neither failed nor been served.
@@ -292,6 +310,16 @@ def test_an_instant_that_has_not_come_yet_is_refused_where_messages_are_real(
     for as_of in (datetime.now(UTC) + HOUR, datetime.max.replace(tzinfo=UTC)):
         with pytest.raises(ConfigurationError, match="has not come yet"):
             run_fleet(at_work, [CNPJ], FleetOptions(as_of=as_of))
+
+
+def test_a_clock_that_is_behind_is_refused_where_messages_are_real(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_work = replace(session, environment=replace(session.environment, bigquery_url=None))
+    vars(at_work)["database"] = session.database
+    monkeypatch.setattr("loader.fleet.run.now", lambda: datetime.now(UTC) - HOUR)
+    with pytest.raises(ConfigurationError, match="this machine's clock is behind"):
+        run_fleet(at_work, [CNPJ], FleetOptions())
 
 
 def settings_of(session: Session, **settings: Any) -> dict[str, Any]:

@@ -178,7 +178,7 @@ def test_raw_data_of_which_bigquery_says_nothing_stays_as_it_was() -> None:
     assert report_of(found, Limits(), {}).exit_code == 3
 
 
-@pytest.mark.parametrize(("seconds", "is_wrong"), [(3300.0, False), (3300.1, True)])
+@pytest.mark.parametrize(("seconds", "is_wrong"), [(2700.0, False), (2700.1, True)])
 def test_a_run_is_over_its_time_above_the_limit(seconds: float, *, is_wrong: bool) -> None:
     assert wrong(facts(run(seconds=seconds))) == ({"over_time"} if is_wrong else set())
 

@@ -58,6 +58,14 @@ def test_another_thread_leaves_the_handlers_alone() -> None:
     assert handlers == [before]
 
 
+def test_the_same_signal_again_at_once_is_the_first() -> None:
+    interrupts = Interrupts()
+    with interrupts.held_back():
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGTERM)
+    assert interrupts.received is signal.SIGTERM
+
+
 def test_a_second_signal_ends_the_process_at_once() -> None:
     program = (
         "import os, signal\n"
