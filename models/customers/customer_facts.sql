@@ -113,7 +113,8 @@ final as (
         coalesce(purchases.loyalty_spent_brl, 0) as loyalty_spent_brl,
         opted_out_ids.customer_id is not null
         or opted_out_phones.phone is not null as has_opted_out,
-        message_lists.messages
+        message_lists.messages,
+        {{ now() }} as built_at
     from customers
     left join purchases on customers.cpf = purchases.cpf
     left join message_lists on customers.customer_id = message_lists.customer_id

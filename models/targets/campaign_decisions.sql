@@ -44,6 +44,9 @@ facts as (
         customers.cpf,
         customers.registered_at,
         customers.has_opted_out,
+        -- Of the facts: if another build replaced them meanwhile, sync sees that these decisions
+        -- are not of one build.
+        customers.built_at,
         (
             select max(message.sent_at)
             from unnest(customers.messages) as message
@@ -212,7 +215,7 @@ final as (
             'voucher_code': 'blocked.voucher_code',
             'voucher_valid_until': 'blocked.voucher_valid_until',
         }) }} as data,
-        {{ now() }} as built_at
+        blocked.built_at
     from blocked
     left join templates
         on

@@ -85,6 +85,18 @@ def test_an_empty_publication_is_known_to_be_fresh_and_withdraws(session: Sessio
     assert documents(session.environment, CNPJ) == {}
 
 
+def test_decisions_from_another_builds_facts_are_not_synced(session: Session) -> None:
+    make_laundromat(session, CNPJ, clientes=[birthday_customer("a", "11900000001")])
+    session.build(CNPJ, as_of=AS_OF)
+    # As when a build that was killed goes on in BigQuery: its facts come between the steps of this.
+    later = AS_OF + timedelta(minutes=10)
+    session.build(CNPJ, as_of=later, arguments=["--select", "campaign_decisions+"])
+
+    with pytest.raises(RunError, match="is not what was last published"):
+        session.sync(CNPJ, as_of=later, options=SyncOptions())
+    assert documents(session.environment, CNPJ) == {}
+
+
 def test_a_second_run_of_the_same_hour_changes_nothing(session: Session) -> None:
     make_laundromat(session, CNPJ, clientes=[birthday_customer("a", "11900000001")])
     session.build(CNPJ, as_of=AS_OF)
