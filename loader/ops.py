@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from loader.errors import VmhubError
 from loader.runs import Run, exit_code_of, now, reason_of
+from loader.warehouse import ROWS_A_REQUEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -24,13 +25,31 @@ if TYPE_CHECKING:
     from loader.cnpj import Cnpj
     from loader.project import SourceTable
     from loader.report import Problem, SyncReport
+    from loader.track import Oddity
     from loader.warehouse import Warehouse
 
-__all__ = ["ROWS_A_REQUEST", "OpsLog", "SyncLog"]
+__all__ = ["OpsLog", "SyncLog", "reject_row"]
 
 _log = logging.getLogger(__name__)
 
-ROWS_A_REQUEST = 500
+
+def reject_row(
+    run_id: str,
+    cnpj: Cnpj,
+    recorded_at: datetime,
+    about: Problem | Oddity,
+    outcome: str,
+) -> dict[str, Any]:
+    """Return a row of VMHUB_OPS.sync_rejects: what somebody should look at."""
+    return {
+        "run_id": run_id,
+        "cnpj": cnpj,
+        "recorded_at": recorded_at.isoformat(),
+        "campaign_type": about.campaign_type,
+        "customer_id": about.customer_id,
+        "outcome": outcome,
+        "reason": about.reason,
+    }
 
 
 class OpsLog:
@@ -101,17 +120,8 @@ class SyncLog(OpsLog):
     def problem(self, problem: Problem) -> None:
         """Record a row that somebody should look at."""
         self._problem_count += 1
-        self._problems.append(
-            {
-                "run_id": self._run_id,
-                "cnpj": self._cnpj,
-                "recorded_at": self._clock().isoformat(),
-                "campaign_type": problem.campaign_type,
-                "customer_id": problem.customer_id,
-                "outcome": problem.outcome.value,
-                "reason": problem.reason,
-            }
-        )
+        row = reject_row(self._run_id, self._cnpj, self._clock(), problem, problem.outcome.value)
+        self._problems.append(row)
         if len(self._problems) == ROWS_A_REQUEST:
             self._flush()
 

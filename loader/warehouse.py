@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from loader.environment import Environment
     from loader.project import Column, SourceTable
 
-__all__ = ["Warehouse"]
+__all__ = ["ROWS_A_REQUEST", "Warehouse"]
 
 _EMULATOR_OPTIONS = (
     # A batch can be larger than gRPC's default of 4 MiB.
@@ -44,6 +44,9 @@ _EMULATOR_OPTIONS = (
     # On one machine, what is sent ahead of its reading saves no time and costs memory.
     ("grpc.http2.bdp_probe", 0),
 )
+ROWS_A_REQUEST = 500
+"""Rows that are streamed in at a time."""
+
 _RETRY = Retry(initial=0.2, maximum=5.0, timeout=20.0)
 # Knows that being too quick is answered like a missing permission, by 403.
 _LOOK_UP_RETRY = bigquery.DEFAULT_RETRY.with_timeout(20.0)
@@ -175,7 +178,16 @@ class Warehouse:
         return len(lines)
 
     def insert(self, declared: SourceTable, rows: Sequence[dict[str, Any]]) -> None:
-        """Stream rows into a table of VMHUB_OPS, which is created when it is not there yet."""
+        """Stream rows into a table of VMHUB_OPS, which is created when it is not there yet.
+
+        Raises:
+            ServiceError: Rows were not taken; requests before that one may have been.
+
+        """
+        for first in range(0, len(rows), ROWS_A_REQUEST):
+            self._insert_part(declared, rows[first : first + ROWS_A_REQUEST])
+
+    def _insert_part(self, declared: SourceTable, rows: Sequence[dict[str, Any]]) -> None:
         name = f"{self._project}.{OPS_DATASET}.{declared.name}"
         # One id a row: what is sent again after a lost answer is kept once.
         ids = [str(uuid.uuid4()) for _ in rows]

@@ -12,7 +12,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from loader.errors import RunError
-from loader.fleet.serving import Fate, Served, StoppedError, TimeLimitError
+from loader.fleet.serving import Fate, Served, StoppedError, TimeLimitError, limit_reason
 from loader.fleet.worker import READY, work
 
 if TYPE_CHECKING:
@@ -221,7 +221,7 @@ class _Worker:
         if self._drained_by is not None:
             reason = f"told to end, and did not in time, at {self._step}"
             return self._lost(cnpj, began, Fate.INTERRUPTED, StoppedError, reason)
-        reason = f"ended after {limit_seconds:g} seconds, the limit, at {self._step}"
+        reason = limit_reason(limit_seconds, self._step)
         late = self._ended_late()
         if late is not None:
             # What it says itself it has recorded itself.

@@ -115,7 +115,8 @@ def run_fleet(
         on_progress: Told how many of how many laundromats have ended.
 
     Raises:
-        ConfigurationError: The run's instant has not come yet; nobody was served.
+        ConfigurationError: The run's instant has not come yet, or the clock is behind; nobody was
+            served.
         ServiceError: Firestore does not answer; nobody was served.
         RunError: The counts do not add up.
 

@@ -20,7 +20,7 @@ from loader.firestore.lease import LeaseLostError, Refusal
 from loader.firestore.targets import TargetStore
 from loader.fleet.window import SendWindow
 from loader.interrupts import Interrupts
-from loader.ops import ROWS_A_REQUEST, OpsLog
+from loader.ops import OpsLog, reject_row
 from loader.retry import Retry
 from loader.runs import Run, now
 from loader.settings import campaign_types, effective_settings
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from loader.session import Session
     from loader.track import Oddity
 
-__all__ = ["Fate", "Served", "Server", "StoppedError", "TimeLimitError"]
+__all__ = ["Fate", "Served", "Server", "StoppedError", "TimeLimitError", "limit_reason"]
 
 _log = logging.getLogger(__name__)
 
@@ -104,6 +104,11 @@ class TimeLimitError(RunError):
     """A laundromat took longer than it may."""
 
 
+def limit_reason(limit_seconds: float, step: str) -> str:
+    """Return what a TimeLimitError says."""
+    return f"ended after {limit_seconds:g} seconds, the limit, at {step}"
+
+
 class Server:
     """Serves laundromats, one after the other."""
 
@@ -158,7 +163,7 @@ class Server:
             if time.monotonic() - began < self._limit_seconds - _MOMENT_SECONDS:
                 fate, failure = Fate.INTERRUPTED, error
             else:
-                reason = f"ended after {self._limit_seconds:g} seconds, the limit, at {self._step}"
+                reason = limit_reason(self._limit_seconds, self._step)
                 fate, failure = Fate.TIMED_OUT, TimeLimitError(reason)
         except Exception as error:  # noqa: BLE001 - no laundromat may end another's run
             fate, failure = Fate.FAILED, error
@@ -235,22 +240,11 @@ class Server:
             )
 
     def _record_untracked(self, cnpj: Cnpj, oddities: Sequence[Oddity]) -> None:
-        tables = self._session.project.ops_tables()
         rows = [
-            {
-                "run_id": self._fleet_run_id,
-                "cnpj": cnpj,
-                "recorded_at": now().isoformat(),
-                "campaign_type": oddity.campaign_type,
-                "customer_id": oddity.customer_id,
-                "outcome": "untracked",
-                "reason": oddity.reason,
-            }
-            for oddity in oddities
+            reject_row(self._fleet_run_id, cnpj, now(), oddity, "untracked") for oddity in oddities
         ]
-        for first in range(0, len(rows), ROWS_A_REQUEST):
-            part = rows[first : first + ROWS_A_REQUEST]
-            self._session.warehouse.insert(tables["sync_rejects"], part)
+        table = self._session.project.ops_tables()["sync_rejects"]
+        self._session.warehouse.insert(table, rows)
 
     def _build(
         self, run: Run, name: str, selector: str, spec: BuildSpec, renewal: _Renewal

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from loader.errors import ConfigurationError, ExitCode, RunError, ServiceError
-from loader.ops import SyncLog
+from loader.ops import SyncLog, reject_row
 from loader.report import Problem
 from loader.sync import SyncOptions
 from loader.targets import Outcome
+from loader.warehouse import ROWS_A_REQUEST
 from tests.loader.fakes import FakeStore, make_target
 from tests.loader.published import publish
 from tests.loader.running import run_sync
@@ -199,3 +200,14 @@ def test_a_session_records_its_runs_but_no_dry_one(session: Session) -> None:
     assert [run["exit_code"] for run in runs] == [ExitCode.OK, ExitCode.FAILED]
     assert [run["counts"] is None for run in runs] == [False, True]
     assert runs[0]["counts"]["BIRTHDAY"] == {"rows": 1, "created": 1}
+
+
+def test_rows_for_more_than_one_request_all_arrive(session: Session) -> None:
+    count = 2 * ROWS_A_REQUEST + 1
+    rows = [reject_row("r", NUMERIC_CNPJ, AS_OF, PROBLEM, str(number)) for number in range(count)]
+    session.warehouse.insert(session.project.ops_tables()["sync_rejects"], rows)
+    [found] = session.warehouse.query(
+        "select count(distinct outcome) as rejects from `VMHUB_OPS`.`sync_rejects`",
+        doing="counting",
+    )
+    assert found["rejects"] == count

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from multiprocessing.connection import Connection
 
+    from loader.cnpj import Cnpj
+
 CNPJS = [with_check_digits(f"{11_000_000 + number}0001") for number in range(5)]
 ODD = CNPJS[2]
 
@@ -68,16 +70,27 @@ def serve(connection: Connection, odd: Callable[[], None], fate: Fate = Fate.OK)
         connection.send(Served(cnpj, fate if cnpj == ODD else Fate.OK))
 
 
-def pool(work: Any, *, jobs: int = 2, limit: float = 60, grace: float = 0.5) -> Pool:
-    setup: Any = None
-    return Pool(
-        setup,
-        jobs=jobs,
-        limit_seconds=limit,
-        interrupts=Interrupts(),
-        grace_seconds=grace,
-        work=work,
-    )
+def pool(
+    work: Any, *, jobs: int = 2, limit: float = 60, grace: float = 0.5, **options: Any
+) -> Pool:
+    told = {"setup": None, "interrupts": Interrupts(), **options}
+    return Pool(jobs=jobs, limit_seconds=limit, grace_seconds=grace, work=work, **told)
+
+
+def told_to_end(
+    work: Any, order: list[Cnpj], waiting: Path, *, limit: float, **options: Any
+) -> list[Served]:
+    """Serve by one worker, and tell the run to end once that says that it waits."""
+    interrupts = Interrupts()
+    with interrupts.held_back():
+        # The path is all that these workers are told.
+        stopped = pool(
+            work, jobs=1, limit=limit, setup=str(waiting), interrupts=interrupts, **options
+        )
+        end_when(waiting.exists)
+        served = list(stopped.serve(order))
+    assert interrupts.received is signal.SIGTERM
+    return served
 
 
 def fates(served: list[Served]) -> dict[str, Fate]:
@@ -141,22 +154,8 @@ def test_one_that_answers_when_its_time_is_over_has_the_end_that_it_recorded() -
 def test_a_run_that_is_told_to_end_finishes_what_is_under_way_and_begins_nothing(
     tmp_path: Path,
 ) -> None:
-    interrupts = Interrupts()
-    waiting = tmp_path / "waiting"
     order = [ODD, *(cnpj for cnpj in CNPJS if cnpj != ODD)]
-    served = []
-    with interrupts.held_back():
-        stopped = Pool(
-            str(waiting),  # type: ignore[arg-type] # all that this worker is told
-            jobs=1,
-            limit_seconds=60,
-            interrupts=interrupts,
-            work=finish_when_told,
-        )
-        answers = stopped.serve(order)
-        end_when(waiting.exists)
-        served = list(answers)
-    assert interrupts.received is signal.SIGTERM
+    served = told_to_end(finish_when_told, order, tmp_path / "waiting", limit=60, grace=10)
     assert fates(served) == dict.fromkeys(CNPJS, Fate.NOT_STARTED) | {ODD: Fate.INTERRUPTED}
 
 
@@ -171,19 +170,14 @@ def hang_when_told(connection: Connection, setup: Any) -> None:
 
 
 def test_one_that_hangs_does_not_keep_a_run_from_ending_that_is_told_to(tmp_path: Path) -> None:
-    interrupts = Interrupts()
-    waiting = tmp_path / "waiting"
-    with interrupts.held_back():
-        stopped = Pool(
-            str(waiting),  # type: ignore[arg-type] # all that this worker is told
-            jobs=1,
-            limit_seconds=3600,
-            interrupts=interrupts,
-            drain_seconds=0.5,
-            work=hang_when_told,
-        )
-        end_when(waiting.exists)
-        served = list(stopped.serve([ODD, CNPJS[0]]))
+    served = told_to_end(
+        hang_when_told,
+        [ODD, CNPJS[0]],
+        tmp_path / "waiting",
+        limit=3600,
+        grace=10,
+        drain_seconds=0.5,
+    )
     assert fates(served) == {ODD: Fate.INTERRUPTED, CNPJS[0]: Fate.NOT_STARTED}
     assert served[0].reason == "told to end, and did not in time, at BUILD"
     assert served[0].is_lost
