@@ -9,6 +9,7 @@ COPY requirements-run.lock ./
 RUN /opt/vmhub/bin/python -m pip install --no-cache-dir --disable-pip-version-check \
     --require-hashes --no-deps --requirement requirements-run.lock
 COPY pyproject.toml README.md ./
+COPY console console
 COPY loader loader
 RUN /opt/vmhub/bin/python -m pip install --no-cache-dir --disable-pip-version-check \
     --no-deps --no-build-isolation .

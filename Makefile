@@ -20,6 +20,7 @@ test: $(INSTALLED) ## Run everything: lint, types, dbt, unit tests, end to end
 	"$(BIN)/ruff" check .
 	"$(BIN)/ruff" format --check .
 	"$(BIN)/mypy"
+	"$(BIN)/lint-imports" --no-cache
 	"$(BIN)/python" -m pytest
 
 .PHONY: test-large
@@ -57,7 +58,7 @@ docs: $(INSTALLED) ## Write the site of all models and columns, one file: target
 
 .PHONY: docs-cli
 docs-cli: $(INSTALLED) ## Write docs/cli.md anew from the commands' help
-	"$(BIN)/typer" loader.cli utils docs --name vmhub --output docs/cli.md
+	"$(BIN)/typer" loader.cli.app utils docs --name vmhub --output docs/cli.md
 
 .PHONY: install
 install: $(INSTALLED) ## Set up .venv from the lock

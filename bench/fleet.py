@@ -31,16 +31,17 @@ from google.cloud import bigquery, firestore
 from rich.console import Console
 from rich.table import Table
 
-from loader.cnpj import with_check_digits
+from loader.base.cnpj import with_check_digits
+from loader.bigquery.declaration import Column, SourceTable
+from loader.dbt.project import Project, find_project
 from loader.local.stack import local_stack
-from loader.onboard import onboard
-from loader.project import Column, Project, SourceTable, find_project
-from loader.session import Session
+from loader.operations.onboard import onboard
+from loader.services import Services
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from loader.cnpj import Cnpj
+    from loader.base.cnpj import Cnpj
     from loader.local.stack import LocalStack
 
 # A Monday, 10:00 in São Paulo.
@@ -75,18 +76,18 @@ class Result:
 class Bench:
     """A stack, a copy of the project, and the laundromats made so far."""
 
-    def __init__(self, session: Session, stack: LocalStack) -> None:
+    def __init__(self, services: Services, stack: LocalStack) -> None:
         """Begin without laundromats, in the session's own Google Cloud project."""
-        self.session = session
+        self.services = services
         self._stack = stack
         self._cnpjs: list[Cnpj] = []
         self._as_of = AS_OF
-        project, credentials = session.environment.project, AnonymousCredentials()  # type: ignore[no-untyped-call]
+        project, credentials = services.environment.project, AnonymousCredentials()  # type: ignore[no-untyped-call]
         self._firestore = firestore.Client(project=project, credentials=credentials)
         self._bigquery = bigquery.Client(
             project=project,
             credentials=credentials,
-            client_options=ClientOptions(api_endpoint=session.environment.bigquery_url),
+            client_options=ClientOptions(api_endpoint=services.environment.bigquery_url),
         )
 
     def grow(self, count: int) -> list[Cnpj]:
@@ -103,30 +104,30 @@ class Bench:
         return self._as_of.isoformat()
 
     def _make(self, cnpj: Cnpj) -> None:
-        session = self.session
-        tables = {table.name: table for table in session.project.source_tables()}
-        session.warehouse.create_dataset(f"{cnpj}_RAW", description="Rows of a bench.")
+        services = self.services
+        tables = {table.name: table for table in services.project.source_tables()}
+        services.warehouse.create_dataset(f"{cnpj}_RAW", description="Rows of a bench.")
         for name in ("clientes", "vendas"):
-            session.warehouse.create_table(tables[name], cnpj)
+            services.warehouse.create_table(tables[name], cnpj)
         onboard(
-            session.project,
-            session.warehouse,
-            session.registry,
+            services.project,
+            services.warehouse,
+            services.registry,
             cnpj=cnpj,
             name="Lavanderia Exemplo",
         )
-        session.warehouse.append(tables["clientes"], cnpj, list(_people()))
-        session.warehouse.append(tables["vendas"], cnpj, list(_sales()))
-        path = session.project.root / "seeds" / "message_templates.csv"
+        services.warehouse.append(tables["clientes"], cnpj, list(_people()))
+        services.warehouse.append(tables["vendas"], cnpj, list(_sales()))
+        path = services.project.root / "seeds" / "message_templates.csv"
         with path.open(encoding="utf-8", newline="") as lines:
             texts = list(csv.DictReader(lines))
         columns = tuple(Column(name, "STRING", "") for name in texts[0])
         table = SourceTable("CAMPAIGN", "message_templates", "", columns, None, ())
-        session.warehouse.create_table(table, cnpj)
-        session.warehouse.append(table, cnpj, texts)
+        services.warehouse.create_table(table, cnpj)
+        services.warehouse.append(table, cnpj, texts)
         # Seeds and figures belong to other hours.
         self._firestore.document(f"users/{cnpj}/operations/run").set(
-            {"deployed": session.project.seeds_version(), "figuresAsOf": AS_OF}
+            {"deployed": services.project.seeds_version(), "figuresAsOf": AS_OF}
         )
 
     def dbt_processes(self) -> Result:
@@ -162,7 +163,7 @@ class Bench:
         return self._measured(variant, len(self._cnpjs), run)
 
     def _dbt_arguments(self, cnpj: Cnpj) -> list[str]:
-        folder = str(self.session.state_dir / "bench" / cnpj)
+        folder = str(self.services.state_dir / "bench" / cnpj)
         variables = json.dumps({"cnpj": cnpj, "as_of": self.next_hour()})
         return [
             *("build", "--selector", "hourly", "--vars", variables, "--quiet"),
@@ -191,12 +192,12 @@ class Bench:
     def _run(self, *command: str | Path) -> str:
         environment = {
             **os.environ,
-            **self.session.environment.variables(),
-            "DBT_PROJECT_DIR": str(self.session.project.root),
+            **self.services.environment.variables(),
+            "DBT_PROJECT_DIR": str(self.services.project.root),
         }
         done = subprocess.run(
             command,
-            cwd=self.session.project.root,
+            cwd=self.services.project.root,
             env=environment,
             capture_output=True,
             text=True,
@@ -260,7 +261,7 @@ class Bench:
 
     def add_models(self) -> None:
         """Add tables to those of the hour, each as simple as can be."""
-        folder = self.session.project.root / "models" / "targets"
+        folder = self.services.project.root / "models" / "targets"
         for number in range(MORE_MODELS):
             sql = "select customer_id from {{ ref('campaign_targets') }}\n"
             (folder / f"more_{number}.sql").write_text(sql, encoding="utf-8")
@@ -383,8 +384,8 @@ def main() -> None:
         project = _copied(find_project(), folder / "project")
         with local_stack(find_project(), folder / "stack") as stack:
             os.environ["FIRESTORE_EMULATOR_HOST"] = stack.firestore_host
-            session = Session(project, stack.environment(), project.state_dir)
-            bench = Bench(session, stack)
+            services = Services(project, stack.environment(), project.state_dir)
+            bench = Bench(services, stack)
             _log("making laundromats")
             bench.grow(max(COMPARED, sizes[0]))
             results = [bench.dbt_processes(), bench.dbt_runner()]
@@ -394,8 +395,8 @@ def main() -> None:
                 results.append(bench.vmhub_run())
 
             def elsewhere(name: str, count: int) -> Bench:
-                environment = replace(session.environment, project=name)
-                other = Bench(Session(project, environment, project.state_dir), stack)
+                environment = replace(services.environment, project=name)
+                other = Bench(Services(project, environment, project.state_dir), stack)
                 other.grow(count)
                 return other
 

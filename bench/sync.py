@@ -26,17 +26,17 @@ from rich.console import Console
 from rich.table import Table
 from sync_variants import AS_OF, CAMPAIGN, CNPJ, CYCLE, DATA, DOCUMENT, Figures
 
+from loader.dbt.project import find_project
 from loader.firestore.client import connect
 from loader.firestore.targets import TargetStore
 from loader.local.stack import local_stack
-from loader.onboard import onboard
-from loader.project import find_project
-from loader.session import Session
+from loader.operations.onboard import onboard
+from loader.services import Services
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from loader.environment import Environment
+    from loader.base.environment import Environment
     from loader.local.stack import LocalStack
 
 _VARIANTS = Path(__file__).with_name("sync_variants.py")
@@ -96,22 +96,22 @@ class Bench:
     def syncs(self, count: int, *, is_followed: bool) -> None:
         """Run sync on new targets; followed by one without and one with changes, as it may be."""
         environment = self._environment()
-        session = Session(find_project(), environment, self._stack.state_dir)
+        services = Services(find_project(), environment, self._stack.state_dir)
         onboard(
-            session.project,
-            session.warehouse,
-            session.registry,
+            services.project,
+            services.warehouse,
+            services.registry,
             cnpj=CNPJ,
             name="Lavanderia Exemplo",
             timezone=None,
         )
-        _publish(session, count, changed_percent=0)
+        _publish(services, count, changed_percent=0)
         self._run(f"sync, {count:,} new", "sync", count, environment, is_last=not is_followed)
         if is_followed:
             self._run(f"sync, {count:,} unchanged", "sync", count, environment, is_last=False)
-            _publish(session, count, changed_percent=1)
+            _publish(services, count, changed_percent=1)
             self._run(f"sync, {count:,}, 1 % changed", "sync", count, environment)
-        session.warehouse.query(
+        services.warehouse.query(
             f"drop table `{CNPJ}_CAMPAIGN`.`campaign_targets`", doing="making room"
         )
 
@@ -172,7 +172,7 @@ def _middle(name: str, rounds: list[tuple[Figures, float]]) -> Result:
     )
 
 
-def _publish(session: Session, count: int, *, changed_percent: int) -> None:
+def _publish(services: Services, count: int, *, changed_percent: int) -> None:
     """Make campaign_targets within the emulator: rows that are sent to it take minutes."""
     digits = "lpad(cast(number as string), 8, '0')"
 
@@ -196,7 +196,7 @@ def _publish(session: Session, count: int, *, changed_percent: int) -> None:
         ("campaign_targets", f"select {listed} from unnest(generate_array(1, {count})) as number"),
         ("target_publication", f"select '{CNPJ}' as cnpj, {_literal(AS_OF)} as built_at"),
     ):
-        session.warehouse.query(
+        services.warehouse.query(
             f"create or replace table `{CNPJ}_CAMPAIGN`.`{table}` as {query}", doing="publishing"
         )
 

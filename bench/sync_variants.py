@@ -21,13 +21,13 @@ from google.cloud.firestore_v1._helpers import encode_dict
 from google.cloud.firestore_v1.bulk_writer import BulkWriterOptions
 from google.cloud.firestore_v1.types import BatchWriteRequest, BatchWriteResponse
 
-from loader.cnpj import Cnpj
-from loader.environment import Environment
+from loader.base.cnpj import Cnpj
+from loader.base.environment import Environment
+from loader.dbt.project import find_project
 from loader.firestore.client import connect
-from loader.project import find_project
-from loader.session import Session
-from loader.sync import SyncOptions
-from loader.targets import Outcome
+from loader.services import Services
+from loader.sync.model import Outcome
+from loader.sync.run import SyncOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -222,10 +222,10 @@ def _request(database: Any, numbers: range) -> bytes:
 def _sync(_count: int) -> Callable[[], dict[str, int]]:
     """Return what `vmhub sync` does, from the first row read to the run's record."""
     project = find_project()
-    session = Session(project, Environment.from_variables(), project.state_dir)
+    services = Services(project, Environment.from_variables(), project.state_dir)
 
     def work() -> dict[str, int]:
-        report = session.sync(CNPJ, as_of=AS_OF, options=SyncOptions())
+        report = services.sync(services.laundromat(CNPJ), as_of=AS_OF, options=SyncOptions())
         outcomes = {outcome.value: report.total(outcome) for outcome in Outcome}
         return {outcome: count for outcome, count in outcomes.items() if count}
 

@@ -23,16 +23,16 @@ from google.cloud.firestore_v1.types import BatchWriteRequest, Value
 from rich.console import Console
 from rich.table import Table
 
-from loader.cnpj import with_check_digits
+from loader.base.cnpj import with_check_digits
+from loader.dbt.project import find_project
 from loader.local.stack import local_stack
-from loader.onboard import onboard
-from loader.project import find_project
-from loader.session import Session
+from loader.operations.onboard import onboard
+from loader.services import Services
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from loader.cnpj import Cnpj
+    from loader.base.cnpj import Cnpj
 
 AS_OF = datetime(2026, 11, 23, 13, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -96,21 +96,21 @@ def _documents(cnpjs: Sequence[Cnpj], count: int, at: datetime, *, is_sent: bool
         yield place, _fields(cnpj, customer_id, at, is_sent=is_sent)
 
 
-def _write(session: Session, documents: Iterator[Any]) -> None:
+def _write(services: Services, documents: Iterator[Any]) -> None:
     """Write documents as a sender would leave them."""
     while part := list(islice(documents, 500)):
-        request = BatchWriteRequest(database=session.database.name)
+        request = BatchWriteRequest(database=services.database.name)
         for place, fields in part:
             write = BatchWriteRequest.pb(request).writes.add()
-            write.update.name = session.database.path(*place)
+            write.update.name = services.database.path(*place)
             for name, value in encode_dict(fields).items():
                 write.update.fields[name].CopyFrom(Value.pb(value))
-        session.database.api.batch_write(request=request, metadata=session.database.metadata)
+        services.database.api.batch_write(request=request, metadata=services.database.metadata)
 
 
-def _rows(session: Session, cnpjs: Sequence[Cnpj]) -> int:
+def _rows(services: Services, cnpjs: Sequence[Cnpj]) -> int:
     counts = (
-        session.warehouse.query(
+        services.warehouse.query(
             f"select count(*) as rows_found, "
             f"count(distinct concat(user_id, cycle_key, cast(attempt as string))) as keys_found "
             f"from `{cnpj}_CAMPAIGN`.`message_history`",
@@ -127,9 +127,9 @@ def _rows(session: Session, cnpjs: Sequence[Cnpj]) -> int:
     return total
 
 
-def _track(session: Session, cnpjs: Sequence[Cnpj], run: str, as_of: datetime) -> Result:
+def _track(services: Services, cnpjs: Sequence[Cnpj], run: str, as_of: datetime) -> Result:
     began, cpu_began = time.perf_counter(), time.process_time()
-    report = session.track(None, as_of=as_of)
+    report = services.track(None, as_of=as_of)
     seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - cpu_began
     if report.exit_code or len(report.laundromats) != len(cnpjs):
         message = f"{run}: exit code {report.exit_code}, {len(report.laundromats)} laundromats"
@@ -143,29 +143,29 @@ def _track(session: Session, cnpjs: Sequence[Cnpj], run: str, as_of: datetime) -
         round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
         round(report.documents_read / changes, 3) if changes else 0.0,
         sum(item.statements for item in report.laundromats) / len(cnpjs),
-        _rows(session, cnpjs),
+        _rows(services, cnpjs),
     )
 
 
-def _run(session: Session, sizes: Sizes, console: Console) -> list[Result]:
+def _run(services: Services, sizes: Sizes, console: Console) -> list[Result]:
     cnpjs = _cnpjs(sizes.laundromats)
     for cnpj in cnpjs:
         onboard(
-            session.project,
-            session.warehouse,
-            session.registry,
+            services.project,
+            services.warehouse,
+            services.registry,
             cnpj=cnpj,
             name="Lavanderia Exemplo",
         )
-    session.track(None, as_of=AS_OF)
+    services.track(None, as_of=AS_OF)
     console.print(f"[dim]{time.strftime('%H:%M:%S')} {len(cnpjs)} laundromats[/dim]")
     at = AS_OF + HOUR / 2
     waiting = _documents(cnpjs, sizes.changes, AS_OF - HOUR, is_sent=False)
-    _write(session, chain(waiting, _documents(cnpjs, sizes.changes, at, is_sent=True)))
+    _write(services, chain(waiting, _documents(cnpjs, sizes.changes, at, is_sent=True)))
     console.print(f"[dim]{time.strftime('%H:%M:%S')} {sizes.changes:,} changed[/dim]")
     return [
-        _track(session, cnpjs, "all have news", AS_OF + HOUR),
-        _track(session, cnpjs, "nobody has news", AS_OF + 2 * HOUR),
+        _track(services, cnpjs, "all have news", AS_OF + HOUR),
+        _track(services, cnpjs, "nobody has news", AS_OF + 2 * HOUR),
     ]
 
 
@@ -180,8 +180,8 @@ def main() -> None:
         tempfile.TemporaryDirectory() as folder,
         local_stack(find_project(), Path(folder)) as stack,
     ):
-        session = Session(find_project(), stack.environment(), Path(folder) / "state")
-        results = _run(session, _QUICK if arguments.quick else _FULL, console)
+        services = Services(find_project(), stack.environment(), Path(folder) / "state")
+        results = _run(services, _QUICK if arguments.quick else _FULL, console)
     table = Table(*(name.replace("_", " ") for name in Result.__dataclass_fields__))
     for result in results:
         table.add_row(

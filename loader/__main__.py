@@ -1,6 +1,6 @@
 """`python -m loader` is `vmhub`."""
 
-from loader.cli import main
+from loader.cli.app import main
 
 if __name__ == "__main__":
     main()

@@ -1,5 +1,5 @@
 {% macro setting_problem(name, settings, defaults) %}
-    {#- loader/setting_rules.py says the same of the same rules. -#}
+    {#- loader/dbt/setting_rules.py says the same of the same rules. -#}
     {%- set value = settings[name] -%}
     {%- if value is none -%}
         {{ return("" if defaults[name] is none else "a value such as " ~ defaults[name]) }}

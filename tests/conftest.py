@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from loader.dbt import ParsedProject
+from loader.dbt.project import Project, find_project
+from loader.dbt.runner import ParsedProject
 from loader.local.stack import local_stack
-from loader.project import Project, find_project
-from loader.session import Session
+from loader.services import Services
 from tests.googlesql import Analysis, analyze_project
 from tests.support import ALPHANUMERIC_CNPJ
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from loader.environment import Environment
+    from loader.base.environment import Environment
     from loader.local.stack import LocalStack
 
 # A developer's own shell may point at real services or at other emulators.
@@ -89,10 +89,10 @@ def parsed(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Parsed
 
 
 @pytest.fixture
-def session(
+def services(
     project: Project, environment: Environment, parsed: ParsedProject, tmp_path: Path
-) -> Session:
-    return Session(project, environment, tmp_path / "state", parsed)
+) -> Services:
+    return Services(project, environment, tmp_path / "state", parsed)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from tests.googlesql import struct_fields, type_name
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from loader.project import Project
+    from loader.dbt.project import Project
     from tests.googlesql import Analysis
 
 _PACKAGE = "vmhub_campaigns"

@@ -1,4 +1,4 @@
-"""A fleet of small laundromats, some of them broken in different ways, and their mending."""
+"""A fleet of small laundromats, some of them broken in different ways, and their fixing."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from loader.cnpj import with_check_digits
+from loader.base.cnpj import with_check_digits
+from loader.bigquery.declaration import Column, SourceTable
 from loader.fleet.run import FleetOptions, FleetReport, run_fleet
-from loader.onboard import onboard
-from loader.project import Column, SourceTable
+from loader.operations.onboard import onboard
 from tests.faults.bigquery import relaying
 from tests.support import AS_OF, change_settings, make_laundromat, official_client
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from loader.cnpj import Cnpj
-    from loader.session import Session
+    from loader.base.cnpj import Cnpj
+    from loader.services import Services
     from tests.faults.bigquery import Request
 
 __all__ = ["BROKEN", "Fleet", "cnpjs", "customers", "load_texts", "make_small", "note_deployed"]
@@ -53,36 +53,36 @@ def customers(count: int) -> list[dict[str, Any]]:
     ]
 
 
-def make_small(session: Session, cnpj: Cnpj) -> None:
+def make_small(services: Services, cnpj: Cnpj) -> None:
     """Create a laundromat with two people to congratulate."""
-    make_laundromat(session, cnpj, clientes=customers(2))
+    make_laundromat(services, cnpj, clientes=customers(2))
 
 
-def note_deployed(session: Session, cnpj: Cnpj, **notes: Any) -> None:
+def note_deployed(services: Services, cnpj: Cnpj, **notes: Any) -> None:
     """Say of a laundromat that its seeds were loaded, and its figures built, a moment ago."""
-    version = session.project.seeds_version()
-    official_client(session.environment).document(f"users/{cnpj}/operations/run").set(
+    version = services.project.seeds_version()
+    official_client(services.environment).document(f"users/{cnpj}/operations/run").set(
         {"deployed": version, "figuresAsOf": AS_OF, **notes}
     )
 
 
-def load_texts(session: Session, cnpj: Cnpj) -> None:
+def load_texts(services: Services, cnpj: Cnpj) -> None:
     """Load the texts as `vmhub run` would with its first deployment, without dbt's seconds."""
-    path = session.project.root / "seeds" / "message_templates.csv"
+    path = services.project.root / "seeds" / "message_templates.csv"
     with path.open(encoding="utf-8", newline="") as lines:
         rows = list(csv.DictReader(lines))
     columns = tuple(Column(name, "STRING", "") for name in rows[0])
     table = SourceTable("CAMPAIGN", "message_templates", "", columns, None, ())
-    session.warehouse.create_table(table, cnpj)
-    session.warehouse.append(table, cnpj, rows)
-    note_deployed(session, cnpj)
+    services.warehouse.create_table(table, cnpj)
+    services.warehouse.append(table, cnpj, rows)
+    note_deployed(services, cnpj)
 
 
 @dataclass
 class Fleet:
     """Laundromats, of which five are broken."""
 
-    session: Session
+    services: Services
     well: Sequence[Cnpj]
     broken: dict[str, Cnpj]
     limit_seconds: float
@@ -90,18 +90,18 @@ class Fleet:
     _end: threading.Event = field(default_factory=threading.Event)
 
     @classmethod
-    def make(cls, session: Session, count: int, *, limit_seconds: float) -> Fleet:
+    def make(cls, services: Services, count: int, *, limit_seconds: float) -> Fleet:
         """Create ``count`` laundromats; the last five are broken."""
         names = cnpjs(count)
         well, rest = names[: -len(BROKEN)], names[-len(BROKEN) :]
-        fleet = cls(session, well, dict(zip(BROKEN, rest, strict=True)), limit_seconds)
+        fleet = cls(services, well, dict(zip(BROKEN, rest, strict=True)), limit_seconds)
         for cnpj in well:
-            make_small(session, cnpj)
+            make_small(services, cnpj)
         for kind in BROKEN:
             fleet._break(kind)
         for cnpj in names:
-            load_texts(session, cnpj)
-        session.warehouse.query(
+            load_texts(services, cnpj)
+        services.warehouse.query(
             f"delete from `{fleet.broken['failing dbt test']}_CAMPAIGN`.`message_templates` "
             "where true",
             doing="breaking the texts",
@@ -111,11 +111,11 @@ class Fleet:
     @contextmanager
     def served(self, **options: Any) -> Iterator[FleetReport]:
         """Run all of it by two workers, with a BigQuery in which one laundromat's queries hang."""
-        assert self.session.environment.bigquery_url is not None
-        with relaying(self.session.environment.bigquery_url) as relay:
+        assert self.services.environment.bigquery_url is not None
+        with relaying(self.services.environment.bigquery_url) as relay:
             relay.hook = self._hold
-            environment = replace(self.session.environment, bigquery_url=relay.url)
-            behind = replace(self.session, environment=environment)
+            environment = replace(self.services.environment, bigquery_url=relay.url)
+            behind = replace(self.services, environment=environment)
             try:
                 yield run_fleet(
                     behind,
@@ -131,47 +131,47 @@ class Fleet:
             self._end.wait()
 
     def _break(self, kind: str) -> None:
-        session, cnpj = self.session, self.broken[kind]
+        services, cnpj = self.services, self.broken[kind]
         match kind:
             case "missing dataset":
                 onboard(
-                    session.project,
-                    session.warehouse,
-                    session.registry,
+                    services.project,
+                    services.warehouse,
+                    services.registry,
                     cnpj=cnpj,
                     name="Sem dados",
                 )
             case "missing column":
-                make_small(session, cnpj)
+                make_small(services, cnpj)
                 self._make_again(cnpj, without="telefone")
             case "bad setting":
-                make_small(session, cnpj)
-                change_settings(session, cnpj, loyalty_min_visits="ten")
+                make_small(services, cnpj)
+                change_settings(services, cnpj, loyalty_min_visits="ten")
             case "failing dbt test":
                 # Without texts, which are taken away once they are loaded.
-                make_small(session, cnpj)
+                make_small(services, cnpj)
             case "hanging query":
-                make_small(session, cnpj)
+                make_small(services, cnpj)
                 self._is_hanging.set()
 
-    def mend(self) -> None:
+    def fix(self) -> None:
         """Do what the errors say."""
-        session = self.session
-        make_small(session, self.broken["missing dataset"])
+        services = self.services
+        make_small(services, self.broken["missing dataset"])
         self._make_again(self.broken["missing column"])
-        change_settings(session, self.broken["bad setting"])
+        change_settings(services, self.broken["bad setting"])
         # The texts are loaded again with the next deployment.
-        note_deployed(session, self.broken["failing dbt test"], deployed="another version")
+        note_deployed(services, self.broken["failing dbt test"], deployed="another version")
         self._is_hanging.clear()
         self._end.clear()
 
     def _make_again(self, cnpj: Cnpj, *, without: str = "") -> None:
         table = self._table("clientes")
         columns = tuple(column for column in table.columns if column.name != without)
-        self.session.warehouse.query(f"drop table `{cnpj}_RAW`.`clientes`", doing="dropping")
-        self.session.warehouse.create_table(replace(table, columns=columns), cnpj)
+        self.services.warehouse.query(f"drop table `{cnpj}_RAW`.`clientes`", doing="dropping")
+        self.services.warehouse.create_table(replace(table, columns=columns), cnpj)
         if not without:
-            self.session.warehouse.append(table, cnpj, customers(2))
+            self.services.warehouse.append(table, cnpj, customers(2))
 
     def _table(self, name: str) -> SourceTable:
-        return next(table for table in self.session.project.source_tables() if table.name == name)
+        return next(table for table in self.services.project.source_tables() if table.name == name)

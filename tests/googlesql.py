@@ -22,17 +22,17 @@ from zetasql.types import (
     ZetaSQLBuiltinFunctionOptions,
 )
 
-from loader.build_spec import BuildSpec
-from loader.dbt import Dbt
+from loader.dbt.runner import Dbt
+from loader.dbt.spec import BuildSpec
 from tests.support import AS_OF
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from loader.cnpj import Cnpj
-    from loader.dbt import ParsedProject
-    from loader.environment import Environment
+    from loader.base.cnpj import Cnpj
+    from loader.base.environment import Environment
+    from loader.dbt.runner import ParsedProject
 
 
 def _caching_config() -> Any:

@@ -15,8 +15,8 @@ from tests.support import AS_OF
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from loader.cnpj import Cnpj
-    from loader.warehouse import Warehouse
+    from loader.base.cnpj import Cnpj
+    from loader.bigquery.warehouse import Warehouse
 
 __all__ = ["expected_figures", "fill"]
 

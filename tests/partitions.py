@@ -13,7 +13,7 @@ from sqlglot import exp, parse_one
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from loader.project import SourceTable
+    from loader.bigquery.declaration import SourceTable
 
 __all__ = ["PartitionReads", "partition_problems"]
 

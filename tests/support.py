@@ -15,17 +15,17 @@ import google.auth.credentials
 from google.api_core.client_options import ClientOptions
 from google.cloud import bigquery, firestore
 
-from loader.cnpj import Cnpj
-from loader.onboard import onboard
-from loader.project import Project
-from loader.tracking import Watermark
+from loader.base.cnpj import Cnpj
+from loader.dbt.project import Project
+from loader.messages import Watermark
+from loader.operations.onboard import onboard
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from loader.environment import Environment
-    from loader.session import Session
-    from loader.targets import Target
+    from loader.base.environment import Environment
+    from loader.services import Services
+    from loader.sync.model import Target
 
 NUMERIC_CNPJ = Cnpj("11222333000181")
 ALPHANUMERIC_CNPJ = Cnpj("12ABC34501DE35")
@@ -47,12 +47,12 @@ ALL_TRACKED = Watermark(full_at=datetime(9999, 1, 1, tzinfo=UTC))
 SCRIPTS = Path(sys.executable).parent
 
 
-def run_script(session: Session, script: str, *arguments: str) -> str:
+def run_script(services: Services, script: str, *arguments: str) -> str:
     """Run a script in the project and return its output; fail with it when the script does."""
     finished = subprocess.run(
         [SCRIPTS / script, *arguments],
-        cwd=session.project.root,
-        env={**os.environ, **session.environment.variables(), "NO_COLOR": "1"},
+        cwd=services.project.root,
+        env={**os.environ, **services.environment.variables(), "NO_COLOR": "1"},
         capture_output=True,
         text=True,
         check=False,
@@ -62,7 +62,7 @@ def run_script(session: Session, script: str, *arguments: str) -> str:
 
 
 def make_laundromat(
-    session: Session,
+    services: Services,
     cnpj: Cnpj,
     *,
     timezone: str = "America/Sao_Paulo",
@@ -72,30 +72,30 @@ def make_laundromat(
 
     A row may leave columns out: they are NULL.
     """
-    session.warehouse.create_dataset(f"{cnpj}_RAW", description="Test rows.")
-    tables = {table.name: table for table in session.project.source_tables()}
+    services.warehouse.create_dataset(f"{cnpj}_RAW", description="Test rows.")
+    tables = {table.name: table for table in services.project.source_tables()}
     for table in tables.values():
         if table.dataset_suffix == "RAW":
-            session.warehouse.create_table(table, cnpj)
+            services.warehouse.create_table(table, cnpj)
     onboard(
-        session.project,
-        session.warehouse,
-        session.registry,
+        services.project,
+        services.warehouse,
+        services.registry,
         cnpj=cnpj,
         name="Lavanderia de Teste",
         timezone=timezone,
     )
     for name, content in rows.items():
-        session.warehouse.append(tables[name], cnpj, content)
+        services.warehouse.append(tables[name], cnpj, content)
 
 
-def start_vmhub(session: Session, *arguments: str, firestore_host: str) -> subprocess.Popen[str]:
+def start_vmhub(services: Services, *arguments: str, firestore_host: str) -> subprocess.Popen[str]:
     """Start a command as a process of its own, its Firestore being another than the session's."""
-    environment = replace(session.environment, firestore_host=firestore_host)
+    environment = replace(services.environment, firestore_host=firestore_host)
     inherited = {name: value for name, value in os.environ.items() if "EMULATOR" not in name}
     return subprocess.Popen(
         [sys.executable, "-m", "loader", *arguments],
-        cwd=session.project.root,
+        cwd=services.project.root,
         env={**inherited, **environment.variables()},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -113,23 +113,23 @@ def copy_project(project: Project, folder: Path) -> Project:
     return Project(folder)
 
 
-def change_settings(session: Session, cnpj: Cnpj, **settings: Any) -> None:
+def change_settings(services: Services, cnpj: Cnpj, **settings: Any) -> None:
     """Set a laundromat's own settings in the registry, as an owner would."""
-    client = official_client(session.environment)
+    client = official_client(services.environment)
     client.document("users", cnpj).update({"settings": settings})
 
 
-def decisions(session: Session, cnpj: Cnpj) -> dict[tuple[str, str], dict[str, Any]]:
+def decisions(services: Services, cnpj: Cnpj) -> dict[tuple[str, str], dict[str, Any]]:
     """Return campaign_decisions by campaign type and customer id."""
-    rows = session.warehouse.query(
+    rows = services.warehouse.query(
         f"select * from `{cnpj}_CAMPAIGN`.`campaign_decisions`", doing="reading decisions"
     )
     return {(row["campaign_type"], row["customer_id"]): row for row in rows}
 
 
-def targets(session: Session, cnpj: Cnpj) -> list[Target]:
+def targets(services: Services, cnpj: Cnpj) -> list[Target]:
     """Return the rows of campaign_targets."""
-    return [target for part in session.warehouse.targets(cnpj) for target in part]
+    return [target for part in services.warehouse.targets(cnpj) for target in part]
 
 
 def official_client(environment: Environment) -> firestore.Client:
@@ -160,7 +160,7 @@ def documents(environment: Environment, cnpj: Cnpj) -> dict[tuple[str, str], dic
 
 
 def put_document(
-    session: Session, customer_id: str, *, cnpj: Cnpj = NUMERIC_CNPJ, **fields: Any
+    services: Services, customer_id: str, *, cnpj: Cnpj = NUMERIC_CNPJ, **fields: Any
 ) -> firestore.DocumentReference:
     """Write a document as sync and a sender leave it."""
     content = {
@@ -177,7 +177,7 @@ def put_document(
         **fields,
     }
     place = f"users/{cnpj}/campaigns/REACTIVATION/targets/{customer_id}"
-    reference = official_client(session.environment).document(place)
+    reference = official_client(services.environment).document(place)
     reference.set(content)
     return reference
 
@@ -188,9 +188,9 @@ def sent(status: str = "SENT", at: datetime = AS_OF, **fields: Any) -> dict[str,
     return {"status": status, "attempts": 1, "attemptLog": [entry], "updatedAt": at, **fields}
 
 
-def history(session: Session, cnpj: Cnpj = NUMERIC_CNPJ) -> list[dict[str, Any]]:
+def history(services: Services, cnpj: Cnpj = NUMERIC_CNPJ) -> list[dict[str, Any]]:
     """Return message_history, ordered."""
-    return session.warehouse.query(
+    return services.warehouse.query(
         f"select * from `{cnpj}_CAMPAIGN`.`message_history` order by user_id, attempt",
         doing="reading history",
     )

@@ -1,1 +1,1 @@
-"""The Firestore edge: Google's types and errors stay in here."""
+"""All of Firestore: Google's types and errors stay in here."""

@@ -1,13 +1,12 @@
 """BatchWrite: encoded writes in requests, several of them under way at a time.
 
 The retry is not here: what a request's failure means for each of its writes is decided by reading
-back (`loader.writing`). The library's own retry would send again what may have been done.
+back (`loader.sync.write`). The library's own retry would send again what may have been done.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import grpc
@@ -15,15 +14,16 @@ from google.cloud.firestore_v1.types import BatchWriteResponse
 
 from loader.firestore.client import translated
 from loader.firestore.wire import delimited
+from loader.sync.ports import WriteResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from loader.errors import ServiceError
+    from loader.base.errors import ServiceError
+    from loader.base.pace import Pace
     from loader.firestore.client import Database
-    from loader.pace import Pace
 
-__all__ = ["REQUEST_WRITES", "BatchWriter", "WriteResult"]
+__all__ = ["REQUEST_WRITES", "BatchWriter"]
 
 # Of a request that has no more bytes than this by far.
 REQUEST_WRITES = 500
@@ -53,16 +53,6 @@ _TRANSIENT = {
 _CODE_NAMES = {code.value[0]: code.name for code in grpc.StatusCode}
 
 WriteT = TypeVar("WriteT")
-
-
-class WriteResult(Enum):
-    """What is known of a write after its request."""
-
-    DONE = auto()
-    LOST_RACE = auto()
-    """The document was not as it had been read; nothing was written."""
-    UNKNOWN = auto()
-    """It may or may not have been written: read it back."""
 
 
 class _Request(Generic[WriteT]):

@@ -10,25 +10,25 @@ from typing import TYPE_CHECKING, Any
 
 from google.cloud.firestore_v1.types import RunQueryRequest, RunQueryResponse
 
+from loader.base.retry import resumed
 from loader.firestore.client import service_errors
 from loader.firestore.values import decode_fields, decode_instant
-from loader.retry import resumed
-from loader.tracking import TrackedDocument
+from loader.messages import TrackedDocument
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from loader.cnpj import Cnpj
+    from loader.base.cnpj import Cnpj
+    from loader.base.retry import Retry
     from loader.firestore.client import Database
-    from loader.retry import Retry
 
 __all__ = ["ChangeReader"]
 
 # Of a whole stream, as long as the official client gives it.
 _TIMEOUT_SECONDS = 300.0
 
-# All that `loader.tracking` looks at; the payload's other fields stay where they are.
+# All that `loader.messages` looks at; the payload's other fields stay where they are.
 _FIELDS = (
     "status",
     "attempts",

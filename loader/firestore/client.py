@@ -15,12 +15,12 @@ from google.cloud.firestore_v1.services.firestore import FirestoreClient
 from google.cloud.firestore_v1.services.firestore.transports import FirestoreGrpcTransport
 from grpc.experimental import ChannelOptions
 
-from loader.errors import ConfigurationError, ServiceError
+from loader.base.errors import ConfigurationError, ServiceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from loader.environment import Environment
+    from loader.base.environment import Environment
 
 __all__ = ["Database", "connect", "service_errors", "translated"]
 

@@ -22,16 +22,16 @@ from google.cloud.firestore_v1.types import (
     CommitRequest,
 )
 
-from loader.errors import RunError, ServiceError
+from loader.base.errors import RunError, ServiceError
+from loader.base.retry import Retry
 from loader.firestore.client import service_errors
 from loader.firestore.values import decode_fields, decode_instant
 from loader.firestore.wire import encode_fields
-from loader.retry import Retry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from loader.cnpj import Cnpj
+    from loader.base.cnpj import Cnpj
     from loader.firestore.client import Database
 
 __all__ = ["Lease", "LeaseLostError", "Leases", "Refusal"]

@@ -15,20 +15,21 @@ from google.cloud.firestore_v1.types import (
     RunQueryResponse,
 )
 
-from loader.cnpj import parse_cnpj
-from loader.errors import ConfigurationError
+from loader.base.cnpj import parse_cnpj
+from loader.base.errors import ConfigurationError
 from loader.firestore.client import service_errors
 from loader.firestore.values import decode_fields
 from loader.firestore.wire import encode_fields
+from loader.messages import Watermark
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
 
-    from loader.cnpj import Cnpj
+    from loader.base.cnpj import Cnpj
     from loader.firestore.client import Database
 
-__all__ = ["Registry", "Tenant"]
+__all__ = ["Registry", "RegistryEntry"]
 
 # The registry is what every command reads first, so its patience is also how long a command
 # takes to say that Firestore is not there.
@@ -40,32 +41,37 @@ _FLEET_TIMEOUT_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
-class Tenant:
+class RegistryEntry:
     """A registered laundromat as its registry documents say it."""
 
     cnpj: Cnpj
     name: str
-    is_active: bool
     timezone: str | None
     settings: dict[str, Any] = field(default_factory=dict)
     setting_places: dict[str, str] = field(default_factory=dict)
     """By setting, the document that it is in; what has none is in users/{cnpj}."""
     disabled_campaigns: frozenset[str] = frozenset()
     campaign_types: frozenset[str] = frozenset()
-    tracked_until: datetime | None = None
-    """The run's instant up to which documents that name their changes are in message_history."""
-    tracked_full_at: datetime | None = None
-    """Firestore's own time up to which all documents are."""
+    """The project's campaigns, and others that the laundromat had."""
+    watermark: Watermark = field(default_factory=Watermark)
+    """How far tracking has come."""
 
 
 class Registry:
     """Reads and writes the registry of a database."""
 
-    def __init__(self, database: Database) -> None:
-        """Use this database's registry."""
-        self._database = database
+    def __init__(self, database: Database, campaign_types: Iterable[str] = ()) -> None:
+        """Use this database's registry.
 
-    def tenant(self, cnpj: Cnpj) -> Tenant:
+        Args:
+            database: The connection.
+            campaign_types: The project's campaigns, which every laundromat has.
+
+        """
+        self._database = database
+        self._known_campaigns = frozenset(campaign_types)
+
+    def entry(self, cnpj: Cnpj) -> RegistryEntry:
         """Return an active laundromat.
 
         Raises:
@@ -80,9 +86,20 @@ class Registry:
         if user.get("active") is False:
             message = f"CNPJ {cnpj} is registered but not active"
             raise ConfigurationError(message, hint=f"set users/{cnpj}.active to true to serve it")
-        return _tenant(cnpj, user, self._campaigns(cnpj))
+        return _entry(cnpj, user, self._campaigns(cnpj), self._known_campaigns)
 
-    def fleet(self) -> tuple[list[Tenant], dict[str, str]]:
+    def entries(self, cnpjs: Iterable[Cnpj]) -> tuple[list[RegistryEntry], dict[str, str]]:
+        """Return these laundromats, and what is wrong with those that cannot be served."""
+        entries: list[RegistryEntry] = []
+        errors: dict[str, str] = {}
+        for cnpj in cnpjs:
+            try:
+                entries.append(self.entry(cnpj))
+            except ConfigurationError as error:
+                errors[cnpj] = str(error)
+        return entries, errors
+
+    def fleet(self) -> tuple[list[RegistryEntry], dict[str, str]]:
         """Return all active laundromats, and what is wrong with the entries of the others.
 
         Two queries, however many they are.
@@ -92,7 +109,7 @@ class Registry:
             match raw.name.split("/documents/", 1)[-1].split("/"):
                 case ["users", cnpj, "campaigns", campaign_type]:
                     campaigns.setdefault(cnpj, {})[campaign_type] = decode_fields(raw.fields)
-        tenants: list[Tenant] = []
+        entries: list[RegistryEntry] = []
         errors: dict[str, str] = {}
         for raw in self._query("users", all_descendants=False):
             name = raw.name.rsplit("/", 1)[-1]
@@ -104,10 +121,10 @@ class Registry:
                 if cnpj != name:
                     message = f"users/{name} is CNPJ {cnpj} in another spelling"
                     raise ConfigurationError(message, hint=f"its document is users/{cnpj}")  # noqa: TRY301
-                tenants.append(_tenant(cnpj, user, campaigns.get(name, {})))
+                entries.append(_entry(cnpj, user, campaigns.get(name, {}), self._known_campaigns))
             except ConfigurationError as error:
                 errors[name] = str(error)
-        return tenants, errors
+        return entries, errors
 
     def set_tracked(self, marks: Mapping[Cnpj, datetime | None], *, until: datetime) -> None:
         """Move the watermarks of laundromats.
@@ -218,9 +235,12 @@ class Registry:
         return write
 
 
-def _tenant(
-    cnpj: Cnpj, user: dict[str, Any], campaigns: dict[str, dict[str, Any] | None]
-) -> Tenant:
+def _entry(
+    cnpj: Cnpj,
+    user: dict[str, Any],
+    campaigns: dict[str, dict[str, Any] | None],
+    known_campaigns: frozenset[str],
+) -> RegistryEntry:
     settings = _settings(user, f"users/{cnpj}")
     places = dict.fromkeys(settings, f"users/{cnpj}")
     for campaign_type, campaign in campaigns.items():
@@ -228,10 +248,9 @@ def _tenant(
         own = _settings(campaign or {}, place)
         settings.update(own)
         places.update(dict.fromkeys(own, place))
-    return Tenant(
+    return RegistryEntry(
         cnpj=cnpj,
         name=str(user.get("name") or ""),
-        is_active=True,
         timezone=user.get("timezone"),
         settings=settings,
         setting_places=places,
@@ -240,9 +259,8 @@ def _tenant(
             for name, campaign in campaigns.items()
             if campaign is not None and campaign.get("enabled") is False
         ),
-        campaign_types=frozenset(campaigns),
-        tracked_until=user.get("trackedUntil"),
-        tracked_full_at=user.get("trackedFullAt"),
+        campaign_types=known_campaigns.union(campaigns),
+        watermark=Watermark(user.get("trackedUntil"), user.get("trackedFullAt")),
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
 from itertools import islice
@@ -18,24 +17,26 @@ from google.cloud.firestore_v1.types import (
     RunQueryResponse,
 )
 
-from loader.firestore.batches import REQUEST_WRITES, BatchWriter, WriteResult
+from loader.firestore.batches import REQUEST_WRITES, BatchWriter
 from loader.firestore.client import service_errors
 from loader.firestore.values import decode_fields, decode_instant, decode_value
-from loader.firestore.wire import UnfitValueError, delimited, encode_fields, encode_instant
-from loader.planning import Action
-from loader.targets import Status, TargetDocument
-from loader.tracking import Watermark
+from loader.firestore.wire import delimited, encode_fields, encode_instant
+from loader.messages import Watermark
+from loader.sync.decide import Action
+from loader.sync.model import Status, TargetDocument
+from loader.sync.ports import UnfitValueError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from loader.cnpj import Cnpj
-    from loader.errors import ServiceError
+    from loader.base.cnpj import Cnpj
+    from loader.base.errors import ServiceError
+    from loader.base.pace import Pace
     from loader.firestore.client import Database
-    from loader.pace import Pace
-    from loader.targets import Target
+    from loader.sync.model import Target
+    from loader.sync.ports import Write, WriteResult
 
-__all__ = ["MAX_DOCUMENT_BYTES", "TargetStore", "UnfitValueError", "Write", "WriteResult"]
+__all__ = ["MAX_DOCUMENT_BYTES", "TargetStore"]
 
 # https://cloud.google.com/firestore/quotas: 1 MiB a document, names and overhead included.
 MAX_DOCUMENT_BYTES = 1_048_576 - 4_096
@@ -71,32 +72,6 @@ _MASKS = {
 _IS_NEW = delimited(_WRITE_PRECONDITION, _PRECONDITION_NONE)
 
 DocumentPb: Any = Document.pb()
-
-
-@dataclass(slots=True)
-class Write:
-    """One intended change of one document.
-
-    ``document`` is what was read before and becomes the precondition; None asks that there is
-    no document. A write without a target is a withdrawal.
-    """
-
-    action: Action
-    campaign_type: str
-    customer_id: str
-    target: Target | None
-    payload: bytes
-    """What `TargetStore.payload` made of the target; empty without one."""
-    document: TargetDocument | None
-    tries: int = 0
-    """How often it, or what it replaces, has come back without a result."""
-    doubtful_since: float | None = None
-    """When that happened first, by the run's clock in seconds."""
-
-    @property
-    def is_deletion(self) -> bool:
-        """Return whether the document is to be gone: withdrawn without ever being attempted."""
-        return self.target is None and not (self.document and self.document.was_attempted)
 
 
 class TargetStore:

@@ -15,10 +15,12 @@ import struct
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from loader.sync.ports import UnfitValueError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["UnfitValueError", "delimited", "encode_fields", "encode_instant"]
+__all__ = ["delimited", "encode_fields", "encode_instant"]
 
 # https://cloud.google.com/firestore/quotas
 _MAX_DEPTH = 20
@@ -37,10 +39,6 @@ _SECOND = timedelta(seconds=1)
 
 _KEPT_SIZES = 4096
 _KEPT_NAMES = 1024
-
-
-class UnfitValueError(ValueError):
-    """A value that Firestore cannot hold; the text says why and quotes nothing of it."""
 
 
 def encode_fields(values: Mapping[str, Any]) -> bytes:

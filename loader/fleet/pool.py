@@ -11,17 +11,17 @@ from collections import deque
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
-from loader.errors import RunError
-from loader.fleet.serving import Fate, Served, StoppedError, TimeLimitError, limit_reason
+from loader.base.errors import RunError
+from loader.fleet.hour import Fate, Served, StoppedError, TimeLimitError, limit_reason
 from loader.fleet.worker import READY, work
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
     from multiprocessing.connection import Connection
 
-    from loader.cnpj import Cnpj
+    from loader.base.cnpj import Cnpj
+    from loader.base.interrupts import Interrupts
     from loader.fleet.worker import WorkerSetup
-    from loader.interrupts import Interrupts
 
 __all__ = ["Pool", "WorkerDiedError"]
 

@@ -14,25 +14,25 @@ from datetime import timedelta
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from loader.cnpj import parse_cnpj
-from loader.errors import ConfigurationError, ExitCode, RunError, VmhubError
+from loader.base.clock import now
+from loader.base.cnpj import parse_cnpj
+from loader.base.errors import ConfigurationError, ExitCode, RunError, VmhubError
+from loader.base.interrupts import Interrupts
+from loader.base.logs import LogFormat
+from loader.base.retry import Retry
+from loader.base.shards import Shard, stable_hash
+from loader.bigquery.runs import Run, peak_memory_mib
 from loader.firestore.lease import LeaseLostError, Leases
+from loader.fleet.hour import UNTOUCHED, Fate, Served, StoppedError, TimeLimitError
 from loader.fleet.pool import Pool, WorkerDiedError
-from loader.fleet.serving import UNTOUCHED, Fate, Served, StoppedError, TimeLimitError
-from loader.fleet.shards import Shard, stable_hash
 from loader.fleet.worker import WorkerSetup
-from loader.interrupts import Interrupts
-from loader.logs import LogFormat
-from loader.ops import OpsLog
-from loader.retry import Retry
-from loader.runs import Run, now, peak_memory_mib
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from loader.cnpj import Cnpj
-    from loader.session import Session
+    from loader.base.cnpj import Cnpj
+    from loader.services import Services
 
 __all__ = ["FleetOptions", "FleetReport", "run_fleet"]
 
@@ -100,7 +100,7 @@ class FleetReport:
 
 
 def run_fleet(
-    session: Session,
+    services: Services,
     cnpjs: Sequence[Cnpj] | None,
     options: FleetOptions,
     *,
@@ -109,7 +109,7 @@ def run_fleet(
     """Serve laundromats: settings, lease, track, build, sync, figures, record, for each apart.
 
     Args:
-        session: The services.
+        services: The services.
         cnpjs: The laundromats; None: all active ones.
         options: How.
         on_progress: Told how many of how many laundromats have ended.
@@ -122,17 +122,17 @@ def run_fleet(
 
     """
     fleet_run_id = str(uuid.uuid4())
-    leases = Leases(session.database, fleet_run_id, lasts=timedelta(seconds=options.lease_seconds))
+    leases = Leases(services.database, fleet_run_id, lasts=timedelta(seconds=options.lease_seconds))
     since = leases.now()
-    if not session.environment.is_local:
+    if not services.environment.is_local:
         _check_instant(options.as_of, since)
-    mine, broken = _of_shard(session, cnpjs, options.shard)
+    mine, broken = _of_shard(services, cnpjs, options.shard)
     # In another order every time: when an hour is too short, not always for the same ones.
     mine.sort(key=lambda cnpj: stable_hash(f"{fleet_run_id}{cnpj}"))
     setup = WorkerSetup(
-        session.project,
-        session.environment,
-        session.state_dir,
+        services.project,
+        services.environment,
+        services.state_dir,
         fleet_run_id,
         since,
         options.as_of,
@@ -146,7 +146,7 @@ def run_fleet(
     )
     # Of laundromats that were named, a run says nothing of how the fleet does.
     shard = None if cnpjs is not None else str(options.shard)
-    tally = _Tally(session, leases, fleet_run_id, options, shard)
+    tally = _Tally(services, leases, fleet_run_id, options, shard)
     total = len(mine) + len(broken)
     with interrupts.held_back():
         with closing(pool.serve(mine)) as answers:
@@ -175,19 +175,19 @@ def _check_instant(as_of: datetime | None, service_time: datetime) -> None:
 
 
 def _of_shard(
-    session: Session, cnpjs: Sequence[Cnpj] | None, shard: Shard
+    services: Services, cnpjs: Sequence[Cnpj] | None, shard: Shard
 ) -> tuple[list[Cnpj], list[Served]]:
     """Return a shard's laundromats, and what is wrong with registry entries that name none."""
     if cnpjs is not None:
         # Each once, however often it is named: the same run could serve one twice at a time.
         return [cnpj for cnpj in dict.fromkeys(cnpjs) if shard.has(cnpj)], []
-    tenants, errors = Retry(patience_seconds=20.0).call(session.registry.fleet)
+    entries, errors = Retry(patience_seconds=20.0).call(services.registry.fleet)
     broken = [
         Served(name, Fate.FAILED, "REGISTRY", ConfigurationError.__name__, reason)
         for name, reason in errors.items()
         if shard.has(name)
     ]
-    return [tenant.cnpj for tenant in tenants if shard.has(tenant.cnpj)], broken
+    return [entry.cnpj for entry in entries if shard.has(entry.cnpj)], broken
 
 
 class _Tally:
@@ -195,7 +195,7 @@ class _Tally:
 
     def __init__(
         self,
-        session: Session,
+        services: Services,
         leases: Leases,
         fleet_run_id: str,
         options: FleetOptions,
@@ -205,12 +205,12 @@ class _Tally:
         self._not_well: list[Served] = []
         self._not_recorded = ""
         self._peak_memory_mib = 0.0
-        self._session = session
+        self._services = services
         self._leases = leases
         self._fleet_run_id = fleet_run_id
         self._options = options
         self._shard = shard
-        self._log = OpsLog(session.warehouse, session.project.ops_tables())
+        self._log = services.new_ops_log()
         self._began, self._cpu_began = now(), _cpu_seconds()
 
     def add(self, served: Served) -> None:
@@ -290,7 +290,7 @@ class _Tally:
             "peak_memory_mib": report.peak_memory_mib,
         }
         # A log of its own: what could not be recorded an hour ago says nothing of now.
-        log = OpsLog(self._session.warehouse, self._session.project.ops_tables())
+        log = self._services.new_ops_log()
         log.insert("fleet_runs", [row])
         return replace(report, not_recorded=self._not_recorded or log.failure)
 

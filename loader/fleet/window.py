@@ -24,7 +24,7 @@ class SendWindow:
     """The hours and days of one laundromat."""
 
     settings: Mapping[str, Any]
-    """dbt vars; from `loader.settings`."""
+    """dbt vars; from `loader.dbt.settings`."""
 
     def is_open(self, at: datetime) -> bool:
         """Return whether any campaign may send at an instant."""

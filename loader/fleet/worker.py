@@ -16,22 +16,22 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from loader.dbt import ParsedProject
-from loader.errors import VmhubError
+from loader.base.errors import VmhubError
+from loader.base.interrupts import Interrupts
+from loader.base.logs import configure_logs
+from loader.dbt.runner import ParsedProject
 from loader.firestore.lease import Leases
-from loader.fleet.serving import Server
-from loader.interrupts import Interrupts
-from loader.logs import configure_logs
-from loader.session import Session
+from loader.fleet.hour import Server
+from loader.services import Services
 
 if TYPE_CHECKING:
     from datetime import datetime
     from multiprocessing.connection import Connection
     from pathlib import Path
 
-    from loader.environment import Environment
-    from loader.logs import LogFormat
-    from loader.project import Project
+    from loader.base.environment import Environment
+    from loader.base.logs import LogFormat
+    from loader.dbt.project import Project
 
 __all__ = ["READY", "WorkerSetup", "work"]
 
@@ -87,15 +87,15 @@ def work(connection: Connection, setup: WorkerSetup) -> None:
 
 def _server(connection: Connection, setup: WorkerSetup, interrupts: Interrupts) -> Server:
     parsed = ParsedProject(setup.project, setup.state_dir / "dbt" / "parse")
-    session = Session(setup.project, setup.environment, setup.state_dir, parsed)
+    services = Services(setup.project, setup.environment, setup.state_dir, parsed)
     parsed.manifest(setup.environment)
     # dbt's parse is large and stays: the collector is not to read it again and again.
     gc.collect()
     gc.freeze()
     lasts = timedelta(seconds=setup.lease_seconds)
     return Server(
-        session,
-        Leases(session.database, setup.fleet_run_id, lasts=lasts),
+        services,
+        Leases(services.database, setup.fleet_run_id, lasts=lasts),
         fleet_run_id=setup.fleet_run_id,
         since=setup.since,
         as_of=setup.as_of,

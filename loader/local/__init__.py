@@ -1,1 +1,1 @@
-"""The local stack: Google's Firestore emulator and bqemulator, for the demo and the tests."""
+"""The local stack: the emulators, the sample laundromats and the demo."""

@@ -15,7 +15,7 @@ from urllib.request import urlopen
 
 import psutil
 
-from loader.errors import ServiceError
+from loader.base.errors import ServiceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
-from loader.environment import Environment
-from loader.errors import ConfigurationError, ServiceError
+from loader.base.environment import Environment
+from loader.base.errors import ConfigurationError, ServiceError
 from loader.local.servers import (
     LOCALHOST,
     PYTHON_MODULE,
@@ -33,7 +33,7 @@ from loader.local.servers import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from loader.project import Project
+    from loader.dbt.project import Project
 
 __all__ = ["LocalStack", "load_stack", "local_stack", "start_stack", "stop_stack"]
 

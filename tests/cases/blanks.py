@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from loader.project import SourceTable, find_project
+from typing import TYPE_CHECKING
+
+from loader.dbt.project import find_project
 from tests.cases.rows import (
     IN_WINDOW,
     YESTERDAY,
@@ -13,6 +15,9 @@ from tests.cases.rows import (
     purchases,
     somebody,
 )
+
+if TYPE_CHECKING:
+    from loader.bigquery.declaration import SourceTable
 
 __all__ = ["BLANK_CASES"]
 

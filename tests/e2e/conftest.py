@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from loader.demo.sample import SAMPLE_AS_OF, load_sample, sample_laundromats
-from loader.session import Session
-from loader.sync import SyncOptions
+from loader.local.sample import SAMPLE_AS_OF, load_sample, sample_laundromats
+from loader.services import Services
+from loader.sync.run import SyncOptions
 
 if TYPE_CHECKING:
-    from loader.dbt import ParsedProject
+    from loader.dbt.project import Project
+    from loader.dbt.runner import ParsedProject
     from loader.local.stack import LocalStack
-    from loader.project import Project
 
 
 @pytest.fixture(scope="session")
@@ -24,12 +24,14 @@ def sample_session(
     stack: LocalStack,
     parsed: ParsedProject,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Session:
+) -> Services:
     """A project with the three sample laundromats as of SAMPLE_AS_OF; not to be changed."""
     environment = replace(stack.environment(), project=f"sample-{secrets.token_hex(6)}")
-    session = Session(project, environment, tmp_path_factory.mktemp("sample"), parsed)
+    services = Services(project, environment, tmp_path_factory.mktemp("sample"), parsed)
     for laundromat in sample_laundromats(project):
-        load_sample(project, session.warehouse, session.registry, laundromat)
-        session.build(laundromat.cnpj, as_of=SAMPLE_AS_OF)
-        session.sync(laundromat.cnpj, as_of=SAMPLE_AS_OF, options=SyncOptions())
-    return session
+        load_sample(project, services.warehouse, services.registry, laundromat)
+        services.build(services.laundromat(laundromat.cnpj), as_of=SAMPLE_AS_OF)
+        services.sync(
+            services.laundromat(laundromat.cnpj), as_of=SAMPLE_AS_OF, options=SyncOptions()
+        )
+    return services

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from loader.dbt import ParsedProject
-from loader.explain import Blocker, Trigger
-from loader.sync import SyncOptions
-from loader.targets import Outcome
+from loader.cli.explain import explain_customer
+from loader.dbt.runner import ParsedProject
+from loader.questions.explain import Blocker, Trigger
+from loader.sync.model import Outcome
+from loader.sync.run import SyncOptions
 from tests.descriptions import missing_descriptions
 from tests.e2e.test_dbt_project import dbt
 from tests.googlesql import analyze_project
@@ -30,8 +31,8 @@ from tests.support import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from loader.project import Project
-    from loader.session import Session
+    from loader.dbt.project import Project
+    from loader.services import Services
 
 CNPJ = ALPHANUMERIC_CNPJ
 
@@ -90,12 +91,12 @@ def guide_parse(project: Project, tmp_path_factory: pytest.TempPathFactory) -> P
 
 
 @pytest.fixture
-def guided(session: Session, guide_parse: ParsedProject) -> Session:
-    return replace(session, project=guide_parse.project, parsed=guide_parse)
+def guided(services: Services, guide_parse: ParsedProject) -> Services:
+    return replace(services, project=guide_parse.project, parsed=guide_parse)
 
 
 def test_the_campaign_of_the_guide_works_from_raw_rows_to_document_with_those_files_alone(
-    guided: Session,
+    guided: Services,
 ) -> None:
     # 22:30 of the 23rd in São Paulo.
     years_ago = "2024-11-24T01:30:00Z"
@@ -127,8 +128,8 @@ def test_the_campaign_of_the_guide_works_from_raw_rows_to_document_with_those_fi
         {"settings": settings}, merge=True
     )
 
-    guided.build(CNPJ, as_of=AS_OF)
-    report = guided.sync(CNPJ, as_of=AS_OF, options=SyncOptions())
+    guided.build(guided.laundromat(CNPJ), as_of=AS_OF)
+    report = guided.sync(guided.laundromat(CNPJ), as_of=AS_OF, options=SyncOptions())
 
     blockers = {key: list(row["blockers"]) for key, row in decisions(guided, CNPJ).items()}
     assert blockers == {
@@ -149,7 +150,7 @@ def test_the_campaign_of_the_guide_works_from_raw_rows_to_document_with_those_fi
     first = written["ANNIVERSARY", "one year"]["data"]
     assert first["message"].startswith("Ana, hoje faz um ano da sua primeira lavagem")
 
-    explanation = guided.explain(CNPJ, "got it")
+    explanation = explain_customer(guided, CNPJ, "got it")
     assert explanation.is_current
     [explained] = [item for item in explanation.campaigns if item.campaign_type == "ANNIVERSARY"]
     assert explained.verdict is not None
@@ -173,7 +174,7 @@ def test_the_campaign_of_the_guide_works_from_raw_rows_to_document_with_those_fi
 
 
 def test_dbt_and_googlesql_take_the_campaign_of_the_guide_and_all_of_it_is_described(
-    guided: Session, guide_parse: ParsedProject
+    guided: Services, guide_parse: ParsedProject
 ) -> None:
     make_laundromat(guided, CNPJ)
     output = dbt(

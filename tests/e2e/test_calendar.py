@@ -18,21 +18,21 @@ from tests.support import (
 )
 
 if TYPE_CHECKING:
-    from loader.cnpj import Cnpj
-    from loader.session import Session
+    from loader.base.cnpj import Cnpj
+    from loader.services import Services
 
 CNPJ = ALPHANUMERIC_CNPJ
 
 
-def candidates(session: Session, cnpj: Cnpj, campaign_type: str) -> set[str]:
+def candidates(services: Services, cnpj: Cnpj, campaign_type: str) -> set[str]:
     return {
         customer_id
-        for campaign, customer_id in decisions(session, cnpj)
+        for campaign, customer_id in decisions(services, cnpj)
         if campaign == campaign_type
     }
 
 
-def test_leap_days_and_month_ends(session: Session) -> None:
+def test_leap_days_and_month_ends(services: Services) -> None:
     birth_dates = {
         "born on 28 February": "1990-02-28T00:00:00Z",
         "born on 29 February": "1992-02-29T00:00:00Z",
@@ -47,7 +47,7 @@ def test_leap_days_and_month_ends(session: Session) -> None:
         "since 28 February 2028": ("80000009004", "2028-02-29T02:59:59Z", "2028-03-05T12:00:00Z"),
     }
     make_laundromat(
-        session,
+        services,
         CNPJ,
         clientes=[
             *(born_today(name, dataNascimento=born) for name, born in birth_dates.items()),
@@ -68,13 +68,13 @@ def test_leap_days_and_month_ends(session: Session) -> None:
 
     def on(day: str, *, arguments: list[str] = HOURLY_BUILD) -> tuple[set[str], set[str]]:
         instant = datetime.fromisoformat(f"{day}T15:00:00+00:00")
-        session.build(CNPJ, as_of=instant, arguments=arguments)
-        return candidates(session, CNPJ, "BIRTHDAY"), candidates(session, CNPJ, "LOYALTY")
+        services.build(services.laundromat(CNPJ), as_of=instant, arguments=arguments)
+        return candidates(services, CNPJ, "BIRTHDAY"), candidates(services, CNPJ, "LOYALTY")
 
     assert on("2026-05-31", arguments=FIRST_BUILD) == (set(), {"since 28 February 2026"})
     assert on("2028-05-31") == (set(), {"since 29 February 2028"})
     assert on("2027-02-28")[0] == {"born on 28 February", "born on 29 February"}
-    change_settings(session, CNPJ, birthday_feb29="MAR_01")
+    change_settings(services, CNPJ, birthday_feb29="MAR_01")
     assert on("2027-03-01")[0] == {"born on 1 March", "born on 29 February"}
 
 
@@ -82,7 +82,7 @@ NORONHA, RIO_BRANCO = ALPHANUMERIC_CNPJ, NUMERIC_CNPJ
 
 
 def test_one_instant_is_new_year_in_noronha_and_the_old_year_in_rio_branco(
-    session: Session,
+    services: Services,
 ) -> None:
     # 00:30 on 1 January in Noronha (UTC-2), 21:30 on 31 December in Rio Branco (UTC-5).
     instant = datetime(2027, 1, 1, 2, 30, tzinfo=UTC)
@@ -110,20 +110,20 @@ def test_one_instant_is_new_year_in_noronha_and_the_old_year_in_rio_branco(
     ]
     for cnpj, timezone in ((NORONHA, "America/Noronha"), (RIO_BRANCO, "America/Rio_Branco")):
         make_laundromat(
-            session,
+            services,
             cnpj,
             timezone=timezone,
             clientes=people,
             vendas=sales,
             message_history=history,
         )
-        change_settings(session, cnpj, send_until_hour=24)
-        session.build(cnpj, as_of=instant, arguments=FIRST_BUILD)
+        change_settings(services, cnpj, send_until_hour=24)
+        services.build(services.laundromat(cnpj), as_of=instant, arguments=FIRST_BUILD)
 
     found = {
         cnpj: {
             key: (row["cycle_key"], row["cycle_start"], list(row["blockers"]))
-            for key, row in decisions(session, cnpj).items()
+            for key, row in decisions(services, cnpj).items()
         }
         for cnpj in (NORONHA, RIO_BRANCO)
     }
@@ -148,8 +148,8 @@ def test_one_instant_is_new_year_in_noronha_and_the_old_year_in_rio_branco(
         },
     }
     # Until midnight in Rio Branco.
-    assert {target.expires_at for target in targets(session, RIO_BRANCO)} == {
+    assert {target.expires_at for target in targets(services, RIO_BRANCO)} == {
         datetime(2027, 1, 1, 5, tzinfo=UTC)
     }
-    assert {target.cnpj for target in targets(session, RIO_BRANCO)} == {RIO_BRANCO}
-    assert targets(session, NORONHA) == []
+    assert {target.cnpj for target in targets(services, RIO_BRANCO)} == {RIO_BRANCO}
+    assert targets(services, NORONHA) == []

@@ -12,17 +12,17 @@ import grpc
 import pytest
 from typer.testing import CliRunner
 
-from loader.build_spec import BuildSpec
-from loader.check.bigquery import SCRATCH_PREFIX
-from loader.check.checklist import State
-from loader.check.rows import REGISTRATIONS, newest_sale_statement, newest_sign_statement
-from loader.cli import app
-from loader.errors import ExitCode
-from loader.firestore.probe import signs_of_life
-from loader.onboard import onboard
-from loader.session import Session
-from loader.show import show_json
-from loader.show_operations import show_check
+from loader.base.errors import ExitCode
+from loader.bigquery.warehouse_probe import SCRATCH_PREFIX
+from loader.cli.app import app
+from loader.cli.check import check_laundromat, show_check
+from loader.cli.output import print_json
+from loader.dbt.spec import BuildSpec
+from loader.firestore.firestore_probe import signs_of_life
+from loader.operations.check.checklist import State
+from loader.operations.check.rows import REGISTRATIONS, newest_sale_statement, newest_sign_statement
+from loader.operations.onboard import onboard
+from loader.services import Services
 from tests.faults.backends import EmulatorBackend
 from tests.faults.bigquery import Request, denying_storage, relaying
 from tests.faults.server import Fault, Moment, serving
@@ -42,8 +42,8 @@ from tests.support import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from loader.check.checklist import Check, CheckReport
-    from loader.project import Column, SourceTable
+    from loader.bigquery.declaration import Column, SourceTable
+    from loader.operations.check.checklist import Check, CheckReport
 
 RAW, CAMPAIGN = f"{NUMERIC_CNPJ}_RAW", f"{NUMERIC_CNPJ}_CAMPAIGN"
 USER = f"users/{NUMERIC_CNPJ}"
@@ -74,29 +74,29 @@ MESSAGE = {
 SECRETS = ("Ana", "Exemplo", "90000", "52998224725", "529.982", "Olá", "customer-7", "c1")
 
 
-def _make(session: Session, **rows: Iterable[dict[str, Any]]) -> None:
+def _make(services: Services, **rows: Iterable[dict[str, Any]]) -> None:
     """Make a laundromat that is fit in every way, but for the rows given."""
     fit: dict[str, Any] = {
         "vendas": [SALE],
         "clientes": [CUSTOMER],
         "message_history": [MESSAGE],
     }
-    make_laundromat(session, NUMERIC_CNPJ, **{**fit, **rows})
-    publish(session.warehouse, NUMERIC_CNPJ, [])
+    make_laundromat(services, NUMERIC_CNPJ, **{**fit, **rows})
+    publish(services.warehouse, NUMERIC_CNPJ, [])
 
 
-def _check(session: Session, *, hours: int = 26) -> CheckReport:
-    return session.check(NUMERIC_CNPJ, as_of=AS_OF, raw_max_age=timedelta(hours=hours))
+def _check(services: Services, *, hours: int = 26) -> CheckReport:
+    return check_laundromat(services, NUMERIC_CNPJ, as_of=AS_OF, raw_max_age=timedelta(hours=hours))
 
 
-def _elsewhere(session: Session, **services: str) -> Session:
-    """Return a session like this one, with other services."""
-    environment = replace(session.environment, **services)  # type: ignore[arg-type] # all texts
-    return Session(session.project, environment, session.state_dir, session.parsed)
+def _elsewhere(services: Services, **addresses: str) -> Services:
+    """Return services like these, with other addresses."""
+    environment = replace(services.environment, **addresses)  # type: ignore[arg-type] # all texts
+    return Services(services.project, environment, services.state_dir, services.parsed)
 
 
-def _scratch_tables(session: Session) -> list[str]:
-    rows = session.warehouse.query(
+def _scratch_tables(services: Services) -> list[str]:
+    rows = services.warehouse.query(
         f"select table_name from `{CAMPAIGN}`.INFORMATION_SCHEMA.TABLES", doing="listing tables"
     )
     return [row["table_name"] for row in rows if row["table_name"].startswith(SCRATCH_PREFIX)]
@@ -117,11 +117,11 @@ def _not_ok(report: CheckReport) -> dict[tuple[str, str], State]:
     }
 
 
-def _replace_raw(session: Session, name: str, **changes: Any) -> None:
+def _replace_raw(services: Services, name: str, **changes: Any) -> None:
     """Make a RAW table anew with another declaration than the one that is asked for."""
-    [declared] = [table for table in session.project.source_tables() if table.name == name]
-    session.warehouse.query(f"drop table `{RAW}`.`{name}`", doing="dropping")
-    session.warehouse.create_table(replace(declared, **changes), NUMERIC_CNPJ)
+    [declared] = [table for table in services.project.source_tables() if table.name == name]
+    services.warehouse.query(f"drop table `{RAW}`.`{name}`", doing="dropping")
+    services.warehouse.create_table(replace(declared, **changes), NUMERIC_CNPJ)
 
 
 def _columns(table: SourceTable, **types: str | None) -> tuple[Column, ...]:
@@ -133,17 +133,17 @@ def _columns(table: SourceTable, **types: str | None) -> tuple[Column, ...]:
     )
 
 
-def _source(session: Session, name: str) -> SourceTable:
-    [table] = [table for table in session.project.source_tables() if table.name == name]
+def _source(services: Services, name: str) -> SourceTable:
+    [table] = [table for table in services.project.source_tables() if table.name == name]
     return table
 
 
 # All is well
 
 
-def test_a_fit_laundromat_passes_every_check_and_nothing_is_left_behind(session: Session) -> None:
-    _make(session)
-    report = _check(session)
+def test_a_fit_laundromat_passes_every_check_and_nothing_is_left_behind(services: Services) -> None:
+    _make(services)
+    report = _check(services)
     assert _not_ok(report) == {}
     assert report.exit_code == ExitCode.OK
     kinds = [check.name for check in report.checks]
@@ -167,28 +167,28 @@ def test_a_fit_laundromat_passes_every_check_and_nothing_is_left_behind(session:
         "pending targets",
     ]
     assert {check.about for check in report.checks if check.name == "columns"} == {
-        f"{table.dataset(NUMERIC_CNPJ)}.{table.name}" for table in session.project.source_tables()
+        f"{table.dataset(NUMERIC_CNPJ)}.{table.name}" for table in services.project.source_tables()
     }
     assert _line(report, "newest sale").found == "2026-11-23 12:00:00Z, 1 h 0 min ago"
     assert _line(report, "newest registration").found == "2026-11-21 13:00:00Z, 2 days ago"
     assert _line(report, "sender").found == "2026-11-23 11:30:00Z, 1 h 30 min ago"
     assert _line(report, "last build").found == "2026-11-23 13:00:00Z, 0 min ago"
-    assert _scratch_tables(session) == []
-    for name in session.project.ops_tables():
-        [row] = session.warehouse.query(f"select count(*) as n from VMHUB_OPS.{name}", doing="x")
+    assert _scratch_tables(services) == []
+    for name in services.project.ops_tables():
+        [row] = services.warehouse.query(f"select count(*) as n from VMHUB_OPS.{name}", doing="x")
         assert row["n"] == 0
-    operations = official_client(session.environment).collection(f"{USER}/operations")
+    operations = official_client(services.environment).collection(f"{USER}/operations")
     assert list(operations.list_documents()) == []
 
 
 def test_the_scratch_table_expires_so_that_a_killed_check_leaves_nothing_for_long(
-    session: Session,
+    services: Services,
 ) -> None:
-    _make(session)
-    url = session.environment.bigquery_url
+    _make(services)
+    url = services.environment.bigquery_url
     assert url is not None
     with relaying(url) as relay:
-        relayed = _elsewhere(session, bigquery_url=relay.url)
+        relayed = _elsewhere(services, bigquery_url=relay.url)
         report = _check(relayed)
     assert _line(report, "scratch table").state is State.OK
     created = [
@@ -205,40 +205,40 @@ def test_the_scratch_table_expires_so_that_a_killed_check_leaves_nothing_for_lon
 # Registry and settings
 
 
-def test_who_is_not_registered_is_told_how_and_all_else_is_checked(session: Session) -> None:
-    _make(session)
-    official_client(session.environment).document(USER).delete()
-    report = _check(session)
-    assert _not_ok(report) == {("registry", USER): State.MEND, ("settings", USER): State.SKIPPED}
-    assert "vmhub onboard" in _line(report, "registry").mend
+def test_who_is_not_registered_is_told_how_and_all_else_is_checked(services: Services) -> None:
+    _make(services)
+    official_client(services.environment).document(USER).delete()
+    report = _check(services)
+    assert _not_ok(report) == {("registry", USER): State.FIX, ("settings", USER): State.SKIPPED}
+    assert "vmhub onboard" in _line(report, "registry").fix
     assert _line(report, "settings").found == f"not checked: needs registry {USER}, see there"
     assert report.exit_code == ExitCode.CONFIGURATION
 
 
-def test_a_bad_setting_of_a_campaign_is_named_with_its_document(session: Session) -> None:
-    _make(session)
-    change_settings(session, NUMERIC_CNPJ, max_attempts=2)
-    campaign = official_client(session.environment).document(f"{USER}/campaigns/LOYALTY")
+def test_a_bad_setting_of_a_campaign_is_named_with_its_document(services: Services) -> None:
+    _make(services)
+    change_settings(services, NUMERIC_CNPJ, max_attempts=2)
+    campaign = official_client(services.environment).document(f"{USER}/campaigns/LOYALTY")
     campaign.update({"settings": {"loyalty_min_visits": "many"}})
-    report = _check(session)
-    assert _not_ok(report) == {("settings", USER): State.MEND}
+    report = _check(services)
+    assert _not_ok(report) == {("settings", USER): State.FIX}
     settings = _line(report, "settings")
     assert settings.found == f"{USER}/campaigns/LOYALTY has loyalty_min_visits='many'"
-    assert settings.mend == "it takes a whole number from 1 to 1000"
+    assert settings.fix == "it takes a whole number from 1 to 1000"
 
 
 # Datasets and tables
 
 
 def test_a_missing_raw_dataset_is_said_once_and_what_builds_on_it_is_skipped(
-    session: Session,
+    services: Services,
 ) -> None:
     onboard(
-        session.project, session.warehouse, session.registry, cnpj=NUMERIC_CNPJ, name="Lava Bem"
+        services.project, services.warehouse, services.registry, cnpj=NUMERIC_CNPJ, name="Lava Bem"
     )
-    report = _check(session)
-    assert [check.about for check in report.checks if check.state is State.MEND] == [RAW]
-    assert "point-of-sale export" in _line(report, "dataset", RAW).mend
+    report = _check(services)
+    assert [check.about for check in report.checks if check.state is State.FIX] == [RAW]
+    assert "point-of-sale export" in _line(report, "dataset", RAW).fix
     skipped = {(check.name, check.about) for check in report.checks if check.state is State.SKIPPED}
     assert skipped == {
         ("columns", f"{RAW}.clientes"),
@@ -256,26 +256,26 @@ def test_a_missing_raw_dataset_is_said_once_and_what_builds_on_it_is_skipped(
 
 
 def test_a_laundromat_that_nothing_was_created_for_is_told_to_be_onboarded(
-    session: Session,
+    services: Services,
 ) -> None:
-    report = _check(session)
-    mends = {check.about: check.mend for check in report.checks if check.name == "dataset"}
-    assert list(mends) == [RAW, CAMPAIGN, "VMHUB_OPS"]
-    assert "vmhub onboard" in mends[CAMPAIGN]
-    assert "vmhub onboard" in mends["VMHUB_OPS"]
+    report = _check(services)
+    fixes = {check.about: check.fix for check in report.checks if check.name == "dataset"}
+    assert list(fixes) == [RAW, CAMPAIGN, "VMHUB_OPS"]
+    assert "vmhub onboard" in fixes[CAMPAIGN]
+    assert "vmhub onboard" in fixes["VMHUB_OPS"]
     # Documents and queries need nothing of it.
     assert _line(report, "scratch document").state is State.OK
     assert _line(report, "query").state is State.OK
 
 
 def test_missing_and_wrongly_typed_columns_are_named_and_their_rows_not_asked(
-    session: Session,
+    services: Services,
 ) -> None:
-    _make(session)
-    sales, customers = _source(session, "vendas"), _source(session, "clientes")
-    _replace_raw(session, "vendas", columns=_columns(sales, cupom=None))
-    _replace_raw(session, "clientes", columns=_columns(customers, cpf="INT64"))
-    report = _check(session)
+    _make(services)
+    sales, customers = _source(services, "vendas"), _source(services, "clientes")
+    _replace_raw(services, "vendas", columns=_columns(sales, cupom=None))
+    _replace_raw(services, "clientes", columns=_columns(customers, cpf="INT64"))
+    report = _check(services)
     assert _line(report, "columns", f"{RAW}.vendas").found == (
         f"column {RAW}.vendas.cupom (STRING) is missing"
     )
@@ -283,54 +283,54 @@ def test_missing_and_wrongly_typed_columns_are_named_and_their_rows_not_asked(
         f"column {RAW}.clientes.cpf is INT64 instead of STRING"
     )
     states = _not_ok(report)
-    assert states["columns", f"{RAW}.vendas"] is State.MEND
-    assert states["columns", f"{RAW}.clientes"] is State.MEND
+    assert states["columns", f"{RAW}.vendas"] is State.FIX
+    assert states["columns", f"{RAW}.clientes"] is State.FIX
     assert states["newest sale", f"{RAW}.vendas"] is State.SKIPPED
     assert states["cpfs", f"{RAW}.clientes"] is State.SKIPPED
 
 
-def test_raw_sales_that_are_not_partitioned_are_a_warning_about_cost(session: Session) -> None:
-    _make(session)
-    _replace_raw(session, "vendas", partition_by=None, cluster_by=())
-    session.warehouse.append(_source(session, "vendas"), NUMERIC_CNPJ, [SALE])
-    report = _check(session)
+def test_raw_sales_that_are_not_partitioned_are_a_warning_about_cost(services: Services) -> None:
+    _make(services)
+    _replace_raw(services, "vendas", partition_by=None, cluster_by=())
+    services.warehouse.append(_source(services, "vendas"), NUMERIC_CNPJ, [SALE])
+    report = _check(services)
     assert _not_ok(report) == {("layout", f"{RAW}.vendas"): State.WARNING}
     layout = _line(report, "layout", f"{RAW}.vendas")
     assert layout.found == (
         "neither partitioned nor clustered, "
         "instead of partitioned by day of data, clustered by cpfCliente"
     )
-    assert "bill" in layout.mend
+    assert "bill" in layout.fix
     assert report.exit_code == ExitCode.OK
 
 
-def test_raw_sales_that_are_clustered_otherwise_are_a_warning(session: Session) -> None:
-    _make(session)
-    _replace_raw(session, "vendas", cluster_by=("status",))
-    session.warehouse.append(_source(session, "vendas"), NUMERIC_CNPJ, [SALE])
-    report = _check(session)
+def test_raw_sales_that_are_clustered_otherwise_are_a_warning(services: Services) -> None:
+    _make(services)
+    _replace_raw(services, "vendas", cluster_by=("status",))
+    services.warehouse.append(_source(services, "vendas"), NUMERIC_CNPJ, [SALE])
+    report = _check(services)
     assert _not_ok(report) == {("layout", f"{RAW}.vendas"): State.WARNING}
     assert "clustered by status, instead of" in _line(report, "layout", f"{RAW}.vendas").found
 
 
-def test_a_table_of_our_own_that_is_laid_out_otherwise_is_to_be_mended(session: Session) -> None:
-    _make(session)
-    history = _source(session, "message_history")
-    session.warehouse.query(f"drop table `{CAMPAIGN}`.message_history", doing="dropping")
-    session.warehouse.create_table(replace(history, cluster_by=("user_id",)), NUMERIC_CNPJ)
-    session.warehouse.append(history, NUMERIC_CNPJ, [MESSAGE])
-    report = _check(session)
-    assert _not_ok(report) == {("layout", f"{CAMPAIGN}.message_history"): State.MEND}
+def test_a_table_of_our_own_that_is_laid_out_otherwise_is_to_be_mended(services: Services) -> None:
+    _make(services)
+    history = _source(services, "message_history")
+    services.warehouse.query(f"drop table `{CAMPAIGN}`.message_history", doing="dropping")
+    services.warehouse.create_table(replace(history, cluster_by=("user_id",)), NUMERIC_CNPJ)
+    services.warehouse.append(history, NUMERIC_CNPJ, [MESSAGE])
+    report = _check(services)
+    assert _not_ok(report) == {("layout", f"{CAMPAIGN}.message_history"): State.FIX}
     assert report.exit_code == ExitCode.CONFIGURATION
 
 
-def test_a_dataset_where_no_query_runs_is_named_with_its_place(session: Session) -> None:
-    _make(session)
-    elsewhere = _elsewhere(session, location="southamerica-east1")
+def test_a_dataset_where_no_query_runs_is_named_with_its_place(services: Services) -> None:
+    _make(services)
+    elsewhere = _elsewhere(services, location="southamerica-east1")
     dataset = _line(_check(elsewhere), "dataset", RAW)
-    assert dataset.state is State.MEND
+    assert dataset.state is State.FIX
     assert dataset.found == "it is in US, and queries run in southamerica-east1"
-    assert dataset.mend.startswith("set VMHUB_BIGQUERY_LOCATION=US")
+    assert dataset.fix.startswith("set VMHUB_BIGQUERY_LOCATION=US")
 
 
 # Permissions
@@ -362,37 +362,37 @@ def _is_query(request: Request) -> bool:
     ids=["creating", "filling", "recording"],
 )
 def test_what_bigquery_denies_is_one_line_with_the_mend_and_ends_no_other_check(
-    session: Session, is_denied: Any, denied: tuple[str, str], doing: str
+    services: Services, is_denied: Any, denied: tuple[str, str], doing: str
 ) -> None:
-    _make(session)
-    report, deleted = _check_denied(session, is_denied)
-    assert _not_ok(report) == {denied: State.MEND}
+    _make(services)
+    report, deleted = _check_denied(services, is_denied)
+    assert _not_ok(report) == {denied: State.FIX}
     line = _line(report, *denied)
     assert line.found.startswith(doing)
     assert "permission denied" in line.found
-    assert "docs/real-project.md" in line.mend
+    assert "docs/real-project.md" in line.fix
     assert report.exit_code == ExitCode.CONFIGURATION
     # What was created is dropped, also when it could not be filled.
     assert deleted == (0 if is_denied is _is_creation else 1)
 
 
-def test_who_may_run_no_query_is_told_so_in_each_line_that_needs_one(session: Session) -> None:
-    _make(session)
-    report, _ = _check_denied(session, _is_query)
+def test_who_may_run_no_query_is_told_so_in_each_line_that_needs_one(services: Services) -> None:
+    _make(services)
+    report, _ = _check_denied(services, _is_query)
     states = _not_ok(report)
-    assert states["query", "BigQuery"] is State.MEND
-    assert states["newest sale", f"{RAW}.vendas"] is State.MEND
+    assert states["query", "BigQuery"] is State.FIX
+    assert states["newest sale", f"{RAW}.vendas"] is State.FIX
     # Looking at tables is another permission.
     assert _line(report, "columns", f"{RAW}.vendas").state is State.OK
 
 
-def _check_denied(session: Session, is_denied: Any) -> tuple[CheckReport, int]:
+def _check_denied(services: Services, is_denied: Any) -> tuple[CheckReport, int]:
     """Return a check's report where BigQuery denies something, and how many tables it deleted."""
-    url = session.environment.bigquery_url
+    url = services.environment.bigquery_url
     assert url is not None
     with relaying(url) as relay:
         relay.is_denied = is_denied
-        denied = _elsewhere(session, bigquery_url=relay.url)
+        denied = _elsewhere(services, bigquery_url=relay.url)
         report = _check(denied)
     return report, sum(request.method == "DELETE" for request in relay.requests)
 
@@ -403,61 +403,61 @@ def _check_denied(session: Session, is_denied: Any) -> tuple[CheckReport, int]:
     ids=["writing", "reading", "deleting"],
 )
 def test_what_firestore_denies_is_one_line_with_the_mend(
-    session: Session, method: str, calls: tuple[int, ...], doing: str
+    services: Services, method: str, calls: tuple[int, ...], doing: str
 ) -> None:
-    _make(session)
-    host = session.environment.firestore_host
+    _make(services)
+    host = services.environment.firestore_host
     assert host is not None
     with serving(EmulatorBackend(host)) as server:
         server.plan = [Fault(method, Moment.BEFORE, grpc.StatusCode.PERMISSION_DENIED, calls)]
-        denied = _elsewhere(session, firestore_host=server.host)
+        denied = _elsewhere(services, firestore_host=server.host)
         report = _check(denied)
     place = f"{USER}/operations/check"
-    assert _not_ok(report) == {("scratch document", place): State.MEND}
+    assert _not_ok(report) == {("scratch document", place): State.FIX}
     line = _line(report, "scratch document")
     assert line.found.startswith(f"{doing} {place}: ")
     assert "PERMISSION_DENIED" in line.found
-    assert "docs/real-project.md" in line.mend
+    assert "docs/real-project.md" in line.fix
     assert report.exit_code == ExitCode.CONFIGURATION
 
 
-def test_who_may_not_use_the_storage_read_api_is_told_so(session: Session) -> None:
-    _make(session)
+def test_who_may_not_use_the_storage_read_api_is_told_so(services: Services) -> None:
+    _make(services)
     with denying_storage() as host:
-        report = _check(_elsewhere(session, bigquery_storage_host=host))
+        report = _check(_elsewhere(services, bigquery_storage_host=host))
     assert _not_ok(report) == {
-        ("scratch table", CAMPAIGN): State.MEND,
-        ("last build", f"{CAMPAIGN}.campaign_targets"): State.MEND,
+        ("scratch table", CAMPAIGN): State.FIX,
+        ("last build", f"{CAMPAIGN}.campaign_targets"): State.FIX,
     }
     scratch = _line(report, "scratch table")
     assert scratch.found.startswith(f"reading {CAMPAIGN} with the Storage Read API: permission")
-    assert _scratch_tables(session) == []
+    assert _scratch_tables(services) == []
 
 
-def test_a_missing_index_is_a_line_with_the_command_that_creates_it(session: Session) -> None:
-    _make(session)
-    host = session.environment.firestore_host
+def test_a_missing_index_is_a_line_with_the_command_that_creates_it(services: Services) -> None:
+    _make(services)
+    host = services.environment.firestore_host
     assert host is not None
     code = grpc.StatusCode.FAILED_PRECONDITION
     with serving(EmulatorBackend(host)) as server:
         server.plan = [Fault("RunQuery", Moment.BEFORE, code)]
-        report = _check(_elsewhere(session, firestore_host=server.host))
+        report = _check(_elsewhere(services, firestore_host=server.host))
     assert _not_ok(report) == {
-        ("sender", USER): State.MEND,
+        ("sender", USER): State.FIX,
         ("pending targets", USER): State.SKIPPED,
     }
-    assert "firebase deploy --only firestore:indexes" in _line(report, "sender").mend
+    assert "firebase deploy --only firestore:indexes" in _line(report, "sender").fix
 
 
 def test_a_bigquery_that_is_silent_is_waited_for_once_and_firestore_is_checked(
-    session: Session,
+    services: Services,
 ) -> None:
-    _make(session)
+    _make(services)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        report = _check(_elsewhere(session, bigquery_url=url))
+        report = _check(_elsewhere(services, bigquery_url=url))
     assert report.exit_code == ExitCode.FAILED
     assert [check.about for check in report.checks if check.state is State.FAILED] == [RAW]
     assert _line(report, "dataset", RAW).found.endswith("does not answer")
@@ -467,10 +467,10 @@ def test_a_bigquery_that_is_silent_is_waited_for_once_and_firestore_is_checked(
 
 
 def test_a_firestore_that_is_not_there_is_waited_for_once_and_bigquery_is_checked(
-    session: Session,
+    services: Services,
 ) -> None:
-    _make(session)
-    report = _check(_elsewhere(session, firestore_host="127.0.0.1:1"))
+    _make(services)
+    report = _check(_elsewhere(services, firestore_host="127.0.0.1:1"))
     assert report.exit_code == ExitCode.FAILED
     assert _not_ok(report) == {
         ("registry", USER): State.FAILED,
@@ -484,26 +484,26 @@ def test_a_firestore_that_is_not_there_is_waited_for_once_and_bigquery_is_checke
 # Freshness
 
 
-def test_sales_that_are_older_than_allowed_are_a_warning(session: Session) -> None:
-    _make(session, vendas=[{**SALE, "data": "2026-11-22T10:59:00Z"}])
-    report = _check(session)
+def test_sales_that_are_older_than_allowed_are_a_warning(services: Services) -> None:
+    _make(services, vendas=[{**SALE, "data": "2026-11-22T10:59:00Z"}])
+    report = _check(services)
     assert _not_ok(report) == {("newest sale", f"{RAW}.vendas"): State.WARNING}
     sale = _line(report, "newest sale")
     assert sale.found == "2026-11-22 10:59:00Z, 26 h 1 min ago"
     assert sale.figures["age_hours"] == 26.0
     assert report.exit_code == ExitCode.OK
-    assert _line(_check(session, hours=27), "newest sale").state is State.OK
+    assert _line(_check(services, hours=27), "newest sale").state is State.OK
 
 
-def test_sales_of_the_future_or_long_ago_are_not_the_newest_sale(session: Session) -> None:
+def test_sales_of_the_future_or_long_ago_are_not_the_newest_sale(services: Services) -> None:
     rows = [{**SALE, "data": at} for at in ("2026-11-24T00:00:00Z", "2026-10-01T00:00:00Z")]
-    _make(session, vendas=rows)
-    sale = _line(_check(session), "newest sale")
+    _make(services, vendas=rows)
+    sale = _line(_check(services), "newest sale")
     assert (sale.state, sale.found) == (State.WARNING, "none within 31 days")
 
 
-def test_the_queries_for_the_newest_prune_partitions(session: Session) -> None:
-    tables = session.project.source_tables()
+def test_the_queries_for_the_newest_prune_partitions(services: Services) -> None:
+    tables = services.project.source_tables()
     span = {"since": AS_OF - timedelta(days=31), "until": AS_OF}
     for sql, table in (
         (newest_sale_statement(NUMERIC_CNPJ, **span), "vendas"),
@@ -513,10 +513,10 @@ def test_the_queries_for_the_newest_prune_partitions(session: Session) -> None:
         assert (reads.compared, reads.unfiltered, reads.problems) == ([table], [], [])
 
 
-def test_bigquerys_own_analyzer_takes_the_queries(session: Session) -> None:
+def test_bigquerys_own_analyzer_takes_the_queries(services: Services) -> None:
     google_sql = GoogleSql()
-    project = session.environment.project
-    for table in session.project.source_tables():
+    project = services.environment.project
+    for table in services.project.source_tables():
         google_sql.declare(
             f"{project}.{table.dataset(NUMERIC_CNPJ)}.{table.name}",
             {column.name: column.data_type for column in table.columns},
@@ -529,7 +529,7 @@ def test_bigquerys_own_analyzer_takes_the_queries(session: Session) -> None:
         # The analyzer knows no default project.
         full = sql.replace(f"`{NUMERIC_CNPJ}", f"`{project}`.`{NUMERIC_CNPJ}")
         assert list(google_sql.analyze(full)) == ["newest"]
-    compiled = session.dbt.compile_sql(BuildSpec({"cnpj": NUMERIC_CNPJ}, AS_OF), REGISTRATIONS)
+    compiled = services.dbt.compile_sql(BuildSpec({"cnpj": NUMERIC_CNPJ}, AS_OF), REGISTRATIONS)
     assert list(google_sql.analyze(compiled)) == ["customers", "phones", "cpfs"]
 
 
@@ -537,7 +537,7 @@ def test_bigquerys_own_analyzer_takes_the_queries(session: Session) -> None:
 
 
 def test_phones_and_cpfs_are_counted_once_a_customer_by_the_newest_registration(
-    session: Session,
+    services: Services,
 ) -> None:
     def customer(id_: str, telefone: str | None, cpf: str | None, day: int = 1) -> dict[str, Any]:
         at = f"2026-11-{day:02}T00:00:00Z"
@@ -557,19 +557,19 @@ def test_phones_and_cpfs_are_counted_once_a_customer_by_the_newest_registration(
         customer(" ", "(11) 90000-0004", "52998224725"),
         customer("h", "(11) 90000-0005", "52998224725", day=24),
     ]
-    _make(session, clientes=rows)
-    report = _check(session)
+    _make(services, clientes=rows)
+    report = _check(services)
     phones, cpfs = _line(report, "phones"), _line(report, "cpfs")
     assert phones.figures == {"usable": 2, "customers": 7, "percent": 28.6}
     assert phones.found == "28.6% usable: 2 of 7 customers"
     assert cpfs.figures == {"usable": 2, "customers": 7, "percent": 28.6}
     assert {phones.state, cpfs.state} == {State.WARNING}
-    assert "INVALID_PHONE" in phones.mend
+    assert "INVALID_PHONE" in phones.fix
 
 
-def test_nobody_registered_is_a_warning(session: Session) -> None:
-    _make(session, clientes=[])
-    report = _check(session)
+def test_nobody_registered_is_a_warning(services: Services) -> None:
+    _make(services, clientes=[])
+    report = _check(services)
     place = f"{RAW}.clientes"
     assert _not_ok(report) == {
         (name, place): State.WARNING for name in ("newest registration", "phones", "cpfs")
@@ -580,21 +580,21 @@ def test_nobody_registered_is_a_warning(session: Session) -> None:
 # The sender, and the last build
 
 
-def test_no_sender_is_a_warning(session: Session) -> None:
-    _make(session, message_history=[])
-    report = _check(session)
+def test_no_sender_is_a_warning(services: Services) -> None:
+    _make(services, message_history=[])
+    report = _check(services)
     assert _not_ok(report) == {("sender", USER): State.WARNING}
-    assert "integration" in _line(report, "sender").mend
+    assert "integration" in _line(report, "sender").fix
 
 
 def test_targets_that_nobody_takes_are_counted_and_named_with_the_time_they_wait(
-    session: Session,
+    services: Services,
 ) -> None:
-    _make(session, message_history=[])
+    _make(services, message_history=[])
     for number in range(3):
-        put_document(session, f"customer-7{number}", expiresAt=AS_OF + timedelta(hours=9))
-    put_document(session, "expired", expiresAt=AS_OF, createdAt=AS_OF - timedelta(days=1))
-    report = _check(session)
+        put_document(services, f"customer-7{number}", expiresAt=AS_OF + timedelta(hours=9))
+    put_document(services, "expired", expiresAt=AS_OF, createdAt=AS_OF - timedelta(days=1))
+    report = _check(services)
     pending = _line(report, "pending targets")
     assert pending.state is State.WARNING
     assert pending.found == "3 pending, 0 of them claimed, the oldest since 2026-11-23 12:00:00Z"
@@ -626,22 +626,22 @@ def test_targets_that_nobody_takes_are_counted_and_named_with_the_time_they_wait
     ids=["sent", "claimed", "failed without a log"],
 )
 def test_a_sender_that_works_is_seen_in_the_documents_and_may_take_its_time(
-    session: Session, fields: dict[str, Any], seen_at: Any
+    services: Services, fields: dict[str, Any], seen_at: Any
 ) -> None:
-    _make(session, message_history=[])
-    put_document(session, "waits")
-    put_document(session, "taken", **fields)
-    report = _check(session)
+    _make(services, message_history=[])
+    put_document(services, "waits")
+    put_document(services, "taken", **fields)
+    report = _check(services)
     assert _not_ok(report) == {}
     assert _line(report, "sender").figures["newest"] == seen_at
 
 
-def test_targets_that_were_created_a_moment_ago_are_no_trouble(session: Session) -> None:
-    _make(session)
-    put_document(session, "new", createdAt=AS_OF - timedelta(minutes=14))
-    assert _line(_check(session), "pending targets").state is State.OK
-    put_document(session, "older", createdAt=AS_OF - timedelta(minutes=16))
-    assert _line(_check(session), "pending targets").state is State.WARNING
+def test_targets_that_were_created_a_moment_ago_are_no_trouble(services: Services) -> None:
+    _make(services)
+    put_document(services, "new", createdAt=AS_OF - timedelta(minutes=14))
+    assert _line(_check(services), "pending targets").state is State.OK
+    put_document(services, "older", createdAt=AS_OF - timedelta(minutes=16))
+    assert _line(_check(services), "pending targets").state is State.WARNING
 
 
 def test_what_a_sync_writes_is_no_sign_of_life() -> None:
@@ -655,38 +655,40 @@ def test_what_a_sync_writes_is_no_sign_of_life() -> None:
     assert set(signs_of_life(delivered)) == {AS_OF - hour, AS_OF - hour / 2, AS_OF}
 
 
-def test_a_build_that_is_too_old_to_be_synced_is_a_warning_and_so_is_none(session: Session) -> None:
-    _make(session)
-    publish(session.warehouse, NUMERIC_CNPJ, [], built_at=AS_OF - timedelta(hours=3))
-    build = _line(_check(session), "last build")
+def test_a_build_that_is_too_old_to_be_synced_is_a_warning_and_so_is_none(
+    services: Services,
+) -> None:
+    _make(services)
+    publish(services.warehouse, NUMERIC_CNPJ, [], built_at=AS_OF - timedelta(hours=3))
+    build = _line(_check(services), "last build")
     assert (build.state, build.found) == (State.WARNING, "2026-11-23 10:00:00Z, 3 h 0 min ago")
-    session.warehouse.query(f"drop table `{CAMPAIGN}`.target_publication", doing="dropping")
-    build = _line(_check(session), "last build")
+    services.warehouse.query(f"drop table `{CAMPAIGN}`.target_publication", doing="dropping")
+    build = _line(_check(services), "last build")
     assert (build.state, build.found) == (State.WARNING, "nothing was published yet")
-    assert "vmhub build" in build.mend
+    assert "vmhub build" in build.fix
 
 
 # How it is shown
 
 
 def test_the_lines_and_the_object_name_nobody_and_have_the_same_shape_every_time(
-    session: Session, capsys: pytest.CaptureFixture[str]
+    services: Services, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _make(session)
-    put_document(session, "customer-7", **sent(at=AS_OF - timedelta(minutes=4)))
-    put_document(session, "customer-71")
-    report = _check(session)
+    _make(services)
+    put_document(services, "customer-7", **sent(at=AS_OF - timedelta(minutes=4)))
+    put_document(services, "customer-71")
+    report = _check(services)
     show_check(report)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == len(report.checks) + 1
     assert all(line.startswith("ok       ") for line in lines[:-1])
     assert lines[-1] == (f"{NUMERIC_CNPJ} as of 2026-11-23 13:00:00Z: {len(report.checks)} ok")
-    show_json(report)
+    print_json(report)
     text = capsys.readouterr().out
     content = json.loads(text)
     assert list(content) == ["cnpj", "as_of", "checks"]
     assert {tuple(check) for check in content["checks"]} == {
-        ("name", "about", "state", "found", "mend", "figures")
+        ("name", "about", "state", "found", "fix", "figures")
     }
     [sale] = [check for check in content["checks"] if check["name"] == "newest sale"]
     assert sale == {
@@ -694,23 +696,21 @@ def test_the_lines_and_the_object_name_nobody_and_have_the_same_shape_every_time
         "about": f"{RAW}.vendas",
         "state": "ok",
         "found": "2026-11-23 12:00:00Z, 1 h 0 min ago",
-        "mend": "",
+        "fix": "",
         "figures": {"newest": "2026-11-23T12:00:00Z", "age_hours": 1.0},
     }
     assert not any(secret in "\n".join(lines) + text for secret in SECRETS)
 
 
 def test_the_command_ends_with_the_reports_exit_code(
-    session: Session, monkeypatch: pytest.MonkeyPatch
+    services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _make(session)
-    change_settings(session, NUMERIC_CNPJ, max_attempts=0)
-    for name, value in session.environment.variables().items():
+    _make(services)
+    change_settings(services, NUMERIC_CNPJ, max_attempts=0)
+    for name, value in services.environment.variables().items():
         monkeypatch.setenv(name, value)
     arguments = ["check", "--cnpj", NUMERIC_CNPJ, "--as-of", AS_OF.isoformat(), "--json"]
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == ExitCode.CONFIGURATION
     content = json.loads(result.stdout)
-    assert [check["name"] for check in content["checks"] if check["state"] == "mend"] == [
-        "settings"
-    ]
+    assert [check["name"] for check in content["checks"] if check["state"] == "fix"] == ["settings"]

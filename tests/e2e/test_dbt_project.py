@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from loader.build_spec import BuildSpec
-from loader.setting_rules import setting_problem
-from loader.sync import SyncOptions
+from loader.dbt.setting_rules import setting_problem
+from loader.dbt.spec import BuildSpec
+from loader.sync.run import SyncOptions
 from tests.support import (
     ALPHANUMERIC_CNPJ,
     AS_OF,
@@ -23,27 +23,27 @@ from tests.support import (
 )
 
 if TYPE_CHECKING:
-    from loader.project import Project
-    from loader.session import Session
+    from loader.dbt.project import Project
+    from loader.services import Services
 
 _VARS = json.dumps({"cnpj": ALPHANUMERIC_CNPJ, "as_of": AS_OF.isoformat()})
 
 
-def dbt(session: Session, *arguments: str) -> str:
-    target = str(session.state_dir / "dbt")
-    return run_script(session, "dbt", *arguments, "--target-path", target, "--log-path", target)
+def dbt(services: Services, *arguments: str) -> str:
+    target = str(services.state_dir / "dbt")
+    return run_script(services, "dbt", *arguments, "--target-path", target, "--log-path", target)
 
 
-def refused_build(session: Session, variables: dict[str, Any]) -> str:
+def refused_build(services: Services, variables: dict[str, Any]) -> str:
     """Run a plain `dbt build` that must not start, and return its output."""
-    target = str(session.state_dir / "dbt")
+    target = str(services.state_dir / "dbt")
     finished = subprocess.run(
         [
             *(SCRIPTS / "dbt", "build", "--vars", json.dumps(variables)),
             *("--target-path", target, "--log-path", target),
         ],
-        cwd=session.project.root,
-        env={**os.environ, **session.environment.variables(), "NO_COLOR": "1"},
+        cwd=services.project.root,
+        env={**os.environ, **services.environment.variables(), "NO_COLOR": "1"},
         capture_output=True,
         text=True,
         check=False,
@@ -53,14 +53,14 @@ def refused_build(session: Session, variables: dict[str, Any]) -> str:
     return finished.stdout
 
 
-def test_all_sql_is_linted(session: Session) -> None:
-    run_script(session, "sqlfluff", "lint", "--nocolor", "models", "tests/dbt")
+def test_all_sql_is_linted(services: Services) -> None:
+    run_script(services, "sqlfluff", "lint", "--nocolor", "models", "tests/dbt")
 
 
 @pytest.mark.timeout(900)
-def test_a_plain_dbt_build_passes_all_tests_and_gives_the_same_tables(session: Session) -> None:
+def test_a_plain_dbt_build_passes_all_tests_and_gives_the_same_tables(services: Services) -> None:
     make_laundromat(
-        session,
+        services,
         ALPHANUMERIC_CNPJ,
         clientes=[
             {
@@ -72,20 +72,20 @@ def test_a_plain_dbt_build_passes_all_tests_and_gives_the_same_tables(session: S
             }
         ],
     )
-    output = dbt(session, "--warn-error", "build", "--vars", _VARS)
+    output = dbt(services, "--warn-error", "build", "--vars", _VARS)
     assert re.search(r"PASS=[1-9]\d* WARN=0 ERROR=0 SKIP=0", output)
     assert re.search(r"[1-9]\d+ unit tests", output)
-    by_dbt = targets(session, ALPHANUMERIC_CNPJ)
+    by_dbt = targets(services, ALPHANUMERIC_CNPJ)
     assert [target.customer_id for target in by_dbt] == ["a"]
 
-    session.build(ALPHANUMERIC_CNPJ, as_of=AS_OF)
-    assert targets(session, ALPHANUMERIC_CNPJ) == by_dbt
-    session.sync(ALPHANUMERIC_CNPJ, as_of=AS_OF, options=SyncOptions())
+    services.build(services.laundromat(ALPHANUMERIC_CNPJ), as_of=AS_OF)
+    assert targets(services, ALPHANUMERIC_CNPJ) == by_dbt
+    services.sync(services.laundromat(ALPHANUMERIC_CNPJ), as_of=AS_OF, options=SyncOptions())
 
 
-def test_the_hourly_selector_is_the_tables_and_the_gate(session: Session) -> None:
+def test_the_hourly_selector_is_the_tables_and_the_gate(services: Services) -> None:
     spec = BuildSpec({"cnpj": ALPHANUMERIC_CNPJ}, AS_OF)
-    nodes = [result.node for result in session.dbt.run(spec, ["compile", "--selector", "hourly"])]
+    nodes = [result.node for result in services.dbt.run(spec, ["compile", "--selector", "hourly"])]
     assert sorted(node.name for node in nodes if node.resource_type != "operation") == [
         "assert_nobody_is_messaged_twice",
         "campaign_decisions",
@@ -96,10 +96,10 @@ def test_the_hourly_selector_is_the_tables_and_the_gate(session: Session) -> Non
 
 
 def test_a_build_without_a_cnpj_or_with_a_bad_setting_is_refused_before_anything_runs(
-    session: Session,
+    services: Services,
 ) -> None:
     # Nothing computes with this one while dbt parses: the hook finds it.
-    output = refused_build(session, {"loyalty_min_visits": "many"})
+    output = refused_build(services, {"loyalty_min_visits": "many"})
     assert "Compilation Error in operation vmhub_campaigns-on-run-start" in output
     assert "'00000000000000' is not a CNPJ: pass --vars" in output
     assert "; loyalty_min_visits='many' takes a whole number from 1 to 1000" in output
@@ -150,7 +150,7 @@ _VALUES: dict[str, Any] = {
 
 
 def test_dbt_alone_refuses_what_vmhub_refuses_and_says_all_of_it(
-    session: Session, project: Project
+    services: Services, project: Project
 ) -> None:
     variables = project.variables()
     defaults, rules = variables["settings"], variables["setting_rules"]
@@ -159,7 +159,7 @@ def test_dbt_alone_refuses_what_vmhub_refuses_and_says_all_of_it(
     assert 20 < sum(map(bool, problems.values())) < len(problems) - 5
 
     output = refused_build(
-        session,
+        services,
         {
             "cnpj": ALPHANUMERIC_CNPJ,
             **_VALUES,

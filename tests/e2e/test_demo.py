@@ -13,7 +13,7 @@ import psutil
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from loader.project import Project
+    from loader.dbt.project import Project
 
 
 def play() -> subprocess.CompletedProcess[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from loader.project import Project
+    from loader.dbt.project import Project
 
 
 def test_make_docs_writes_one_file_without_credentials_or_a_connection(

@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from loader.session import Session
-from loader.sync import SyncOptions
-from loader.targets import Outcome
+from loader.services import Services
+from loader.sync.model import Outcome
+from loader.sync.run import SyncOptions
 from tests.cases import CASES, NAMES, Case, all_rows, rows_of_the_next_day
 from tests.support import ALPHANUMERIC_CNPJ, AS_OF, HOURLY_BUILD, documents, make_laundromat
 
 if TYPE_CHECKING:
+    from loader.dbt.project import Project
     from loader.local.stack import LocalStack
-    from loader.project import Project
-    from loader.report import SyncReport
+    from loader.sync.report import SyncReport
 
 CNPJ = ALPHANUMERIC_CNPJ
 TABLES = ("customer_facts", "campaign_decisions", "campaign_targets", "target_publication")
@@ -38,7 +38,7 @@ Tables = dict[str, list[dict[str, Any]]]
 class Built:
     """The laundromat of all cases after one build and one sync."""
 
-    session: Session
+    services: Services
     tables: Tables
     report: SyncReport
     documents: dict[tuple[str, str], dict[str, Any]]
@@ -56,19 +56,19 @@ class Built:
 @pytest.fixture(scope="module")
 def built(project: Project, stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Built:
     environment = replace(stack.environment(), project=f"test-{secrets.token_hex(6)}")
-    session = Session(project, environment, tmp_path_factory.mktemp("state"))
-    make_laundromat(session, CNPJ, timezone="America/Sao_Paulo", **all_rows())
+    services = Services(project, environment, tmp_path_factory.mktemp("state"))
+    make_laundromat(services, CNPJ, timezone="America/Sao_Paulo", **all_rows())
     # With every test but the unit tests: none of these rows may fail one.
-    session.build(CNPJ, as_of=AS_OF)
-    report = session.sync(CNPJ, as_of=AS_OF, options=SyncOptions())
-    return Built(session, tables_of(session), report, documents(environment, CNPJ))
+    services.build(services.laundromat(CNPJ), as_of=AS_OF)
+    report = services.sync(services.laundromat(CNPJ), as_of=AS_OF, options=SyncOptions())
+    return Built(services, tables_of(services), report, documents(environment, CNPJ))
 
 
-def tables_of(session: Session) -> Tables:
+def tables_of(services: Services) -> Tables:
     """Return every row of every table, in an order of our own."""
     return {
         table: sorted(
-            session.warehouse.query(f"select * from `{CNPJ}_CAMPAIGN`.`{table}`", doing="reading"),
+            services.warehouse.query(f"select * from `{CNPJ}_CAMPAIGN`.`{table}`", doing="reading"),
             key=lambda row: (str(row.get("campaign_type")), str(row.get("customer_id"))),
         )
         for table in TABLES
@@ -175,8 +175,8 @@ def test_every_target_becomes_the_document_of_its_customer(built: Built) -> None
 def test_what_is_sent_blocks_an_hour_later_and_the_first_instant_can_be_built_again(
     built: Built,
 ) -> None:
-    session = built.session
-    declared = {table.name: table for table in session.project.source_tables()}
+    services = built.services
+    declared = {table.name: table for table in services.project.source_tables()}
     # The greeting of each target arrives a minute later, under another way to write its phone.
     sent = [
         {
@@ -190,10 +190,12 @@ def test_what_is_sent_blocks_an_hour_later_and_the_first_instant_can_be_built_ag
         }
         for row in built.tables["campaign_targets"]
     ]
-    session.warehouse.append(declared["message_history"], CNPJ, sent)
+    services.warehouse.append(declared["message_history"], CNPJ, sent)
 
-    session.build(CNPJ, as_of=AS_OF + timedelta(hours=1), arguments=HOURLY_BUILD)
-    later = tables_of(session)
+    services.build(
+        services.laundromat(CNPJ), as_of=AS_OF + timedelta(hours=1), arguments=HOURLY_BUILD
+    )
+    later = tables_of(services)
     # Those who were about to become candidates, and nobody for the second time.
     assert {row["customer_id"] for row in later["campaign_targets"]} == {
         "resumes later",
@@ -206,20 +208,20 @@ def test_what_is_sent_blocks_an_hour_later_and_the_first_instant_can_be_built_ag
         assert "ALREADY_MESSAGED" in decided[row["campaign_type"], row["user_id"]]["blockers"]
 
     for table, rows in rows_of_the_next_day().items():
-        session.warehouse.append(declared[table], CNPJ, rows)
-    session.build(CNPJ, as_of=AS_OF, arguments=HOURLY_BUILD)
-    assert tables_of(session) == built.tables
+        services.warehouse.append(declared[table], CNPJ, rows)
+    services.build(services.laundromat(CNPJ), as_of=AS_OF, arguments=HOURLY_BUILD)
+    assert tables_of(services) == built.tables
 
 
 def test_neither_the_order_of_rows_nor_the_hash_seed_changes_a_row(
     built: Built, stack: LocalStack, tmp_path: Path
 ) -> None:
     environment = replace(stack.environment(), project=f"test-{secrets.token_hex(6)}")
-    session = Session(built.session.project, environment, tmp_path)
+    services = Services(built.services.project, environment, tmp_path)
     rows = all_rows()
     for table in rows.values():
         random.Random(7).shuffle(table)
-    make_laundromat(session, CNPJ, timezone="America/Sao_Paulo", **rows)
+    make_laundromat(services, CNPJ, timezone="America/Sao_Paulo", **rows)
     # What dbt runs for `vmhub build`, in a process with a hash seed of its own.
     dbt = Path(sys.executable).parent / "dbt"
     variables = json.dumps({"cnpj": CNPJ, "as_of": AS_OF.isoformat()})
@@ -227,11 +229,11 @@ def test_neither_the_order_of_rows_nor_the_hash_seed_changes_a_row(
     arguments = ["--indirect-selection", "empty", "--target-path", target, "--log-path", target]
     finished = subprocess.run(
         [dbt, "build", "--select", "+target_publication", "--vars", variables, *arguments],
-        cwd=session.project.root,
+        cwd=services.project.root,
         env={**os.environ, **environment.variables(), "PYTHONHASHSEED": "7"},
         capture_output=True,
         text=True,
         check=False,
     )
     assert finished.returncode == 0, finished.stdout
-    assert tables_of(session) == built.tables
+    assert tables_of(services) == built.tables

@@ -8,34 +8,37 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from loader.build_spec import BuildSpec
-from loader.demo.sample import SAMPLE_AS_OF, sample_laundromats
-from loader.errors import ConfigurationError
-from loader.explain import Blocker, Trigger
-from loader.settings import effective_settings
-from loader.show import show_explanation, show_json
+from loader.base.errors import ConfigurationError
+from loader.cli.explain import explain_customer, show_explanation
+from loader.cli.output import print_json
+from loader.dbt.settings import effective_settings
+from loader.dbt.spec import BuildSpec
+from loader.local.sample import SAMPLE_AS_OF, sample_laundromats
+from loader.questions.explain import Blocker, Explainer, Trigger
 from tests.support import NUMERIC_CNPJ, decisions, official_client
 
 if TYPE_CHECKING:
-    from loader.session import Session
+    from loader.services import Services
 
 
 @pytest.mark.parametrize("position", range(3))
 def test_it_agrees_with_the_decisions_for_every_sample_customer(
-    sample_session: Session, position: int
+    sample_session: Services, position: int
 ) -> None:
-    session = sample_session
-    cnpj = sample_laundromats(session.project)[position].cnpj
-    decided = decisions(session, cnpj)
-    settings = effective_settings(session.project, session.registry.tenant(cnpj))
+    services = sample_session
+    cnpj = sample_laundromats(services.project)[position].cnpj
+    decided = decisions(services, cnpj)
+    settings = effective_settings(services.project, services.registry.entry(cnpj))
     customers = [
         row["customer_id"]
-        for row in session.warehouse.query(
+        for row in services.warehouse.query(
             f"select customer_id from `{cnpj}_CAMPAIGN`.`customer_facts`", doing="listing customers"
         )
     ]
 
-    verdicts = session.explainer.verdicts(BuildSpec(settings, SAMPLE_AS_OF), customers)
+    verdicts = Explainer(services.dbt, services.warehouse).verdicts(
+        BuildSpec(settings, SAMPLE_AS_OF), customers
+    )
 
     assert len(verdicts) == len(customers) * len(settings["enabled_campaigns"])
     for key, verdict in verdicts.items():
@@ -56,12 +59,12 @@ def test_it_agrees_with_the_decisions_for_every_sample_customer(
 
 
 def test_one_customer_is_explained_with_numbers_dates_and_the_document_and_nobody_named(
-    sample_session: Session, capsys: pytest.CaptureFixture[str]
+    sample_session: Services, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    session = sample_session
-    cnpj = sample_laundromats(session.project)[0].cnpj
+    services = sample_session
+    cnpj = sample_laundromats(services.project)[0].cnpj
 
-    recent = session.explain(cnpj, "ipe-011")
+    recent = explain_customer(services, cnpj, "ipe-011")
     campaigns = {campaign.campaign_type: campaign for campaign in recent.campaigns}
     assert (recent.built_at, recent.is_current) == (SAMPLE_AS_OF, True)
     reactivation = campaigns["REACTIVATION"].verdict
@@ -88,17 +91,17 @@ def test_one_customer_is_explained_with_numbers_dates_and_the_document_and_nobod
         "no candidate: birthday of this year: 2026-01-07, 2026-11-23 needed"
     )
 
-    target = session.explain(cnpj, "ipe-001")
+    target = explain_customer(services, cnpj, "ipe-001")
     [born_today] = [item for item in target.campaigns if item.campaign_type == "BIRTHDAY"]
     assert born_today.verdict is not None
     assert born_today.verdict.blockers == ()
     assert born_today.document["status"] == "PENDING"
 
     show_explanation(target)
-    show_json(target)
+    print_json(target)
     shown = capsys.readouterr().out
     assert json.loads(shown.splitlines()[-1])["customer_id"] == "ipe-001"
-    [person] = session.warehouse.query(
+    [person] = services.warehouse.query(
         f"select name, phone, cpf from `{cnpj}_CAMPAIGN`.`customer_facts` "
         "where customer_id = 'ipe-001'",
         doing="reading a customer",
@@ -108,11 +111,11 @@ def test_one_customer_is_explained_with_numbers_dates_and_the_document_and_nobod
         assert secret not in shown
 
     with pytest.raises(ConfigurationError, match="no customer 'nobody'"):
-        session.explain(cnpj, "nobody")
+        explain_customer(services, cnpj, "nobody")
 
 
 def test_a_changed_setting_and_a_campaign_that_is_switched_off_are_said(
-    sample_session: Session,
+    sample_session: Services,
 ) -> None:
     cnpj = sample_laundromats(sample_session.project)[0].cnpj
     user = official_client(sample_session.environment).collection("users").document(cnpj)
@@ -122,7 +125,7 @@ def test_a_changed_setting_and_a_campaign_that_is_switched_off_are_said(
     user.set({"settings": {"reactivation_inactive_days": 60}}, merge=True)
     loyalty.set({"enabled": False})
     try:
-        explanation = sample_session.explain(cnpj, "ipe-011")
+        explanation = explain_customer(sample_session, cnpj, "ipe-011")
     finally:
         user.set(before)
         loyalty.delete()
@@ -148,12 +151,12 @@ _WEEK = ["MON", "TUE", "WED", "THU", "FRI"]
     ids=["before it opens", "after it closed", "before its own hour", "on Friday", "on Saturday"],
 )
 def test_the_next_day_of_sending_follows_hours_and_weekdays(
-    session: Session, local: str, settings: dict[str, Any], next_send_on: date
+    services: Services, local: str, settings: dict[str, Any], next_send_on: date
 ) -> None:
     as_of = datetime.fromisoformat(f"{local}:00-03:00")
-    sql = session.dbt.compile_sql(
+    sql = services.dbt.compile_sql(
         BuildSpec({"cnpj": NUMERIC_CNPJ, **settings}, as_of),
         "select {{ next_send_day('birthday') }} as next_send_on",
     )
-    [row] = session.warehouse.query(sql, doing="asking for the next day of sending")
+    [row] = services.warehouse.query(sql, doing="asking for the next day of sending")
     assert row["next_send_on"] == next_send_on

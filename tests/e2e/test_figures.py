@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from loader.session import Session
+from loader.services import Services
 from tests.googlesql import analyze_project
 from tests.partitions import partition_problems
 from tests.support import (
@@ -26,9 +26,9 @@ from tests.support import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from loader.dbt import ParsedProject
+    from loader.dbt.project import Project
+    from loader.dbt.runner import ParsedProject
     from loader.local.stack import LocalStack
-    from loader.project import Project
     from tests.googlesql import Analysis
 
 CNPJ = ALPHANUMERIC_CNPJ
@@ -63,16 +63,16 @@ EVAS_CODE = "VIP-C573899C"
 class Course:
     """The tables of figures after each build, by their names."""
 
-    session: Session
+    services: Services
     first: dict[str, Rows]
     later: dict[str, Rows]
     again: dict[str, Rows]
     replied: dict[str, Rows]
 
 
-def add(session: Session, table: str, *rows: dict[str, Any]) -> None:
-    [declared] = [item for item in session.project.source_tables() if item.name == table]
-    session.warehouse.append(declared, CNPJ, rows)
+def add(services: Services, table: str, *rows: dict[str, Any]) -> None:
+    [declared] = [item for item in services.project.source_tables() if item.name == table]
+    services.warehouse.append(declared, CNPJ, rows)
 
 
 def sale(cpf: str, at: str, amount: float, cupom: str | None = None) -> dict[str, Any]:
@@ -92,13 +92,13 @@ def greeting(customer_id: str, status: str, **columns: Any) -> dict[str, Any]:
     }
 
 
-def build(session: Session, as_of: datetime) -> dict[str, Rows]:
+def build(services: Services, as_of: datetime) -> dict[str, Rows]:
     """Build the hour and the day, and return the figures."""
-    session.build(CNPJ, as_of=as_of, arguments=HOURLY_BUILD)
-    session.build(CNPJ, as_of=as_of, arguments=["--selector", "daily"])
+    services.build(services.laundromat(CNPJ), as_of=as_of, arguments=HOURLY_BUILD)
+    services.build(services.laundromat(CNPJ), as_of=as_of, arguments=["--selector", "daily"])
     figures = {
         table: sorted(
-            session.warehouse.query(f"select * from `{CNPJ}_CAMPAIGN`.`{table}`", doing="reading"),
+            services.warehouse.query(f"select * from `{CNPJ}_CAMPAIGN`.`{table}`", doing="reading"),
             key=repr,
         )
         for table in TABLES
@@ -116,9 +116,9 @@ def course(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Course:
     environment = replace(stack.environment(), project=f"figures-{secrets.token_hex(6)}")
-    session = Session(project, environment, tmp_path_factory.mktemp("figures"), parsed)
+    services = Services(project, environment, tmp_path_factory.mktemp("figures"), parsed)
     make_laundromat(
-        session,
+        services,
         CNPJ,
         clientes=[
             {
@@ -166,27 +166,29 @@ def course(
         ],
     )
     change_settings(
-        session,
+        services,
         CNPJ,
         birthday_holdout_percent=50,
         birthday_voucher_prefix="VIP",
         conversion_days=1,
     )
-    _record_runs(session)
-    session.build(
-        CNPJ, as_of=AS_OF, arguments=["--select", "message_templates", "whatsapp_error_classes"]
+    _record_runs(services)
+    services.build(
+        services.laundromat(CNPJ),
+        as_of=AS_OF,
+        arguments=["--select", "message_templates", "whatsapp_error_classes"],
     )
-    first = build(session, AS_OF)
+    first = build(services, AS_OF)
 
     add(
-        session,
+        services,
         "message_history",
         greeting("davi", "DELIVERED", voucher_code=DAVIS_CODE),
         greeting("eva", "READ", voucher_code=EVAS_CODE),
         greeting("gil", "FAILED", voucher_code="VIP-61E2CA04", error_code="131026"),
     )
     add(
-        session,
+        services,
         "vendas",
         sale(CUSTOMERS["davi"], "2026-11-23T20:00:00Z", 25.5, f" {DAVIS_CODE.lower()}"),
         sale("90000000900", "2026-11-24T12:00:00Z", 5.0, EVAS_CODE),
@@ -195,33 +197,33 @@ def course(
         sale(CUSTOMERS["ana"], "2026-11-24T13:00:00Z", 40.0),
         sale(CUSTOMERS["bia"], "2026-11-24T13:00:01Z", 40.0),
     )
-    later = build(session, LATER)
-    again = build(session, LATER)
+    later = build(services, LATER)
+    again = build(services, LATER)
 
-    session.warehouse.query(
+    services.warehouse.query(
         f"update `{CNPJ}_CAMPAIGN`.`message_history` "
         "set replied_at = timestamp '2026-11-25 20:00:00+00:00' "
         "where user_id = 'davi' and cycle_key = '2026'",
         doing="answering",
     )
-    return Course(session, first, later, again, build(session, LATER + DAY))
+    return Course(services, first, later, again, build(services, LATER + DAY))
 
 
-def _record_runs(session: Session) -> None:
+def _record_runs(services: Services) -> None:
     """Record an hour's runs of this laundromat and of another one."""
     steps = [
         {"step": "TRACK", "seconds": 1.5, "queries": 1, "rows": 7, "exit_code": 0},
         {"step": "BUILD", "seconds": 8.0, "queries": 6, "bytes_billed": 83886080, "exit_code": 1},
         {"step": "SYNC", "seconds": 99.0, "exit_code": 0},
     ]
-    tables = {table.name: table for table in session.project.source_tables()}
+    tables = {table.name: table for table in services.project.source_tables()}
     for cnpj in (CNPJ, NUMERIC_CNPJ):
         common = {"run_id": f"run of {cnpj}", "cnpj": cnpj, "exit_code": 0}
-        session.warehouse.insert(
+        services.warehouse.insert(
             tables["runs"],
             [{**common, "started_at": "2026-11-23T12:10:00Z", "steps": json.dumps(steps)}],
         )
-        session.warehouse.insert(
+        services.warehouse.insert(
             tables["sync_runs"],
             [{**common, "started_at": "2026-11-23T12:11:00Z", "rows_read": 3, "seconds": 2.5}],
         )
@@ -368,7 +370,7 @@ def test_another_laundromats_runs_never_show(course: Course) -> None:
 
 def test_building_again_changes_nothing_and_leaves_nothing_behind(course: Course) -> None:
     assert course.again == course.later
-    tables = course.session.warehouse.query(
+    tables = course.services.warehouse.query(
         f"select table_name from `{CNPJ}_CAMPAIGN`.INFORMATION_SCHEMA.TABLES", doing="listing"
     )
     assert {row["table_name"] for row in tables} == {
@@ -389,7 +391,7 @@ def test_bigquery_would_take_what_builds_on_tables_that_are_there(
 ) -> None:
     anew = analyze_project(
         parsed,
-        course.session.environment,
+        course.services.environment,
         CNPJ,
         tmp_path,
         only=" ".join((*INCREMENTAL, "whatsapp_error_classes")),
@@ -404,7 +406,7 @@ def test_bigquery_would_take_what_builds_on_tables_that_are_there(
         # MERGE fits the columns together by their names.
         assert anew.columns[name].keys() == analysis.columns[name].keys()
     # docs/figures.md says what a day costs; a MERGE references the table it writes to.
-    dataset = f"{course.session.environment.project}.{CNPJ}_CAMPAIGN"
+    dataset = f"{course.services.environment.project}.{CNPJ}_CAMPAIGN"
     referenced = {
         **{name: analysis.tables[name] for name in (*TABLES, "assert_figures_add_up")},
         **{name: anew.tables[name] | {f"{dataset}.{name}"} for name in INCREMENTAL},

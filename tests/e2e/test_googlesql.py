@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from loader.dbt import ParsedProject
-from loader.history import merge_statement
+from loader.bigquery.history import merge_statement
+from loader.dbt.runner import ParsedProject
 from tests.descriptions import missing_descriptions
 from tests.googlesql import GoogleSql, analyze_project, type_name
 from tests.partitions import partition_problems
@@ -18,8 +18,8 @@ from tests.support import ALPHANUMERIC_CNPJ, AS_OF, copy_project
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from loader.environment import Environment
-    from loader.project import Project
+    from loader.base.environment import Environment
+    from loader.dbt.project import Project
     from tests.googlesql import Analysis
 
 

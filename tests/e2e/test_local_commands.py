@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from loader.project import Project
+    from loader.dbt.project import Project
 
 
 def vmhub(

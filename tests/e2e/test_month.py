@@ -19,13 +19,13 @@ from tests.support import HOURLY_BUILD, history
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from loader.session import Session
+    from loader.services import Services
     from tests.month.sender import Sender
 
 _log = logging.getLogger(__name__)
 
 
-def check_history(session: Session, sender: Sender) -> None:
+def check_history(services: Services, sender: Sender) -> None:
     """Every attempt has its row, with all that was told of it, and there is no other."""
     found = {
         (row["campaign_type"], row["user_id"], row["cycle_key"], row["attempt"]): (
@@ -39,7 +39,7 @@ def check_history(session: Session, sender: Sender) -> None:
             row["template_variant"],
             row["voucher_code"],
         )
-        for row in history(session, sender.laundromat.cnpj)
+        for row in history(services, sender.laundromat.cnpj)
     }
     expected = {
         attempt.key: (
@@ -56,11 +56,11 @@ def check_history(session: Session, sender: Sender) -> None:
         for attempt in sender.log
     }
     assert found == expected
-    assert len(history(session, sender.laundromat.cnpj)) == len(sender.log)
+    assert len(history(services, sender.laundromat.cnpj)) == len(sender.log)
 
 
 def play(
-    session: Session,
+    services: Services,
     outages: Outages,
     *,
     hours: Iterable[int],
@@ -69,9 +69,9 @@ def play(
 ) -> list[Sender]:
     """Play the hours, and compare all that is there at the end."""
     begin, end = outages.begin, outages.begin + timedelta(days=days + 1)
-    observer = Observer(session)
+    observer = Observer(services)
     places = make_laundromats(begin.date(), days, customers=40)[: outages.laundromats]
-    course = Course(session, places, outages, observer.note, figures_every_days)
+    course = Course(services, places, outages, observer.note, figures_every_days)
     course.begin()
     for hour in hours:
         course.play(begin + timedelta(hours=hour))
@@ -79,29 +79,29 @@ def play(
             _log.info("day %d", hour // 24)
     for laundromat in places:
         # What the last hours brought, and the last figures.
-        report = session.track([laundromat.cnpj], as_of=end)
+        report = services.track([laundromat.cnpj], as_of=end)
         assert report.exit_code == 0
         sender = course.senders[laundromat.cnpj]
-        check_history(session, sender)
-        session.build(laundromat.cnpj, as_of=end, arguments=HOURLY_BUILD)
+        check_history(services, sender)
+        services.build(services.laundromat(laundromat.cnpj), as_of=end, arguments=HOURLY_BUILD)
         course.build_figures(laundromat.cnpj, end)
-        check_figures(session, sender, observer, end)
+        check_figures(services, sender, observer, end)
     return list(course.senders.values())
 
 
-def test_a_few_days_across_the_end_of_the_year(session: Session) -> None:
+def test_a_few_days_across_the_end_of_the_year(services: Services) -> None:
     begin = datetime.combine(date(2026, 12, 30), datetime.min.time(), UTC)
     outages = Outages(begin, silent_days=(1,), untracked_days=(2,), laundromats=1)
     # Within or at the end of each day's send window, and a night.
     hours = [12, 37, 60, 61, 74, 86]
-    senders = play(session, outages, hours=hours, days=4, figures_every_days=3)
+    senders = play(services, outages, hours=hours, days=4, figures_every_days=3)
     sent = {attempt.campaign_type for sender in senders for attempt in sender.log}
     assert sent == {"BIRTHDAY", "WELCOME", "REACTIVATION", "LOYALTY"}
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(6 * 3600)
-def test_six_weeks_hour_by_hour(session: Session) -> None:
+def test_six_weeks_hour_by_hour(services: Services) -> None:
     begin = datetime.combine(date(2026, 12, 10), datetime.min.time(), UTC)
     outages = Outages(begin, silent_days=(8, 9), missed_days=(15,), untracked_days=(22,))
-    play(session, outages, hours=range(41 * 24), days=41, figures_every_days=3)
+    play(services, outages, hours=range(41 * 24), days=41, figures_every_days=3)

@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from typer.testing import CliRunner
 
-from loader.cli import app
-from loader.errors import ConfigurationError, ExitCode
-from loader.owner_report.figures import FAILURE_CLASSES, Sums
+from console.report.figures import FAILURE_CLASSES, Sums
+from loader.base.errors import ConfigurationError, ExitCode
+from loader.cli.app import app
+from loader.cli.report import figures_of_laundromat
 from tests.loader.published import publish
 from tests.support import ALPHANUMERIC_CNPJ, AS_OF, NUMERIC_CNPJ, make_laundromat
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from loader.cnpj import Cnpj
-    from loader.session import Session
+    from loader.base.cnpj import Cnpj
+    from loader.services import Services
 
 PEOPLE = {"Ana Exemplo", "+5511900000001", "11900000001", "52998224725"}
 
@@ -193,7 +194,7 @@ ROWS: dict[str, list[dict[str, Any]]] = {
 }
 
 
-def make_figures(session: Session, cnpj: Cnpj, rows: dict[str, list[dict[str, Any]]]) -> None:
+def make_figures(services: Services, cnpj: Cnpj, rows: dict[str, list[dict[str, Any]]]) -> None:
     """Create the tables of figures with these rows; columns that a row leaves out are NULL."""
     for name, columns in TABLES.items():
         # One row that is left out gives the columns when there are none.
@@ -203,7 +204,7 @@ def make_figures(session: Session, cnpj: Cnpj, rows: dict[str, list[dict[str, An
             )
             for row in rows.get(name) or [{}]
         ]
-        session.warehouse.query(
+        services.warehouse.query(
             f"create or replace table `{cnpj}_CAMPAIGN`.`{name}` as select * from "
             f"({' union all '.join(f'select {cells}' for cells in selects)}) as row_ "
             f"where {bool(rows.get(name))}",
@@ -216,7 +217,7 @@ def _cell(value: Any, type_: str) -> str:
 
 
 @pytest.fixture
-def laundromat(session: Session, monkeypatch: pytest.MonkeyPatch) -> Session:
+def laundromat(services: Services, monkeypatch: pytest.MonkeyPatch) -> Services:
     """A registered laundromat with one person, whose targets were once published."""
     person = {
         "id": "1",
@@ -225,11 +226,11 @@ def laundromat(session: Session, monkeypatch: pytest.MonkeyPatch) -> Session:
         "cpf": "52998224725",
         "dataCadastro": "2025-01-10T12:00:00Z",
     }
-    make_laundromat(session, ALPHANUMERIC_CNPJ, timezone="America/Manaus", clientes=[person])
-    publish(session.warehouse, ALPHANUMERIC_CNPJ, [])
-    for name, value in session.environment.variables().items():
+    make_laundromat(services, ALPHANUMERIC_CNPJ, timezone="America/Manaus", clientes=[person])
+    publish(services.warehouse, ALPHANUMERIC_CNPJ, [])
+    for name, value in services.environment.variables().items():
         monkeypatch.setenv(name, value)
-    return session
+    return services
 
 
 def report(*arguments: str) -> Any:
@@ -237,7 +238,7 @@ def report(*arguments: str) -> Any:
 
 
 def test_the_page_and_the_json_say_what_the_tables_say_and_name_nobody(
-    laundromat: Session, tmp_path: Path
+    laundromat: Services, tmp_path: Path
 ) -> None:
     make_figures(laundromat, ALPHANUMERIC_CNPJ, ROWS)
     page = tmp_path / "report.html"
@@ -300,7 +301,7 @@ def test_the_page_and_the_json_say_what_the_tables_say_and_name_nobody(
 
 
 def test_a_laundromat_whose_tables_are_empty_gets_a_page(
-    laundromat: Session, tmp_path: Path
+    laundromat: Services, tmp_path: Path
 ) -> None:
     make_figures(laundromat, ALPHANUMERIC_CNPJ, {})
     page = tmp_path / "report.html"
@@ -311,7 +312,7 @@ def test_a_laundromat_whose_tables_are_empty_gets_a_page(
 
 
 def test_tables_that_were_never_built_are_answered_with_the_command_that_builds_them(
-    laundromat: Session, tmp_path: Path
+    laundromat: Services, tmp_path: Path
 ) -> None:
     out = ("--out", str(tmp_path / "report.html"))
     result = report(*out)
@@ -328,18 +329,18 @@ def test_tables_that_were_never_built_are_answered_with_the_command_that_builds_
     assert not list(tmp_path.glob("*.html"))
 
 
-def test_a_laundromat_that_was_never_built_is_told_to(session: Session) -> None:
-    make_laundromat(session, NUMERIC_CNPJ)
+def test_a_laundromat_that_was_never_built_is_told_to(services: Services) -> None:
+    make_laundromat(services, NUMERIC_CNPJ)
     with pytest.raises(ConfigurationError, match="has never been published: run `vmhub build"):
-        session.owner_figures(NUMERIC_CNPJ, as_of=AS_OF, days=30)
+        figures_of_laundromat(services, NUMERIC_CNPJ, as_of=AS_OF, days=30)
 
 
-def test_another_laundromats_rows_are_not_read(laundromat: Session) -> None:
+def test_another_laundromats_rows_are_not_read(laundromat: Services) -> None:
     make_laundromat(laundromat, NUMERIC_CNPJ)
     publish(laundromat.warehouse, NUMERIC_CNPJ, [])
     make_figures(laundromat, NUMERIC_CNPJ, {})
     make_figures(laundromat, ALPHANUMERIC_CNPJ, ROWS)
     instant = datetime(2026, 11, 23, 13, tzinfo=UTC)
-    assert laundromat.owner_figures(NUMERIC_CNPJ, as_of=instant, days=7).totals == Sums()
-    own = laundromat.owner_figures(ALPHANUMERIC_CNPJ, as_of=instant, days=7)
+    assert figures_of_laundromat(laundromat, NUMERIC_CNPJ, as_of=instant, days=7).totals == Sums()
+    own = figures_of_laundromat(laundromat, ALPHANUMERIC_CNPJ, as_of=instant, days=7)
     assert own.totals.revenue_brl == Decimal("40.30")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from loader.sync import SyncOptions
-from loader.targets import Outcome
+from loader.sync.model import Outcome
+from loader.sync.run import SyncOptions
 from tests.support import (
     ALPHANUMERIC_CNPJ,
     AS_OF,
@@ -16,11 +16,11 @@ from tests.support import (
 )
 
 if TYPE_CHECKING:
-    from loader.session import Session
+    from loader.services import Services
 
 
 def test_two_laundromats_reach_firestore_with_nothing_of_one_in_the_other(
-    session: Session,
+    services: Services,
 ) -> None:
     # Both have a customer 1, and each one only it has: a mix-up shows as a wrong name or id.
     for cnpj, name, own_id in (
@@ -28,7 +28,7 @@ def test_two_laundromats_reach_firestore_with_nothing_of_one_in_the_other(
         (ALPHANUMERIC_CNPJ, "Bia Exemplo", "only-alphanumeric"),
     ):
         make_laundromat(
-            session,
+            services,
             cnpj,
             clientes=[
                 {
@@ -42,20 +42,20 @@ def test_two_laundromats_reach_firestore_with_nothing_of_one_in_the_other(
             ],
         )
     for cnpj in (NUMERIC_CNPJ, ALPHANUMERIC_CNPJ):
-        session.build(cnpj, as_of=AS_OF)
+        services.build(services.laundromat(cnpj), as_of=AS_OF)
     reports = {
-        cnpj: session.sync(cnpj, as_of=AS_OF, options=SyncOptions())
+        cnpj: services.sync(services.laundromat(cnpj), as_of=AS_OF, options=SyncOptions())
         for cnpj in (NUMERIC_CNPJ, ALPHANUMERIC_CNPJ)
     }
 
     assert reports[NUMERIC_CNPJ].total(Outcome.CREATED) == 2
     assert reports[ALPHANUMERIC_CNPJ].total(Outcome.CREATED) == 2
-    numeric = documents(session.environment, NUMERIC_CNPJ)
-    alphanumeric = documents(session.environment, ALPHANUMERIC_CNPJ)
+    numeric = documents(services.environment, NUMERIC_CNPJ)
+    alphanumeric = documents(services.environment, ALPHANUMERIC_CNPJ)
     assert set(numeric) == {("BIRTHDAY", "1"), ("BIRTHDAY", "only-numeric")}
     assert set(alphanumeric) == {("BIRTHDAY", "1"), ("BIRTHDAY", "only-alphanumeric")}
     assert {fields["name"] for fields in numeric.values()} == {"Ana Exemplo"}
     assert {fields["cnpj"] for fields in alphanumeric.values()} == {ALPHANUMERIC_CNPJ}
-    assert {row["cnpj"] for row in decisions(session, NUMERIC_CNPJ).values()} == {NUMERIC_CNPJ}
+    assert {row["cnpj"] for row in decisions(services, NUMERIC_CNPJ).values()} == {NUMERIC_CNPJ}
     assert numeric["BIRTHDAY", "1"]["createdAt"] == AS_OF
     assert numeric["BIRTHDAY", "1"]["data"]["message"].startswith("Feliz aniversário, Ana!")

@@ -7,73 +7,73 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from loader.check.bigquery import WarehouseProbe
-from loader.demo.sample import SAMPLE_AS_OF, sample_laundromats
-from loader.errors import ConfigurationError
-from loader.preview import Change
-from loader.show import show_preview
+from loader.base.errors import ConfigurationError
+from loader.bigquery.warehouse_probe import WarehouseProbe
+from loader.cli.preview import preview_laundromat, show_preview
+from loader.local.sample import SAMPLE_AS_OF, sample_laundromats
+from loader.questions.preview import Change
 from tests.support import documents
 
 if TYPE_CHECKING:
-    from loader.cnpj import Cnpj
-    from loader.session import Session
+    from loader.base.cnpj import Cnpj
+    from loader.services import Services
 
 
 @pytest.fixture
-def session(sample_session: Session) -> Session:
+def services(sample_session: Services) -> Services:
     return sample_session
 
 
 @pytest.fixture
-def cnpj(session: Session) -> Cnpj:
-    return sample_laundromats(session.project)[0].cnpj
+def cnpj(services: Services) -> Cnpj:
+    return sample_laundromats(services.project)[0].cnpj
 
 
-def content(session: Session, table: str) -> list[str]:
-    rows = session.warehouse.query(f"select * from `{table}`", doing=f"reading {table}")
+def content(services: Services, table: str) -> list[str]:
+    rows = services.warehouse.query(f"select * from `{table}`", doing=f"reading {table}")
     return sorted(repr(row) for row in rows)
 
 
-def live_state(session: Session, cnpj: Cnpj) -> dict[str, Any]:
+def live_state(services: Services, cnpj: Cnpj) -> dict[str, Any]:
     """Every live table with its rows and the time of its last change, and every document."""
-    client = session.warehouse._client  # noqa: SLF001 - the port lists no tables
+    client = services.warehouse._client  # noqa: SLF001 - the port lists no tables
     tables = {
         item.table_id: client.get_table(item.reference).modified
         for item in client.list_tables(f"{cnpj}_CAMPAIGN")
     }
     return {
         "modified": tables,
-        "rows": {name: content(session, f"{cnpj}_CAMPAIGN.{name}") for name in tables},
-        "documents": documents(session.environment, cnpj),
+        "rows": {name: content(services, f"{cnpj}_CAMPAIGN.{name}") for name in tables},
+        "documents": documents(services.environment, cnpj),
     }
 
 
 def test_a_preview_of_today_equals_the_live_targets_and_changes_nothing(
-    session: Session, cnpj: Cnpj
+    services: Services, cnpj: Cnpj
 ) -> None:
-    before = live_state(session, cnpj)
+    before = live_state(services, cnpj)
     assert before["rows"]["campaign_targets"]
     assert before["documents"]
 
-    report = session.preview(cnpj, as_of=SAMPLE_AS_OF, changes={}, compare_to="live")
+    report = preview_laundromat(services, cnpj, as_of=SAMPLE_AS_OF, changes={}, compare_to="live")
 
     for table in ("campaign_targets", "campaign_decisions", "customer_facts"):
-        assert content(session, f"{cnpj}_PREVIEW.{table}") == before["rows"][table]
+        assert content(services, f"{cnpj}_PREVIEW.{table}") == before["rows"][table]
     assert report.comparison is not None
     assert report.comparison.is_live
     assert (report.comparison.comes, report.comparison.goes) == ((), ())
     assert report.comparison.funnels == report.funnels
     assert len(report.targets) == len(before["rows"]["campaign_targets"])
-    assert live_state(session, cnpj) == before
+    assert live_state(services, cnpj) == before
 
 
 def test_another_setting_shows_who_comes_and_who_goes_and_why(
-    session: Session, cnpj: Cnpj, capsys: pytest.CaptureFixture[str]
+    services: Services, cnpj: Cnpj, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = live_state(session, cnpj)
+    before = live_state(services, cnpj)
 
-    report = session.preview(
-        cnpj, as_of=SAMPLE_AS_OF, changes={"loyalty_min_visits": 3}, compare_to=None
+    report = preview_laundromat(
+        services, cnpj, as_of=SAMPLE_AS_OF, changes={"loyalty_min_visits": 3}, compare_to=None
     )
 
     assert report.comparison is not None
@@ -88,11 +88,11 @@ def test_another_setting_shows_who_comes_and_who_goes_and_why(
     assert report.comparison.goes == (
         Change("REACTIVATION", "ipe-008", "FREQUENCY_CAP: another message goes out today"),
     )
-    assert live_state(session, cnpj) == before
+    assert live_state(services, cnpj) == before
     show_preview(report)
     shown = capsys.readouterr().out
     assert "LOYALTY ipe-008: no candidate: visits within 3 months: 4" in shown
-    people = session.warehouse.query(
+    people = services.warehouse.query(
         f"select name, phone, cpf from `{cnpj}_PREVIEW`.`customer_facts`", doing="reading people"
     )
     secrets = {secret for person in people for secret in person.values() if secret}
@@ -101,11 +101,11 @@ def test_another_setting_shows_who_comes_and_who_goes_and_why(
 
 
 def test_another_instant_is_compared_with_the_settings_as_they_are(
-    session: Session, cnpj: Cnpj
+    services: Services, cnpj: Cnpj
 ) -> None:
     tomorrow = SAMPLE_AS_OF + timedelta(days=1)
 
-    report = session.preview(cnpj, as_of=tomorrow, changes={}, compare_to=SAMPLE_AS_OF)
+    report = preview_laundromat(services, cnpj, as_of=tomorrow, changes={}, compare_to=SAMPLE_AS_OF)
 
     assert report.comparison is not None
     assert (report.comparison.as_of, report.comparison.is_live) == (SAMPLE_AS_OF, False)
@@ -116,13 +116,19 @@ def test_another_instant_is_compared_with_the_settings_as_they_are(
 
 
 def test_a_setting_that_does_not_take_its_value_is_refused_before_anything_is_built(
-    session: Session,
+    services: Services,
 ) -> None:
-    other = sample_laundromats(session.project)[1].cnpj
+    other = sample_laundromats(services.project)[1].cnpj
     with pytest.raises(ConfigurationError, match="--set has loyalty_min_visits='many'"):
-        session.preview(
-            other, as_of=SAMPLE_AS_OF, changes={"loyalty_min_visits": "many"}, compare_to=None
+        preview_laundromat(
+            services,
+            other,
+            as_of=SAMPLE_AS_OF,
+            changes={"loyalty_min_visits": "many"},
+            compare_to=None,
         )
     with pytest.raises(ConfigurationError, match="--set has an unknown setting 'preview'"):
-        session.preview(other, as_of=SAMPLE_AS_OF, changes={"preview": ""}, compare_to=None)
-    assert WarehouseProbe(session.environment).location(f"{other}_PREVIEW") is None
+        preview_laundromat(
+            services, other, as_of=SAMPLE_AS_OF, changes={"preview": ""}, compare_to=None
+        )
+    assert WarehouseProbe(services.environment).location(f"{other}_PREVIEW") is None

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from loader.build import BuildError
-from loader.errors import RunError
-from loader.sync import SyncOptions
-from loader.targets import Outcome
+from loader.base.errors import RunError
+from loader.dbt.build import BuildError
+from loader.sync.model import Outcome
+from loader.sync.run import SyncOptions
 from tests.support import (
     ALPHANUMERIC_CNPJ,
     AS_OF,
@@ -23,7 +23,7 @@ from tests.support import (
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from loader.session import Session
+    from loader.services import Services
 
 CNPJ = ALPHANUMERIC_CNPJ
 
@@ -39,78 +39,82 @@ def birthday_customer(customer_id: str, phone: str, **columns: Any) -> dict[str,
     }
 
 
-def published(session: Session) -> list[tuple[str, datetime]]:
-    return sorted((row.customer_id, row.built_at) for row in targets(session, CNPJ))
+def published(services: Services) -> list[tuple[str, datetime]]:
+    return sorted((row.customer_id, row.built_at) for row in targets(services, CNPJ))
 
 
 def test_a_failing_gate_leaves_the_targets_as_they_were_and_sync_refuses_them_as_stale(
-    session: Session,
+    services: Services,
 ) -> None:
-    make_laundromat(session, CNPJ, clientes=[birthday_customer("a", "11900000001")])
-    session.build(CNPJ, as_of=AS_OF)
-    session.warehouse.append(
-        next(table for table in session.project.source_tables() if table.name == "clientes"),
+    make_laundromat(services, CNPJ, clientes=[birthday_customer("a", "11900000001")])
+    services.build(services.laundromat(CNPJ), as_of=AS_OF)
+    services.warehouse.append(
+        next(table for table in services.project.source_tables() if table.name == "clientes"),
         CNPJ,
         [birthday_customer("b", "11900000002")],
     )
     # Somebody emptied the texts: candidates without a message must never be published.
-    session.warehouse.query(
+    services.warehouse.query(
         f"delete from `{CNPJ}_CAMPAIGN`.`message_templates` where true", doing="breaking the texts"
     )
 
     later = AS_OF + timedelta(hours=3)
     with pytest.raises(BuildError, match="assert_nobody_is_messaged_twice"):
-        session.build(CNPJ, as_of=later, arguments=["--selector", "hourly"])
+        services.build(services.laundromat(CNPJ), as_of=later, arguments=["--selector", "hourly"])
 
-    assert set(decisions(session, CNPJ)) == {("BIRTHDAY", "a"), ("BIRTHDAY", "b")}
-    assert published(session) == [("a", AS_OF)]
+    assert set(decisions(services, CNPJ)) == {("BIRTHDAY", "a"), ("BIRTHDAY", "b")}
+    assert published(services) == [("a", AS_OF)]
     with pytest.raises(RunError, match="stale"):
-        session.sync(CNPJ, as_of=later, options=SyncOptions())
-    assert documents(session.environment, CNPJ) == {}
+        services.sync(services.laundromat(CNPJ), as_of=later, options=SyncOptions())
+    assert documents(services.environment, CNPJ) == {}
 
 
-def test_an_empty_publication_is_known_to_be_fresh_and_withdraws(session: Session) -> None:
-    make_laundromat(session, CNPJ, clientes=[birthday_customer("a", "11900000001")])
-    session.build(CNPJ, as_of=AS_OF)
-    session.sync(CNPJ, as_of=AS_OF, options=SyncOptions())
-    assert set(documents(session.environment, CNPJ)) == {("BIRTHDAY", "a")}
+def test_an_empty_publication_is_known_to_be_fresh_and_withdraws(services: Services) -> None:
+    make_laundromat(services, CNPJ, clientes=[birthday_customer("a", "11900000001")])
+    services.build(services.laundromat(CNPJ), as_of=AS_OF)
+    services.sync(services.laundromat(CNPJ), as_of=AS_OF, options=SyncOptions())
+    assert set(documents(services.environment, CNPJ)) == {("BIRTHDAY", "a")}
 
     tomorrow = AS_OF + timedelta(days=1)
-    session.build(CNPJ, as_of=tomorrow, arguments=["--selector", "hourly"])
-    report = session.sync(CNPJ, as_of=tomorrow, options=SyncOptions())
+    services.build(services.laundromat(CNPJ), as_of=tomorrow, arguments=["--selector", "hourly"])
+    report = services.sync(services.laundromat(CNPJ), as_of=tomorrow, options=SyncOptions())
 
-    assert published(session) == []
+    assert published(services) == []
     assert report.built_at == tomorrow
     assert report.total(Outcome.WITHDRAWN) == 1
-    assert documents(session.environment, CNPJ) == {}
+    assert documents(services.environment, CNPJ) == {}
 
 
-def test_decisions_from_another_builds_facts_are_not_synced(session: Session) -> None:
-    make_laundromat(session, CNPJ, clientes=[birthday_customer("a", "11900000001")])
-    session.build(CNPJ, as_of=AS_OF)
+def test_decisions_from_another_builds_facts_are_not_synced(services: Services) -> None:
+    make_laundromat(services, CNPJ, clientes=[birthday_customer("a", "11900000001")])
+    services.build(services.laundromat(CNPJ), as_of=AS_OF)
     # As when a build that was killed goes on in BigQuery: its facts come between the steps of this.
     later = AS_OF + timedelta(minutes=10)
-    session.build(CNPJ, as_of=later, arguments=["--select", "campaign_decisions+"])
+    services.build(
+        services.laundromat(CNPJ), as_of=later, arguments=["--select", "campaign_decisions+"]
+    )
 
     with pytest.raises(RunError, match="is not what was last published"):
-        session.sync(CNPJ, as_of=later, options=SyncOptions())
-    assert documents(session.environment, CNPJ) == {}
+        services.sync(services.laundromat(CNPJ), as_of=later, options=SyncOptions())
+    assert documents(services.environment, CNPJ) == {}
 
 
-def test_a_second_run_of_the_same_hour_changes_nothing(session: Session) -> None:
-    make_laundromat(session, CNPJ, clientes=[birthday_customer("a", "11900000001")])
-    session.build(CNPJ, as_of=AS_OF)
-    session.sync(CNPJ, as_of=AS_OF, options=SyncOptions())
-    before = documents(session.environment, CNPJ)
+def test_a_second_run_of_the_same_hour_changes_nothing(services: Services) -> None:
+    make_laundromat(services, CNPJ, clientes=[birthday_customer("a", "11900000001")])
+    services.build(services.laundromat(CNPJ), as_of=AS_OF)
+    services.sync(services.laundromat(CNPJ), as_of=AS_OF, options=SyncOptions())
+    before = documents(services.environment, CNPJ)
 
-    again = session.sync(CNPJ, as_of=AS_OF + timedelta(minutes=5), options=SyncOptions())
+    again = services.sync(
+        services.laundromat(CNPJ), as_of=AS_OF + timedelta(minutes=5), options=SyncOptions()
+    )
 
     assert again.total(Outcome.UNCHANGED) == 1
-    assert documents(session.environment, CNPJ) == before
+    assert documents(services.environment, CNPJ) == before
 
 
 def test_the_business_day_decides_about_a_registration_late_in_the_evening(
-    session: Session,
+    services: Services,
 ) -> None:
     # 22:30 in São Paulo on the 22nd is 01:30 UTC on the 23rd: welcomed on the 23rd, the day
     # after. 23:30 in Manaus on the 22nd is 03:30 UTC; in São Paulo that is the 23rd already.
@@ -120,7 +124,7 @@ def test_the_business_day_decides_about_a_registration_late_in_the_evening(
         "the evening before": "2026-11-22T01:30:00Z",
     }
     make_laundromat(
-        session,
+        services,
         CNPJ,
         clientes=[
             {
@@ -132,11 +136,11 @@ def test_the_business_day_decides_about_a_registration_late_in_the_evening(
             for number, (customer_id, registered_at) in enumerate(registrations.items())
         ],
     )
-    session.build(CNPJ, as_of=AS_OF)
-    assert set(decisions(session, CNPJ)) == {("WELCOME", "22:30 local")}
+    services.build(services.laundromat(CNPJ), as_of=AS_OF)
+    assert set(decisions(services, CNPJ)) == {("WELCOME", "22:30 local")}
 
 
-def test_each_way_to_have_been_messaged_blocks_and_nothing_else_does(session: Session) -> None:
+def test_each_way_to_have_been_messaged_blocks_and_nothing_else_does(services: Services) -> None:
     """The dedup rules over the real tables: who is messaged again, and who is not."""
     in_cycle, cycle = "2026-11-20T12:00:00Z", {"cycle_key": "2026", "attempt": 1}
     failure = {"status": "FAILED", "sent_at": in_cycle, **cycle}
@@ -154,7 +158,7 @@ def test_each_way_to_have_been_messaged_blocks_and_nothing_else_does(session: Se
         "future": {"status": "SENT", "sent_at": "2026-11-23T13:00:01Z"},
     }
     make_laundromat(
-        session,
+        services,
         CNPJ,
         clientes=[
             birthday_customer(customer_id, f"119000000{number:02d}")
@@ -165,10 +169,10 @@ def test_each_way_to_have_been_messaged_blocks_and_nothing_else_does(session: Se
             for customer_id, row in history.items()
         ],
     )
-    session.build(CNPJ, as_of=AS_OF)
+    services.build(services.laundromat(CNPJ), as_of=AS_OF)
     blockers = {
         customer_id: list(row["blockers"])
-        for (_, customer_id), row in decisions(session, CNPJ).items()
+        for (_, customer_id), row in decisions(services, CNPJ).items()
     }
     assert blockers == {
         "sent": ["ALREADY_MESSAGED"],
@@ -184,12 +188,12 @@ def test_each_way_to_have_been_messaged_blocks_and_nothing_else_does(session: Se
     }
 
 
-def test_names_survive_and_placeholders_in_them_are_not_filled(session: Session) -> None:
+def test_names_survive_and_placeholders_in_them_are_not_filled(services: Services) -> None:
     name = '{days_inactive} "D\'Ávila" 🌻\nde\\Souza'
-    make_laundromat(session, CNPJ, clientes=[birthday_customer("a", "11900000001", nome=name)])
-    session.build(CNPJ, as_of=AS_OF)
-    session.sync(CNPJ, as_of=AS_OF, options=SyncOptions())
-    document = documents(session.environment, CNPJ)["BIRTHDAY", "a"]
+    make_laundromat(services, CNPJ, clientes=[birthday_customer("a", "11900000001", nome=name)])
+    services.build(services.laundromat(CNPJ), as_of=AS_OF)
+    services.sync(services.laundromat(CNPJ), as_of=AS_OF, options=SyncOptions())
+    document = documents(services.environment, CNPJ)["BIRTHDAY", "a"]
     assert document["name"] == name
     assert "{Days_Inactive}" in document["data"]["message"]
     assert document["data"]["template"] == {

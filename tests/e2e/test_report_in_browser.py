@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.sync_api import sync_playwright
 
-from loader.owner_report.page import render
-from tests.loader.owner_rows import FIFTH_GROUPS, LAUNDROMAT, empty_figures, sample_figures
+from console.report.page import render
+from tests.console.report.owner_rows import FIFTH_GROUPS, LAUNDROMAT, empty_figures, sample_figures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from loader.build_spec import BuildSpec
-from loader.dbt import ParsedProject
-from loader.demo.sample import SAMPLE_AS_OF, load_sample, sample_laundromats
-from loader.errors import ConfigurationError, ExitCode
+from loader.base.errors import ConfigurationError, ExitCode
+from loader.base.interrupts import Interrupts
+from loader.dbt.runner import ParsedProject
+from loader.dbt.settings import effective_settings
+from loader.dbt.spec import BuildSpec
 from loader.firestore.lease import Lease, Leases
+from loader.fleet.hour import Fate, Served, Server
 from loader.fleet.run import FleetOptions, run_fleet
-from loader.fleet.serving import Fate, Served, Server
 from loader.fleet.window import SendWindow
-from loader.interrupts import Interrupts
-from loader.session import Session
-from loader.settings import effective_settings
+from loader.local.sample import SAMPLE_AS_OF, load_sample, sample_laundromats
+from loader.services import Services
 from tests.fleet import BROKEN, Fleet, load_texts, make_small, note_deployed
 from tests.support import (
     ALPHANUMERIC_CNPJ,
@@ -42,7 +42,7 @@ from tests.support import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from loader.cnpj import Cnpj
+    from loader.base.cnpj import Cnpj
 
 CNPJ = NUMERIC_CNPJ
 HOUR = timedelta(hours=1)
@@ -50,10 +50,10 @@ HOUR = timedelta(hours=1)
 NIGHT = AS_OF + 13 * HOUR
 
 
-def server(session: Session, as_of: datetime, holder: str = "run", **options: Any) -> Server:
-    leases = Leases(session.database, holder, lasts=timedelta(minutes=2))
+def server(services: Services, as_of: datetime, holder: str = "run", **options: Any) -> Server:
+    leases = Leases(services.database, holder, lasts=timedelta(minutes=2))
     return Server(
-        session,
+        services,
         leases,
         fleet_run_id=holder,
         since=leases.now(),
@@ -63,8 +63,8 @@ def server(session: Session, as_of: datetime, holder: str = "run", **options: An
     )
 
 
-def rows_of_runs(session: Session) -> list[dict[str, Any]]:
-    return session.warehouse.query(
+def rows_of_runs(services: Services) -> list[dict[str, Any]]:
+    return services.warehouse.query(
         "select * from `VMHUB_OPS`.`runs` where command = 'run' order by started_at",
         doing="reading the runs",
     )
@@ -75,8 +75,8 @@ def steps(row: dict[str, Any]) -> list[str]:
 
 
 def check_broken_ones_fail_alone(fleet: Fleet) -> None:
-    """Serve a fleet with five broken laundromats, mend them, and serve it again."""
-    session, total = fleet.session, len(fleet.well) + len(BROKEN)
+    """Serve a fleet with five broken laundromats, fix them, and serve it again."""
+    services, total = fleet.services, len(fleet.well) + len(BROKEN)
     with fleet.served(as_of=AS_OF) as report:
         pass
     found = {served.cnpj: (served.step, served.error) for served in report.not_well}
@@ -85,51 +85,51 @@ def check_broken_ones_fail_alone(fleet: Fleet) -> None:
     assert report.laundromats == total
     assert report.exit_code == ExitCode.PARTLY_FAILED
     assert report.not_recorded == ""
-    recorded = {row["cnpj"]: row["error"] for row in rows_of_runs(session)}
+    recorded = {row["cnpj"]: row["error"] for row in rows_of_runs(services)}
     assert recorded == {
         **dict.fromkeys(fleet.well),
         **{fleet.broken[kind]: error for kind, (_, error) in BROKEN.items()},
     }
     for cnpj in fleet.well:
-        assert len(documents(session.environment, cnpj)) == 2
+        assert len(documents(services.environment, cnpj)) == 2
     for cnpj in fleet.broken.values():
-        assert documents(session.environment, cnpj) == {}
+        assert documents(services.environment, cnpj) == {}
 
-    fleet.mend()
+    fleet.fix()
     with fleet.served(as_of=AS_OF + HOUR) as report:
         pass
     assert (report.counts, report.exit_code) == ({Fate.OK: total}, ExitCode.OK)
     for cnpj in (*fleet.well, *fleet.broken.values()):
-        assert len(documents(session.environment, cnpj)) == 2
-    [first, second] = session.warehouse.query(
+        assert len(documents(services.environment, cnpj)) == 2
+    [first, second] = services.warehouse.query(
         "select * from `VMHUB_OPS`.`fleet_runs` order by started_at", doing="reading the runs"
     )
     assert (first["exit_code"], second["exit_code"]) == (3, 0)
     assert second["counts"] == {"ok": total}
 
 
-def test_broken_laundromats_fail_alone_and_are_served_once_mended(session: Session) -> None:
-    check_broken_ones_fail_alone(Fleet.make(session, 6, limit_seconds=30))
+def test_broken_laundromats_fail_alone_and_are_served_once_mended(services: Services) -> None:
+    check_broken_ones_fail_alone(Fleet.make(services, 6, limit_seconds=30))
 
 
 @pytest.mark.large
 @pytest.mark.timeout(5400)
-def test_of_200_laundromats_five_broken_ones_fail_alone(session: Session) -> None:
-    check_broken_ones_fail_alone(Fleet.make(session, 200, limit_seconds=120))
+def test_of_200_laundromats_five_broken_ones_fail_alone(services: Services) -> None:
+    check_broken_ones_fail_alone(Fleet.make(services, 200, limit_seconds=120))
 
 
 def test_a_run_gives_what_track_build_and_sync_give_and_once_a_day_the_figures(
-    session: Session,
+    services: Services,
 ) -> None:
-    make_small(session, CNPJ)
-    put_document(session, "customer-0", cnpj=CNPJ, **sent())
-    assert server(session, AS_OF).serve(CNPJ).fate is Fate.OK
-    assert server(session, AS_OF + HOUR).serve(CNPJ).fate is Fate.OK
-    first, second = rows_of_runs(session)
+    make_small(services, CNPJ)
+    put_document(services, "customer-0", cnpj=CNPJ, **sent())
+    assert server(services, AS_OF).serve(CNPJ).fate is Fate.OK
+    assert server(services, AS_OF + HOUR).serve(CNPJ).fate is Fate.OK
+    first, second = rows_of_runs(services)
     assert steps(first) == ["TRACK", "DEPLOY", "BUILD", "SYNC", "FIGURES"]
     assert steps(second) == ["TRACK", "BUILD", "SYNC"]
-    assert [row["user_id"] for row in history(session, CNPJ)] == ["customer-0"]
-    assert {key for key in documents(session.environment, CNPJ) if key[0] == "BIRTHDAY"} == {
+    assert [row["user_id"] for row in history(services, CNPJ)] == ["customer-0"]
+    assert {key for key in documents(services.environment, CNPJ) if key[0] == "BIRTHDAY"} == {
         ("BIRTHDAY", "customer-0"),
         ("BIRTHDAY", "customer-1"),
     }
@@ -146,36 +146,36 @@ class NoWarehouse:
 
 
 def test_at_night_a_laundromat_is_withdrawn_from_then_tracked_and_then_skipped_without_a_query(
-    session: Session,
+    services: Services,
 ) -> None:
-    make_small(session, CNPJ)
-    assert server(session, AS_OF).serve(CNPJ).fate is Fate.OK
-    assert len(documents(session.environment, CNPJ)) == 2
+    make_small(services, CNPJ)
+    assert server(services, AS_OF).serve(CNPJ).fate is Fate.OK
+    assert len(documents(services.environment, CNPJ)) == 2
     # What expired is withdrawn.
-    assert server(session, NIGHT).serve(CNPJ).fate is Fate.OK
-    assert documents(session.environment, CNPJ) == {}
-    assert steps(rows_of_runs(session)[-1]) == ["TRACK", "BUILD", "SYNC"]
-    put_document(session, "customer-9", cnpj=CNPJ, **sent(at=NIGHT + HOUR / 2))
-    assert server(session, NIGHT + HOUR).serve(CNPJ).fate is Fate.OK
-    assert steps(rows_of_runs(session)[-1]) == ["TRACK"]
-    blind = replace(session)
+    assert server(services, NIGHT).serve(CNPJ).fate is Fate.OK
+    assert documents(services.environment, CNPJ) == {}
+    assert steps(rows_of_runs(services)[-1]) == ["TRACK", "BUILD", "SYNC"]
+    put_document(services, "customer-9", cnpj=CNPJ, **sent(at=NIGHT + HOUR / 2))
+    assert server(services, NIGHT + HOUR).serve(CNPJ).fate is Fate.OK
+    assert steps(rows_of_runs(services)[-1]) == ["TRACK"]
+    blind = replace(services)
     vars(blind)["warehouse"] = NoWarehouse()
     assert server(blind, NIGHT + 2 * HOUR).serve(CNPJ) == Served(CNPJ, Fate.SKIPPED)
 
 
-def test_what_another_run_holds_or_has_served_is_left_to_it(session: Session) -> None:
-    make_small(session, CNPJ)
-    note_deployed(session, CNPJ)
+def test_what_another_run_holds_or_has_served_is_left_to_it(services: Services) -> None:
+    make_small(services, CNPJ)
+    note_deployed(services, CNPJ)
     mine, other = (
-        server(session, AS_OF, "mine"),
-        Leases(session.database, "other", lasts=timedelta(minutes=2)),
+        server(services, AS_OF, "mine"),
+        Leases(services.database, "other", lasts=timedelta(minutes=2)),
     )
     lease = other.take(CNPJ, since=other.now())
     assert mine.serve(CNPJ).fate is Fate.BUSY
     assert isinstance(lease, Lease)
     lease.give_back(is_served=True)
     assert mine.serve(CNPJ).fate is Fate.DONE_ELSEWHERE
-    assert rows_of_runs(session) == []
+    assert rows_of_runs(services) == []
 
 
 def told_at(step: str, begun: list[str]) -> dict[str, Any]:
@@ -191,66 +191,66 @@ def told_at(step: str, begun: list[str]) -> dict[str, Any]:
 
 
 def test_a_run_that_is_told_to_end_before_it_writes_documents_writes_none(
-    session: Session,
+    services: Services,
 ) -> None:
-    make_small(session, CNPJ)
-    load_texts(session, CNPJ)
-    served = server(session, AS_OF, **told_at("SYNC", [])).serve(CNPJ)
+    make_small(services, CNPJ)
+    load_texts(services, CNPJ)
+    served = server(services, AS_OF, **told_at("SYNC", [])).serve(CNPJ)
     assert (served.fate, served.step) == (Fate.INTERRUPTED, "SYNC")
-    client = official_client(session.environment)
+    client = official_client(services.environment)
     assert not list(client.collection(f"users/{CNPJ}/campaigns/BIRTHDAY/targets").stream())
-    [sync] = session.warehouse.query("select * from `VMHUB_OPS`.`sync_runs`", doing="reading it")
+    [sync] = services.warehouse.query("select * from `VMHUB_OPS`.`sync_runs`", doing="reading it")
     assert sync["counts"]["BIRTHDAY"]["deferred"] == 2
 
 
-def test_a_run_that_is_told_to_end_stops_before_the_next_step(session: Session) -> None:
-    make_small(session, CNPJ)
+def test_a_run_that_is_told_to_end_stops_before_the_next_step(services: Services) -> None:
+    make_small(services, CNPJ)
     begun: list[str] = []
-    served = server(session, AS_OF, **told_at("TRACK", begun)).serve(CNPJ)
+    served = server(services, AS_OF, **told_at("TRACK", begun)).serve(CNPJ)
     assert (served.fate, served.reason) == (
         Fate.INTERRUPTED,
         "told to end before DEPLOY: the next run does the rest",
     )
     assert begun == ["SETTINGS", "TRACK", "RECORD"]
     # Not served: another run may begin at once.
-    assert server(session, AS_OF, "another").serve(CNPJ).fate is Fate.OK
+    assert server(services, AS_OF, "another").serve(CNPJ).fate is Fate.OK
 
 
-def test_one_that_is_told_to_end_when_its_time_is_over_has_failed(session: Session) -> None:
-    make_small(session, CNPJ)
-    served = server(session, AS_OF, limit_seconds=0, **told_at("TRACK", [])).serve(CNPJ)
+def test_one_that_is_told_to_end_when_its_time_is_over_has_failed(services: Services) -> None:
+    make_small(services, CNPJ)
+    served = server(services, AS_OF, limit_seconds=0, **told_at("TRACK", [])).serve(CNPJ)
     assert (served.fate, served.error, served.is_lost) == (Fate.TIMED_OUT, "TimeLimitError", False)
-    [row] = rows_of_runs(session)
+    [row] = rows_of_runs(services)
     # Not 130, which says that it has neither failed nor been served.
     assert (row["exit_code"], row["error"]) == (1, "TimeLimitError")
     assert row["reason"] == "ended after 0 seconds, the limit, at TRACK"
 
 
 def test_an_error_that_is_not_ours_is_named_by_its_place_and_quotes_nothing(
-    session: Session,
+    services: Services,
 ) -> None:
-    make_small(session, CNPJ)
+    make_small(services, CNPJ)
 
     def fail(step: str) -> None:
         if step == "TRACK":
             message = "Ana Exemplo, +5511900000001"
             raise ValueError(message)
 
-    served = server(session, AS_OF, on_step=fail).serve(CNPJ)
+    served = server(services, AS_OF, on_step=fail).serve(CNPJ)
     assert (served.fate, served.error, served.step) == (Fate.FAILED, "ValueError", "TRACK")
     assert served.reason.startswith("ValueError in test_run.py, line ")
-    [row] = rows_of_runs(session)
+    [row] = rows_of_runs(services)
     assert (row["error"], row["reason"]) == ("ValueError", None)
 
 
-def test_a_document_that_was_sent_and_gives_no_row_is_recorded(session: Session) -> None:
-    make_small(session, CNPJ)
-    document = official_client(session.environment).document(
+def test_a_document_that_was_sent_and_gives_no_row_is_recorded(services: Services) -> None:
+    make_small(services, CNPJ)
+    document = official_client(services.environment).document(
         f"users/{CNPJ}/campaigns/BIRTHDAY/targets/customer-9"
     )
     document.set({"status": "SENT", "attempts": 1, "updatedAt": NIGHT - HOUR})
-    assert server(session, NIGHT).serve(CNPJ).fate is Fate.PARTLY
-    [reject] = session.warehouse.query(
+    assert server(services, NIGHT).serve(CNPJ).fate is Fate.PARTLY
+    [reject] = services.warehouse.query(
         "select * from `VMHUB_OPS`.`sync_rejects`", doing="reading what is to be looked at"
     )
     assert (reject["cnpj"], reject["campaign_type"], reject["customer_id"]) == (
@@ -261,10 +261,10 @@ def test_a_document_that_was_sent_and_gives_no_row_is_recorded(session: Session)
 
 
 def test_a_registry_entry_that_is_no_cnpj_fails_and_the_others_are_served(
-    session: Session,
+    services: Services,
 ) -> None:
-    official_client(session.environment).document("users/not-a-cnpj").set({"name": "?"})
-    report = run_fleet(session, None, FleetOptions(jobs=1, as_of=AS_OF))
+    official_client(services.environment).document("users/not-a-cnpj").set({"name": "?"})
+    report = run_fleet(services, None, FleetOptions(jobs=1, as_of=AS_OF))
     assert report.counts == {Fate.FAILED: 1}
     [served] = report.not_well
     assert (served.cnpj, served.error) == ("not-a-cnpj", "ConfigurationError")
@@ -272,9 +272,9 @@ def test_a_registry_entry_that_is_no_cnpj_fails_and_the_others_are_served(
 
 
 def test_a_project_that_reads_another_laundromats_tables_is_refused_before_anything_runs(
-    session: Session, tmp_path: Path
+    services: Services, tmp_path: Path
 ) -> None:
-    copy = copy_project(session.project, tmp_path / "project")
+    copy = copy_project(services.project, tmp_path / "project")
     macro = copy.root / "macros" / "generate_schema_name.sql"
     sql = macro.read_text(encoding="utf-8")
     # As a cached schema would: that of the laundromat that was served before.
@@ -285,52 +285,52 @@ def test_a_project_that_reads_another_laundromats_tables_is_refused_before_anyth
     changed = sql.replace("{{ var", planted + "{{ var", 1).replace("{%- end", "{% endif %}{%- end")
     assert changed != sql
     macro.write_text(changed, encoding="utf-8")
-    make_small(session, CNPJ)
-    load_texts(session, CNPJ)
-    make_small(session, ALPHANUMERIC_CNPJ)
+    make_small(services, CNPJ)
+    load_texts(services, CNPJ)
+    make_small(services, ALPHANUMERIC_CNPJ)
     parsed = ParsedProject(copy, tmp_path / "parse")
-    foreign = Session(copy, session.environment, tmp_path / "state", parsed)
+    foreign = Services(copy, services.environment, tmp_path / "state", parsed)
 
     served = server(foreign, AS_OF).serve(CNPJ)
 
     assert (served.fate, served.step, served.error) == (Fate.FAILED, "BUILD", "RunError")
     assert f"customer_facts is in {ALPHANUMERIC_CNPJ}_CAMPAIGN" in served.reason
-    client = bigquery_client(session.environment)
+    client = bigquery_client(services.environment)
     for cnpj in (CNPJ, ALPHANUMERIC_CNPJ):
         tables = {table.table_id for table in client.list_tables(f"{cnpj}_CAMPAIGN")}
         assert not tables & {"customer_facts", "campaign_decisions", "campaign_targets"}
 
 
 def test_an_instant_that_has_not_come_yet_is_refused_where_messages_are_real(
-    session: Session,
+    services: Services,
 ) -> None:
-    real = replace(session.environment, bigquery_url=None)
-    at_work = replace(session, environment=real)
-    vars(at_work)["database"] = session.database
+    real = replace(services.environment, bigquery_url=None)
+    at_work = replace(services, environment=real)
+    vars(at_work)["database"] = services.database
     for as_of in (datetime.now(UTC) + HOUR, datetime.max.replace(tzinfo=UTC)):
         with pytest.raises(ConfigurationError, match="has not come yet"):
             run_fleet(at_work, [CNPJ], FleetOptions(as_of=as_of))
 
 
 def test_a_clock_that_is_behind_is_refused_where_messages_are_real(
-    session: Session, monkeypatch: pytest.MonkeyPatch
+    services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    at_work = replace(session, environment=replace(session.environment, bigquery_url=None))
-    vars(at_work)["database"] = session.database
+    at_work = replace(services, environment=replace(services.environment, bigquery_url=None))
+    vars(at_work)["database"] = services.database
     monkeypatch.setattr("loader.fleet.run.now", lambda: datetime.now(UTC) - HOUR)
     with pytest.raises(ConfigurationError, match="this machine's clock is behind"):
         run_fleet(at_work, [CNPJ], FleetOptions())
 
 
-def settings_of(session: Session, **settings: Any) -> dict[str, Any]:
-    change_settings(session, CNPJ, **settings)
-    return effective_settings(session.project, session.registry.tenant(CNPJ))
+def settings_of(services: Services, **settings: Any) -> dict[str, Any]:
+    change_settings(services, CNPJ, **settings)
+    return effective_settings(services.project, services.registry.entry(CNPJ))
 
 
-def test_the_window_is_open_exactly_when_the_sql_says_so(session: Session) -> None:
-    make_laundromat(session, CNPJ, timezone="America/Manaus")
+def test_the_window_is_open_exactly_when_the_sql_says_so(services: Services) -> None:
+    make_laundromat(services, CNPJ, timezone="America/Manaus")
     settings = settings_of(
-        session,
+        services,
         send_from_hour=8,
         send_until_hour=18,
         send_weekdays=["MON", "WED", "SAT"],
@@ -342,8 +342,10 @@ def test_the_window_is_open_exactly_when_the_sql_says_so(session: Session) -> No
         conditions = " or ".join(
             f"{{{{ is_in_send_window('{campaign}') }}}}" for campaign in settings["campaigns"]
         )
-        sql = session.dbt.compile_sql(BuildSpec(settings, as_of), f"select {conditions} as is_open")
-        [row] = session.warehouse.query(sql, doing="asking the SQL")
+        sql = services.dbt.compile_sql(
+            BuildSpec(settings, as_of), f"select {conditions} as is_open"
+        )
+        [row] = services.warehouse.query(sql, doing="asking the SQL")
         assert window.is_open(as_of) == row["is_open"], as_of
 
 
@@ -375,14 +377,14 @@ def test_figures_are_due_in_the_first_open_hour_and_in_that_of_a_later_control_g
     assert not none.is_open(AS_OF)
 
 
-def contents(session: Session, cnpj: Cnpj) -> dict[str, list[str]]:
+def contents(services: Services, cnpj: Cnpj) -> dict[str, list[str]]:
     """Return the rows of every table of a laundromat, as text, in one order."""
     dataset = f"{cnpj}_CAMPAIGN"
-    client = bigquery_client(session.environment)
+    client = bigquery_client(services.environment)
     return {
         table.table_id: sorted(
             json.dumps(row, default=str, sort_keys=True)
-            for row in session.warehouse.query(
+            for row in services.warehouse.query(
                 f"select * from `{dataset}`.`{table.table_id}`", doing="reading a table"
             )
         )
@@ -393,18 +395,18 @@ def contents(session: Session, cnpj: Cnpj) -> dict[str, list[str]]:
 @pytest.mark.large
 @pytest.mark.timeout(600)
 def test_a_run_builds_the_tables_of_a_plain_dbt_build_row_by_row(
-    session: Session, tmp_path: Path
+    services: Services, tmp_path: Path
 ) -> None:
-    laundromat = sample_laundromats(session.project)[0]
+    laundromat = sample_laundromats(services.project)[0]
     cnpj = laundromat.cnpj
-    load_sample(session.project, session.warehouse, session.registry, laundromat)
-    assert server(session, SAMPLE_AS_OF).serve(cnpj).fate is not Fate.FAILED
-    by_run = contents(session, cnpj)
+    load_sample(services.project, services.warehouse, services.registry, laundromat)
+    assert server(services, SAMPLE_AS_OF).serve(cnpj).fate is not Fate.FAILED
+    by_run = contents(services, cnpj)
     assert set(by_run) >= {"campaign_targets", "customer_facts", "target_log", "message_templates"}
     assert all(by_run[table] for table in ("campaign_targets", "campaign_decisions", "target_log"))
 
     # What they are compared with is built anew.
-    client = bigquery_client(session.environment)
+    client = bigquery_client(services.environment)
     for table in set(by_run) - {"message_history", "opt_outs"}:
         client.delete_table(f"{cnpj}_CAMPAIGN.{table}")
     variables = {
@@ -413,9 +415,9 @@ def test_a_run_builds_the_tables_of_a_plain_dbt_build_row_by_row(
         "timezone": laundromat.timezone,
     }
     run_script(
-        session,
+        services,
         "dbt",
         *("build", "--exclude-resource-type", "unit_test", "--vars", json.dumps(variables)),
         *("--target-path", str(tmp_path), "--log-path", str(tmp_path)),
     )
-    assert contents(session, cnpj) == by_run
+    assert contents(services, cnpj) == by_run

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from loader.fleet.serving import Fate
+from loader.fleet.hour import Fate
 from tests.e2e.test_run import server
 from tests.faults.backends import EmulatorBackend
 from tests.faults.server import FaultServer, Moment, Point, serving
@@ -30,41 +30,41 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterator, Sequence
 
-    from loader.cnpj import Cnpj
-    from loader.session import Session
+    from loader.base.cnpj import Cnpj
+    from loader.services import Services
 
 # As short as a lease may be: the dead are waited for.
 LEASE_SECONDS = 5
 
 
-def state(session: Session, cnpj: Cnpj) -> dict[str, Any]:
+def state(services: Services, cnpj: Cnpj) -> dict[str, Any]:
     """Return all that a run leaves of a laundromat, without whose it is."""
     return {
         "documents": {
             key: {name: value for name, value in fields.items() if name != "cnpj"}
-            for key, fields in documents(session.environment, cnpj).items()
+            for key, fields in documents(services.environment, cnpj).items()
         },
-        "targets": sorted(target._replace(cnpj="") for target in targets(session, cnpj)),
+        "targets": sorted(target._replace(cnpj="") for target in targets(services, cnpj)),
         "history": [
             {name: value for name, value in row.items() if name != "message_id"}
-            for row in history(session, cnpj)
+            for row in history(services, cnpj)
         ],
     }
 
 
-def make(session: Session, cnpj: Cnpj) -> None:
+def make(services: Services, cnpj: Cnpj) -> None:
     """Create a laundromat with a message to track, one to write and one to withdraw."""
-    make_small(session, cnpj)
-    load_texts(session, cnpj)
-    put_document(session, "tracked", cnpj=cnpj, **sent())
-    put_document(session, "without a row", cnpj=cnpj)
+    make_small(services, cnpj)
+    load_texts(services, cnpj)
+    put_document(services, "tracked", cnpj=cnpj, **sent())
+    put_document(services, "without a row", cnpj=cnpj)
 
 
 @dataclass
 class Fleet:
     """Laundromats that are all alike, and what one of them is to be after a run."""
 
-    session: Session
+    services: Services
     server: FaultServer
     cnpjs: Sequence[Cnpj]
     expected: dict[str, Any]
@@ -72,7 +72,7 @@ class Fleet:
 
     def begin(self, *arguments: str, jobs: int = 1) -> subprocess.Popen[str]:
         process = start_vmhub(
-            self.session,
+            self.services,
             *("run", "--all", "--jobs", str(jobs), "--as-of", AS_OF.isoformat(), "--json"),
             *("--lease", str(LEASE_SECONDS), *arguments),
             firestore_host=self.server.host,
@@ -98,29 +98,29 @@ class Fleet:
 
     def check(self) -> None:
         for cnpj in self.cnpjs:
-            assert state(self.session, cnpj) == self.expected
+            assert state(self.services, cnpj) == self.expected
 
 
 @pytest.fixture
-def fleet(session: Session) -> Iterator[Fleet]:
-    assert session.environment.firestore_host is not None
+def fleet(services: Services) -> Iterator[Fleet]:
+    assert services.environment.firestore_host is not None
     *names, model = cnpjs(3)
     for cnpj in (*names, model):
-        make(session, cnpj)
+        make(services, cnpj)
     # One clean run of one of them, which then leaves the fleet.
-    assert server(session, AS_OF).serve(model).fate is Fate.OK
-    expected = state(session, model)
+    assert server(services, AS_OF).serve(model).fate is Fate.OK
+    expected = state(services, model)
     assert set(expected["documents"]) == {
         ("BIRTHDAY", "customer-0"),
         ("BIRTHDAY", "customer-1"),
         ("REACTIVATION", "tracked"),
     }
-    session.database.api.delete_document(
-        name=session.database.path("users", model), metadata=session.database.metadata
+    services.database.api.delete_document(
+        name=services.database.path("users", model), metadata=services.database.metadata
     )
-    emulator = EmulatorBackend(session.environment.firestore_host)
+    emulator = EmulatorBackend(services.environment.firestore_host)
     with closing(emulator), serving(emulator) as faulty:
-        fleet = Fleet(session, faulty, names, expected)
+        fleet = Fleet(services, faulty, names, expected)
         yield fleet
         for process in fleet.processes:
             process.kill()

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from typer.testing import CliRunner
 
-from loader.cli import app
-from loader.cnpj import with_check_digits
-from loader.errors import ConfigurationError, ExitCode, ServiceError
-from loader.onboard import onboard
-from loader.status import reading
-from loader.status.facts import Limits
-from loader.status.reading import read_facts, statement
-from loader.status.receivers import URLS_VARIABLE, Receivers
+from loader.base.cnpj import with_check_digits
+from loader.base.errors import ConfigurationError, ExitCode, ServiceError
+from loader.cli.app import app
+from loader.cli.status import status_of_fleet
+from loader.operations.onboard import onboard
+from loader.operations.status import queries
+from loader.operations.status.facts import Limits
+from loader.operations.status.queries import read_facts, statement
+from loader.operations.status.receivers import URLS_VARIABLE, Receivers
 from tests.googlesql import GoogleSql
 from tests.loader.alert_receiver import SECRET, alert_receiver
 from tests.partitions import partition_problems
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
 
     from typer.testing import Result
 
-    from loader.project import Project
-    from loader.session import Session
+    from loader.dbt.project import Project
+    from loader.services import Services
     from tests.loader.alert_receiver import AlertReceiver
 
 HOUR = timedelta(hours=1)
@@ -49,8 +50,8 @@ def receiver() -> Iterator[AlertReceiver]:
         yield receiver
 
 
-def _put(session: Session, table: str, *rows: dict[str, Any]) -> None:
-    session.warehouse.insert(session.project.ops_tables()[table], rows)
+def _put(services: Services, table: str, *rows: dict[str, Any]) -> None:
+    services.warehouse.insert(services.project.ops_tables()[table], rows)
 
 
 def _run_row(
@@ -103,43 +104,43 @@ def _failed_row(cnpj: str, began: datetime) -> dict[str, Any]:
 
 
 @pytest.fixture
-def now(session: Session) -> datetime:
+def now(services: Services) -> datetime:
     """Two laundromats, one of which fails; an instant just after their RAW data came."""
     for cnpj in (NUMERIC_CNPJ, ALPHANUMERIC_CNPJ):
-        make_laundromat(session, cnpj, clientes=[CUSTOMER])
+        make_laundromat(services, cnpj, clientes=[CUSTOMER])
     modified = [
-        session.warehouse.modified_at(f"{cnpj}_RAW", "vendas")
+        services.warehouse.modified_at(f"{cnpj}_RAW", "vendas")
         for cnpj in (NUMERIC_CNPJ, ALPHANUMERIC_CNPJ)
     ]
     assert None not in modified
     return max(instant for instant in modified if instant) + timedelta(minutes=5)
 
 
-def _play_hours(session: Session, now: datetime, hours: int = 3) -> None:
+def _play_hours(services: Services, now: datetime, hours: int = 3) -> None:
     for ago in range(hours, 0, -1):
         began = now - ago * HOUR
         _put(
-            session,
+            services,
             "runs",
             _run_row(NUMERIC_CNPJ, began, 3),
             _failed_row(ALPHANUMERIC_CNPJ, began),
         )
-        _put(session, "fleet_runs", _fleet_row(began))
+        _put(services, "fleet_runs", _fleet_row(began))
 
 
 def _invoke(
-    session: Session, monkeypatch: pytest.MonkeyPatch, now: datetime, *arguments: str
+    services: Services, monkeypatch: pytest.MonkeyPatch, now: datetime, *arguments: str
 ) -> Result:
-    for name, value in session.environment.variables().items():
+    for name, value in services.environment.variables().items():
         monkeypatch.setenv(name, value)
     return CliRunner().invoke(app, ["status", "--as-of", now.isoformat(), *arguments])
 
 
 def test_status_says_who_fails_since_when_and_what_took_most(
-    session: Session, now: datetime, monkeypatch: pytest.MonkeyPatch
+    services: Services, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _play_hours(session, now)
-    ended = _invoke(session, monkeypatch, now, "--json")
+    _play_hours(services, now)
+    ended = _invoke(services, monkeypatch, now, "--json")
     assert ended.exit_code == ExitCode.PARTLY_FAILED
     report = json.loads(ended.stdout)
     [run] = report["runs"]
@@ -159,7 +160,7 @@ def test_status_says_who_fails_since_when_and_what_took_most(
     assert set(report["alerts"]) == {f"failing:{ALPHANUMERIC_CNPJ}"}
     assert (report["stale_raw"], report["delivery"]) == ([], None)
 
-    text = _invoke(session, monkeypatch, now)
+    text = _invoke(services, monkeypatch, now)
     assert text.exit_code == ExitCode.PARTLY_FAILED
     assert f"{ALPHANUMERIC_CNPJ} 3x since" in text.stdout
     assert "1 ok, 1 failed" in text.stdout
@@ -167,50 +168,50 @@ def test_status_says_who_fails_since_when_and_what_took_most(
 
 
 def test_a_fleet_without_any_trouble_ends_with_0(
-    session: Session, now: datetime, monkeypatch: pytest.MonkeyPatch
+    services: Services, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     began = now - HOUR
-    _put(session, "runs", *(_run_row(c, began) for c in (NUMERIC_CNPJ, ALPHANUMERIC_CNPJ)))
-    _put(session, "fleet_runs", _fleet_row(began, counts=json.dumps({"ok": 2})))
-    ended = _invoke(session, monkeypatch, now)
+    _put(services, "runs", *(_run_row(c, began) for c in (NUMERIC_CNPJ, ALPHANUMERIC_CNPJ)))
+    _put(services, "fleet_runs", _fleet_row(began, counts=json.dumps({"ok": 2})))
+    ended = _invoke(services, monkeypatch, now)
     assert ended.exit_code == ExitCode.OK, ended.stdout
     assert "No alerts." in ended.stdout
 
 
 def test_a_project_without_any_run_says_so(
-    session: Session, monkeypatch: pytest.MonkeyPatch
+    services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ended = _invoke(session, monkeypatch, AS_OF, "--json")
+    ended = _invoke(services, monkeypatch, AS_OF, "--json")
     assert ended.exit_code == ExitCode.PARTLY_FAILED
     assert set(json.loads(ended.stdout)["alerts"]) == {"no_run"}
-    assert "No `vmhub run` within 7 days" in _invoke(session, monkeypatch, AS_OF).stdout
+    assert "No `vmhub run` within 7 days" in _invoke(services, monkeypatch, AS_OF).stdout
 
 
 def test_an_alert_goes_out_once_is_recorded_and_its_end_goes_out_too(
-    session: Session, now: datetime, monkeypatch: pytest.MonkeyPatch, receiver: AlertReceiver
+    services: Services, now: datetime, monkeypatch: pytest.MonkeyPatch, receiver: AlertReceiver
 ) -> None:
     monkeypatch.setenv(URLS_VARIABLE, receiver.url)
-    _play_hours(session, now)
+    _play_hours(services, now)
     outputs = []
     for minutes in (0, 10):
         later = now + timedelta(minutes=minutes)
-        ended = _invoke(session, monkeypatch, later, "--alert")
+        ended = _invoke(services, monkeypatch, later, "--alert")
         assert ended.exit_code == ExitCode.PARTLY_FAILED
         outputs.append(ended.stdout)
     assert "1 of 1 changes were told" in outputs[0]
     assert "Nothing new to tell." in outputs[1]
     alert = f"failing:{ALPHANUMERIC_CNPJ}"
-    project = session.environment.project
+    project = services.environment.project
     assert receiver.titles == [f"vmhub {project}: {alert}"]
 
-    mended = now + timedelta(minutes=15)
-    _put(session, "runs", _run_row(ALPHANUMERIC_CNPJ, mended))
+    fixed = now + timedelta(minutes=15)
+    _put(services, "runs", _run_row(ALPHANUMERIC_CNPJ, fixed))
     for minutes in (20, 30):
-        ended = _invoke(session, monkeypatch, now + timedelta(minutes=minutes), "--alert")
+        ended = _invoke(services, monkeypatch, now + timedelta(minutes=minutes), "--alert")
         outputs.append(ended.stdout)
         assert ended.exit_code == ExitCode.OK
     assert receiver.titles[1:] == [f"vmhub {project}: over: {alert}"]
-    rows = session.warehouse.query(
+    rows = services.warehouse.query(
         "select * from VMHUB_OPS.alerts order by changed_at", doing="reading back"
     )
     assert [(row["alert"], row["is_open"], row["changed_at"]) for row in rows] == [
@@ -223,16 +224,16 @@ def test_an_alert_goes_out_once_is_recorded_and_its_end_goes_out_too(
 
 
 def test_more_than_twenty_failing_laundromats_are_one_message_and_a_row_each(
-    session: Session, receiver: AlertReceiver
+    services: Services, receiver: AlertReceiver
 ) -> None:
     cnpjs = [with_check_digits(f"{number:012}") for number in range(1, 26)]
     for cnpj in cnpjs:
-        session.registry.register(cnpj, name="Lava Bem", timezone=None, campaign_types=[])
+        services.registry.register(cnpj, name="Lava Bem", timezone=None, campaign_types=[])
     rows = [_failed_row(cnpj, AS_OF - ago * HOUR) for cnpj in cnpjs for ago in (1, 2, 3)]
-    _put(session, "runs", *rows)
-    _put(session, "fleet_runs", _fleet_row(AS_OF - HOUR))
+    _put(services, "runs", *rows)
+    _put(services, "fleet_runs", _fleet_row(AS_OF - HOUR))
     limits, receivers = Limits(), Receivers(receiver.url)
-    first = session.status(as_of=AS_OF, limits=limits, receivers=receivers)
+    first = status_of_fleet(services, as_of=AS_OF, limits=limits, receivers=receivers)
     assert first.delivery is not None
     # Each fails, and none has RAW data.
     assert len(first.delivery.told) == 51
@@ -241,48 +242,48 @@ def test_more_than_twenty_failing_laundromats_are_one_message_and_a_row_each(
         "25 alerts: failing",
         "25 alerts: stale_raw",
     ]
-    again = session.status(as_of=AS_OF + HOUR, limits=limits, receivers=receivers)
+    again = status_of_fleet(services, as_of=AS_OF + HOUR, limits=limits, receivers=receivers)
     assert again.delivery is not None
     assert (again.delivery.told, len(receiver.titles)) == ((), 3)
 
 
 def test_a_message_that_nobody_takes_ends_with_1_and_is_sent_by_the_next_check(
-    session: Session, monkeypatch: pytest.MonkeyPatch, receiver: AlertReceiver
+    services: Services, monkeypatch: pytest.MonkeyPatch, receiver: AlertReceiver
 ) -> None:
     monkeypatch.setenv(URLS_VARIABLE, receiver.url)
     receiver.is_down = True
-    ended = _invoke(session, monkeypatch, AS_OF, "--alert")
+    ended = _invoke(services, monkeypatch, AS_OF, "--alert")
     assert isinstance(ended.exception, ServiceError)
     assert "nobody took the news of 1 alerts" in ended.exception.message
     receiver.is_down = False
-    ended = _invoke(session, monkeypatch, AS_OF + HOUR, "--alert")
+    ended = _invoke(services, monkeypatch, AS_OF + HOUR, "--alert")
     assert ended.exit_code == ExitCode.PARTLY_FAILED
     assert len(receiver.messages) == 1
 
 
 def test_alerts_without_receivers_are_a_wrong_configuration(
-    session: Session, monkeypatch: pytest.MonkeyPatch
+    services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ended = _invoke(session, monkeypatch, AS_OF, "--alert")
+    ended = _invoke(services, monkeypatch, AS_OF, "--alert")
     assert isinstance(ended.exception, ConfigurationError)
     assert ended.exception.exit_code == ExitCode.CONFIGURATION
     assert URLS_VARIABLE in ended.exception.message
     assert ended.stdout == ""
 
 
-def test_raw_data_is_stale_when_old_or_missing(session: Session, now: datetime) -> None:
+def test_raw_data_is_stale_when_old_or_missing(services: Services, now: datetime) -> None:
     third = with_check_digits("000000000001")
-    onboard(session.project, session.warehouse, session.registry, cnpj=third, name="Lava Bem")
-    modified = session.warehouse.modified_at(f"{NUMERIC_CNPJ}_RAW", "vendas")
+    onboard(services.project, services.warehouse, services.registry, cnpj=third, name="Lava Bem")
+    modified = services.warehouse.modified_at(f"{NUMERIC_CNPJ}_RAW", "vendas")
     assert modified is not None
 
     def stale(as_of: datetime) -> dict[str, str]:
-        report = session.status(as_of=as_of, limits=Limits())
+        report = status_of_fleet(services, as_of=as_of, limits=Limits())
         return {table.cnpj: table.problem for table in report.stale_raw}
 
     assert stale(now) == {third: "missing"}
     # On the emulator a table's age begins with its creation or replacement.
-    session.warehouse.query(
+    services.warehouse.query(
         f"create or replace table `{ALPHANUMERIC_CNPJ}_RAW`.`vendas` as "
         f"select * from `{ALPHANUMERIC_CNPJ}_RAW`.`vendas`",
         doing="replacing a table",
@@ -291,8 +292,8 @@ def test_raw_data_is_stale_when_old_or_missing(session: Session, now: datetime) 
     assert stale(just_stale) == {third: "missing", NUMERIC_CNPJ: ""}
     assert (
         f"stale_raw:{NUMERIC_CNPJ}"
-        not in session.status(
-            as_of=just_stale, limits=Limits(raw_max_age=timedelta(hours=27))
+        not in status_of_fleet(
+            services, as_of=just_stale, limits=Limits(raw_max_age=timedelta(hours=27))
         ).alerts
     )
 
@@ -330,7 +331,7 @@ def test_a_dataset_that_cannot_be_looked_at_hides_no_other() -> None:
     assert [table.cnpj for table in facts.stale(Limits().raw_max_age)] == [denied]
 
 
-def test_random_histories_are_read_as_they_would_be_counted_by_hand(session: Session) -> None:
+def test_random_histories_are_read_as_they_would_be_counted_by_hand(services: Services) -> None:
     chance = random.Random(7)
     cnpjs = [with_check_digits(f"{number:012}") for number in range(1, 41)]
     rows, expected = [], {}
@@ -357,8 +358,8 @@ def test_random_histories_are_read_as_they_would_be_counted_by_hand(session: Ses
                 1 if codes[-1] is None else codes[-1],
             )
     chance.shuffle(rows)
-    _put(session, "runs", *rows)
-    facts = read_facts(session.warehouse, cnpjs[:-1], [cnpjs[-1]], as_of=AS_OF)
+    _put(services, "runs", *rows)
+    facts = read_facts(services.warehouse, cnpjs[:-1], [cnpjs[-1]], as_of=AS_OF)
     assert {
         item.cnpj: (item.failures, item.failing_since, item.succeeded_at, item.exit_code)
         for item in facts.laundromats
@@ -369,11 +370,11 @@ def test_random_histories_are_read_as_they_would_be_counted_by_hand(session: Ses
     assert {table.problem for table in facts.raw_tables if table.is_known} == {"missing"}
 
 
-def test_the_error_rate_is_of_the_last_run_of_each_shard(session: Session) -> None:
+def test_the_error_rate_is_of_the_last_run_of_each_shard(services: Services) -> None:
     begun = [AS_OF - timedelta(minutes=minutes) for minutes in (50, 45, 110)]
     cnpjs = [with_check_digits(f"{number:012}") for number in range(1, 5)]
     _put(
-        session,
+        services,
         "fleet_runs",
         _fleet_row(begun[0], "0/2"),
         _fleet_row(begun[1], "1/2"),
@@ -382,7 +383,7 @@ def test_the_error_rate_is_of_the_last_run_of_each_shard(session: Session) -> No
         _fleet_row(AS_OF - timedelta(minutes=20), None),
     )
     _put(
-        session,
+        services,
         "runs",
         _run_row(cnpjs[0], begun[0], 1),
         _run_row(cnpjs[1], begun[0], 3),
@@ -390,7 +391,7 @@ def test_the_error_rate_is_of_the_last_run_of_each_shard(session: Session) -> No
         _run_row(cnpjs[3], begun[2], 1),
         _run_row(cnpjs[3], AS_OF - timedelta(minutes=20), 1),
     )
-    facts = read_facts(session.warehouse, cnpjs, [], as_of=AS_OF)
+    facts = read_facts(services.warehouse, cnpjs, [], as_of=AS_OF)
     assert [str(run.shard) for run in facts.last_runs] == ["0/2", "1/2"]
     assert (facts.served.laundromats, facts.served.failed) == (3, 2)
 
@@ -401,7 +402,7 @@ def test_bigquery_takes_the_queries_and_prunes_by_the_bare_column(project: Proje
         columns = {column.name: column.data_type for column in table.columns}
         analyzer.declare(f"VMHUB_OPS.{table.name}", columns)
     for name in ("FLEET_RUNS", "LAUNDROMATS", "SERVED", "OPEN_ALERTS"):
-        sql = statement(getattr(reading, name), until=AS_OF)
+        sql = statement(getattr(queries, name), until=AS_OF)
         analyzer.analyze(sql.replace("`.`", ".").replace("@fleet_run_ids", "['a']"))
         reads = partition_problems(sql, project.source_tables())
         assert (reads.problems, reads.unfiltered, len(reads.compared)) == ([], [], 1)

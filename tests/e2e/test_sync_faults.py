@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 
-from loader.environment import Environment
-from loader.errors import ServiceError
+from loader.base.environment import Environment
+from loader.base.errors import ServiceError
+from loader.base.retry import Retry
 from loader.firestore.client import connect
 from loader.firestore.targets import TargetStore
 from loader.local.servers import Server, end_server
 
 # The whole stack would start a BigQuery too, which nothing here asks.
 from loader.local.stack import _start_firestore
-from loader.retry import Retry
-from loader.sync import SyncReport, sync
-from loader.targets import Outcome, Target
+from loader.sync.model import Outcome, Target
+from loader.sync.run import SyncReport, sync
 from tests.faults.backends import EmulatorBackend
 from tests.faults.memory import MemoryBackend
 from tests.faults.relay import relaying

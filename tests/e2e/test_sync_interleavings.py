@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from loader.environment import Environment
+from loader.base.environment import Environment
 from loader.firestore.client import connect
 from tests.faults.backends import EmulatorBackend
 from tests.faults.memory import MemoryBackend

@@ -13,8 +13,8 @@ import grpc
 import pytest
 from google.cloud.firestore_v1.base_query import FieldFilter
 
-from loader.sync import SyncOptions
-from loader.targets import Outcome
+from loader.sync.model import Outcome
+from loader.sync.run import SyncOptions
 from tests.faults.backends import EmulatorBackend, Refusal
 from tests.faults.server import FaultServer, Moment, Point, serving
 from tests.loader.published import publish_many
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterator
 
-    from loader.session import Session
-    from loader.sync import SyncReport
+    from loader.services import Services
+    from loader.sync.run import SyncReport
 
 # Requests take 500 writes each, and four are under way at a time.
 _BATCH = 500
@@ -36,20 +36,22 @@ _ARGUMENTS = ("--cnpj", NUMERIC_CNPJ, "--as-of", AS_OF.isoformat())
 class Laundromat:
     """A published laundromat, its Firestore behind a server with faults."""
 
-    session: Session
+    services: Services
     server: FaultServer
 
     def begin_sync(self) -> subprocess.Popen[str]:
         return start_vmhub(
-            self.session, "sync", "--json", *_ARGUMENTS, firestore_host=self.server.host
+            self.services, "sync", "--json", *_ARGUMENTS, firestore_host=self.server.host
         )
 
     def sync(self) -> SyncReport:
-        return self.session.sync(NUMERIC_CNPJ, as_of=AS_OF, options=SyncOptions())
+        return self.services.sync(
+            self.services.laundromat(NUMERIC_CNPJ), as_of=AS_OF, options=SyncOptions()
+        )
 
     def written(self) -> int:
         """Return how many documents are pending."""
-        targets = official_client(self.session.environment).collection(
+        targets = official_client(self.services.environment).collection(
             "users", NUMERIC_CNPJ, "campaigns", "BIRTHDAY", "targets"
         )
         pending: Any = targets.where(filter=FieldFilter("status", "==", "PENDING"))
@@ -57,15 +59,15 @@ class Laundromat:
 
 
 @pytest.fixture
-def laundromat(session: Session) -> Iterator[Laundromat]:
-    assert session.environment.firestore_host is not None
-    session.warehouse.create_dataset(f"{NUMERIC_CNPJ}_CAMPAIGN", description="Test rows.")
-    session.registry.register(
+def laundromat(services: Services) -> Iterator[Laundromat]:
+    assert services.environment.firestore_host is not None
+    services.warehouse.create_dataset(f"{NUMERIC_CNPJ}_CAMPAIGN", description="Test rows.")
+    services.registry.register(
         NUMERIC_CNPJ, name="Lavanderia de Teste", timezone=None, campaign_types=["BIRTHDAY"]
     )
-    emulator = EmulatorBackend(session.environment.firestore_host)
+    emulator = EmulatorBackend(services.environment.firestore_host)
     with closing(emulator), serving(emulator) as server:
-        yield Laundromat(session, server)
+        yield Laundromat(services, server)
 
 
 @pytest.mark.parametrize(("number", "moment"), [(1, Moment.AFTER), (2, Moment.AFTER)], ids=str)
@@ -74,7 +76,7 @@ def test_a_process_that_is_killed_between_two_batches_is_completed_by_the_next_r
 ) -> None:
     # All of one size, since requests arrive in any order.
     count = 3 * _BATCH
-    publish_many(laundromat.session.warehouse, NUMERIC_CNPJ, count)
+    publish_many(laundromat.services.warehouse, NUMERIC_CNPJ, count)
     turns = [threading.Event() for _ in range(number + 2)]
     turns[1].set()
     killed = threading.Event()
@@ -113,7 +115,7 @@ def test_a_process_that_is_told_to_end_finishes_what_it_began_and_says_what_it_l
     number: signal.Signals, laundromat: Laundromat
 ) -> None:
     count = 6 * _BATCH
-    publish_many(laundromat.session.warehouse, NUMERIC_CNPJ, count)
+    publish_many(laundromat.services.warehouse, NUMERIC_CNPJ, count)
 
     def interrupt(point: Point) -> None:
         if (point.method, point.number, point.moment) == ("BatchWrite", 1, Moment.AFTER):
@@ -129,7 +131,7 @@ def test_a_process_that_is_told_to_end_finishes_what_it_began_and_says_what_it_l
     assert set(outcomes) == {"created", "deferred"}
     assert outcomes["created"] == laundromat.written()
     assert outcomes["created"] + outcomes["deferred"] == count
-    (recorded,) = laundromat.session.warehouse.query(
+    (recorded,) = laundromat.services.warehouse.query(
         "select exit_code, rows_read, counts from VMHUB_OPS.sync_runs", doing="reading back"
     )
     assert (recorded["exit_code"], recorded["rows_read"]) == (128 + number, count)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 from google.cloud.firestore_v1.types import BatchWriteRequest, BatchWriteResponse
 
-from loader.environment import Environment
+from loader.base.environment import Environment
 from loader.firestore.client import connect
 from loader.firestore.targets import TargetStore
-from loader.sync import sync
-from loader.targets import Outcome, Target
+from loader.sync.model import Outcome, Target
+from loader.sync.run import sync
 from tests.faults.server import serving
 from tests.loader.fakes import make_target
 from tests.support import ALL_TRACKED, AS_OF, NUMERIC_CNPJ
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from loader.cnpj import Cnpj
+    from loader.base.cnpj import Cnpj
     from tests.faults.backends import Call
 
 _DATA = json.dumps({"message": "x" * 1_000})

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from loader.build import BuildError
-from loader.session import Session
+from loader.dbt.build import BuildError
+from loader.services import Services
 from tests.cases.rows import YESTERDAY, born_today, purchases, somebody
 from tests.support import (
     ALPHANUMERIC_CNPJ,
@@ -26,8 +26,8 @@ from tests.support import (
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from loader.dbt.project import Project
     from loader.local.stack import LocalStack
-    from loader.project import Project
 
 CNPJ = ALPHANUMERIC_CNPJ
 LATER = AS_OF + timedelta(hours=1)
@@ -35,17 +35,17 @@ TEMPLATES = f"`{CNPJ}_CAMPAIGN`.`message_templates`"
 
 
 @pytest.fixture(scope="module")
-def session(
+def services(
     project: Project, stack: LocalStack, tmp_path_factory: pytest.TempPathFactory
-) -> Session:
+) -> Services:
     """A laundromat with a published target of each text that is broken below."""
     environment = replace(stack.environment(), project=f"test-{secrets.token_hex(6)}")
-    session = Session(project, environment, tmp_path_factory.mktemp("state"))
+    services = Services(project, environment, tmp_path_factory.mktemp("state"))
     loyal = {"BRONZE": 10, "SILVER": 15, "GOLD": 20}
     away = {"STAGE_1": "2026-10-20T12:00:00Z", "STAGE_2": "2026-09-10T12:00:00Z"}
     customers = {name: somebody(name) for name in (*loyal, *away)}
     make_laundromat(
-        session,
+        services,
         CNPJ,
         clientes=[
             born_today("BIRTHDAY"),
@@ -61,20 +61,20 @@ def session(
             ),
         ],
     )
-    session.build(CNPJ, as_of=AS_OF, arguments=FIRST_BUILD)
-    assert published(session) == {"BIRTHDAY", "WELCOME", *customers}
-    return session
+    services.build(services.laundromat(CNPJ), as_of=AS_OF, arguments=FIRST_BUILD)
+    assert published(services) == {"BIRTHDAY", "WELCOME", *customers}
+    return services
 
 
-def published(session: Session) -> set[str]:
+def published(services: Services) -> set[str]:
     """Return the customers of campaign_targets, which must be those of the first build."""
-    rows = targets(session, CNPJ)
+    rows = targets(services, CNPJ)
     assert {target.built_at for target in rows} == {AS_OF}
     return {target.customer_id for target in rows}
 
 
-def test_the_gate_stops_every_kind_of_broken_text(session: Session) -> None:
-    before = published(session)
+def test_the_gate_stops_every_kind_of_broken_text(services: Services) -> None:
+    before = published(services)
     for change in (
         # A placeholder that the campaign does not offer, one that is empty since there is no
         # voucher, and one that never ends.
@@ -85,16 +85,16 @@ def test_the_gate_stops_every_kind_of_broken_text(session: Session) -> None:
         "delete from {} where campaign_type = 'WELCOME' or variant in ('SILVER', 'STAGE_2')",
         "insert into {} values ('LOYALTY', 'BRONZE', 'en_US', 'loyal', 'Hi, {{first_name}}!')",
     ):
-        session.warehouse.query(change.format(TEMPLATES), doing="breaking a text")
+        services.warehouse.query(change.format(TEMPLATES), doing="breaking a text")
 
     with pytest.raises(BuildError, match="assert_nobody_is_messaged_twice"):
-        session.build(CNPJ, as_of=LATER, arguments=HOURLY_BUILD)
+        services.build(services.laundromat(CNPJ), as_of=LATER, arguments=HOURLY_BUILD)
 
-    compiled = session.state_dir / "dbt" / CNPJ / "compiled" / "vmhub_campaigns" / "tests" / "dbt"
+    compiled = services.state_dir / "dbt" / CNPJ / "compiled" / "vmhub_campaigns" / "tests" / "dbt"
     gate = (compiled / "assert_nobody_is_messaged_twice.sql").read_text(encoding="utf-8")
     found = {
         (row["rule"], row["customer_id"])
-        for row in session.warehouse.query(gate, doing="asking the gate")
+        for row in services.warehouse.query(gate, doing="asking the gate")
     }
     silent = {"BIRTHDAY", "WELCOME", "SILVER", "GOLD", "STAGE_1", "STAGE_2"}
     assert found == {
@@ -103,12 +103,12 @@ def test_the_gate_stops_every_kind_of_broken_text(session: Session) -> None:
         ("two targets of one campaign share a phone", "BRONZE"),
         ("two targets of one campaign share a cpf", "BRONZE"),
     }
-    assert published(session) == before
+    assert published(services) == before
 
 
-def test_texts_are_tested_before_a_candidate_needs_them(session: Session, tmp_path: Path) -> None:
-    before = published(session)
-    copy = copy_project(session.project, tmp_path / "project")
+def test_texts_are_tested_before_a_candidate_needs_them(services: Services, tmp_path: Path) -> None:
+    before = published(services)
+    copy = copy_project(services.project, tmp_path / "project")
     file = copy.root / "seeds" / "message_templates.csv"
     with file.open(encoding="utf-8", newline="") as opened:
         texts = {row["variant"]: row for row in csv.DictReader(opened) if row["variant"] != "GOLD"}
@@ -123,9 +123,9 @@ def test_texts_are_tested_before_a_candidate_needs_them(session: Session, tmp_pa
         writer.writeheader()
         writer.writerows(broken)
 
-    changed = replace(session, project=copy, state_dir=tmp_path / "state")
+    changed = replace(services, project=copy, state_dir=tmp_path / "state")
     with pytest.raises(BuildError) as failure:
-        changed.build(CNPJ, as_of=LATER)
+        changed.build(changed.laundromat(CNPJ), as_of=LATER)
 
     message = str(failure.value)
     for test in (
@@ -137,4 +137,4 @@ def test_texts_are_tested_before_a_candidate_needs_them(session: Session, tmp_pa
         "assert_every_campaign_has_its_texts: Got 2 results",
     ):
         assert test in message
-    assert published(session) == before
+    assert published(services) == before

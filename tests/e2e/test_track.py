@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from google.cloud import firestore
 
-from loader.errors import ServiceError
-from loader.onboard import onboard
-from loader.sync import SyncOptions
-from loader.targets import Outcome
-from loader.warehouse import Warehouse
+from loader.base.errors import ServiceError
+from loader.bigquery.warehouse import Warehouse
+from loader.operations.onboard import onboard
+from loader.sync.model import Outcome
+from loader.sync.run import SyncOptions
 from tests.support import (
     ALPHANUMERIC_CNPJ,
     AS_OF,
@@ -31,19 +31,19 @@ from tests.support import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from loader.cnpj import Cnpj
-    from loader.session import Session
-    from loader.track import TrackReport
+    from loader.base.cnpj import Cnpj
+    from loader.services import Services
+    from loader.track.tracking import TrackReport
 
 HOUR = timedelta(hours=1)
 
 
 @pytest.fixture
-def laundromats(session: Session) -> Session:
+def laundromats(services: Services) -> Services:
     """Two laundromats with their histories, and nothing built."""
     for cnpj in (NUMERIC_CNPJ, ALPHANUMERIC_CNPJ):
-        make_laundromat(session, cnpj)
-    return session
+        make_laundromat(services, cnpj)
+    return services
 
 
 def one(report: TrackReport, cnpj: Cnpj = NUMERIC_CNPJ) -> Any:
@@ -52,7 +52,7 @@ def one(report: TrackReport, cnpj: Cnpj = NUMERIC_CNPJ) -> Any:
 
 
 def test_a_message_moves_forward_and_late_or_repeated_news_change_nothing(
-    laundromats: Session,
+    laundromats: Services,
 ) -> None:
     reference = put_document(laundromats, "a", **sent())
     report = laundromats.track([NUMERIC_CNPJ], as_of=AS_OF + HOUR)
@@ -85,7 +85,7 @@ def test_a_message_moves_forward_and_late_or_repeated_news_change_nothing(
     assert history(laundromats) == [second]
 
 
-def test_a_receipt_shows_that_a_failed_message_arrived(laundromats: Session) -> None:
+def test_a_receipt_shows_that_a_failed_message_arrived(laundromats: Services) -> None:
     reference = put_document(laundromats, "a", **sent("FAILED"))
     laundromats.track([NUMERIC_CNPJ], as_of=AS_OF + HOUR)
     assert [row["status"] for row in history(laundromats)] == ["FAILED"]
@@ -94,7 +94,7 @@ def test_a_receipt_shows_that_a_failed_message_arrived(laundromats: Session) -> 
     assert [row["status"] for row in history(laundromats)] == ["DELIVERED"]
 
 
-def test_one_query_serves_the_fleet_and_reads_only_what_changed(laundromats: Session) -> None:
+def test_one_query_serves_the_fleet_and_reads_only_what_changed(laundromats: Services) -> None:
     laundromats.track(None, as_of=AS_OF)
     put_document(laundromats, "old", updatedAt=AS_OF - 2 * HOUR)
     put_document(laundromats, "a", **sent())
@@ -115,7 +115,7 @@ def test_one_query_serves_the_fleet_and_reads_only_what_changed(laundromats: Ses
 
 
 def test_only_a_full_reading_finds_what_a_sender_did_without_saying_when(
-    laundromats: Session,
+    laundromats: Services,
 ) -> None:
     laundromats.track([NUMERIC_CNPJ], as_of=AS_OF)
     reference = put_document(laundromats, "a", updatedAt=AS_OF - 2 * HOUR)
@@ -135,7 +135,7 @@ def test_only_a_full_reading_finds_what_a_sender_did_without_saying_when(
 
 
 def test_a_document_without_a_cycle_is_named_and_the_others_are_written(
-    laundromats: Session,
+    laundromats: Services,
 ) -> None:
     put_document(laundromats, "a", **sent())
     put_document(laundromats, "odd", **sent(cycleKey=None))
@@ -173,7 +173,7 @@ class FailingWarehouse(Warehouse):
 
 @pytest.mark.parametrize("is_done_first", [False, True])
 def test_a_laundromat_that_fails_is_tracked_from_its_own_watermark_and_delays_no_other(
-    laundromats: Session, *, is_done_first: bool
+    laundromats: Services, *, is_done_first: bool
 ) -> None:
     laundromats.track(None, as_of=AS_OF)
     put_document(laundromats, "a", **sent())
@@ -189,24 +189,24 @@ def test_a_laundromat_that_fails_is_tracked_from_its_own_watermark_and_delays_no
     assert "connection was lost" in one(report).error
     assert len(history(laundromats)) == int(is_done_first)
     assert len(history(laundromats, ALPHANUMERIC_CNPJ)) == 1
-    tenants, _ = laundromats.registry.fleet()
-    assert [tenant.tracked_until for tenant in tenants] == [AS_OF, AS_OF + HOUR]
+    entries, _ = laundromats.registry.fleet()
+    assert [entry.watermark.until for entry in entries] == [AS_OF, AS_OF + HOUR]
 
     # Ten hours behind the other, it is asked on its own.
     laundromats.track([ALPHANUMERIC_CNPJ], as_of=AS_OF + 10 * HOUR)
-    mended = laundromats.track(None, as_of=AS_OF + 10 * HOUR)
-    assert mended.exit_code == 0
+    fixed = laundromats.track(None, as_of=AS_OF + 10 * HOUR)
+    assert fixed.exit_code == 0
     assert [row["status"] for row in history(laundromats)] == ["SENT"]
     assert len(history(laundromats, ALPHANUMERIC_CNPJ)) == 1
 
 
-def test_rows_of_an_older_system_stay_beside_those_that_are_tracked(session: Session) -> None:
-    session.warehouse.create_dataset(f"{NUMERIC_CNPJ}_CAMPAIGN", description="An older system's.")
+def test_rows_of_an_older_system_stay_beside_those_that_are_tracked(services: Services) -> None:
+    services.warehouse.create_dataset(f"{NUMERIC_CNPJ}_CAMPAIGN", description="An older system's.")
     [declared] = [
-        table for table in session.project.owned_tables() if table.name == "message_history"
+        table for table in services.project.owned_tables() if table.name == "message_history"
     ]
     old = replace(declared, columns=declared.columns[:6])
-    session.warehouse.create_table(old, NUMERIC_CNPJ)
+    services.warehouse.create_table(old, NUMERIC_CNPJ)
     row = {
         "user_id": "a",
         "campaign_type": "REACTIVATION",
@@ -215,27 +215,27 @@ def test_rows_of_an_older_system_stay_beside_those_that_are_tracked(session: Ses
         "message_content": "Antiga",
         "phone": "11900000001",
     }
-    session.warehouse.append(old, NUMERIC_CNPJ, [row])
+    services.warehouse.append(old, NUMERIC_CNPJ, [row])
     onboard(
-        session.project,
-        session.warehouse,
-        session.registry,
+        services.project,
+        services.warehouse,
+        services.registry,
         cnpj=NUMERIC_CNPJ,
         name="Lavanderia Antiga",
         timezone=None,
     )
-    put_document(session, "a", **sent())
-    session.track([NUMERIC_CNPJ], as_of=AS_OF + HOUR)
+    put_document(services, "a", **sent())
+    services.track([NUMERIC_CNPJ], as_of=AS_OF + HOUR)
     assert [
-        (item["message_content"], item["attempt"], item["cycle_key"]) for item in history(session)
+        (item["message_content"], item["attempt"], item["cycle_key"]) for item in history(services)
     ] == [("Antiga", None, None), ("Olá!", 1, "2026-11")]
 
 
 def test_sync_replaces_a_message_of_an_older_cycle_only_once_it_is_recorded(
-    session: Session,
+    services: Services,
 ) -> None:
     make_laundromat(
-        session,
+        services,
         NUMERIC_CNPJ,
         clientes=[
             {
@@ -247,21 +247,25 @@ def test_sync_replaces_a_message_of_an_older_cycle_only_once_it_is_recorded(
             }
         ],
     )
-    session.build(NUMERIC_CNPJ, as_of=AS_OF, arguments=FIRST_BUILD)
-    session.sync(NUMERIC_CNPJ, as_of=AS_OF, options=SyncOptions())
+    services.build(services.laundromat(NUMERIC_CNPJ), as_of=AS_OF, arguments=FIRST_BUILD)
+    services.sync(services.laundromat(NUMERIC_CNPJ), as_of=AS_OF, options=SyncOptions())
     place = f"users/{NUMERIC_CNPJ}/campaigns/BIRTHDAY/targets/a"
-    reference = official_client(session.environment).document(place)
+    reference = official_client(services.environment).document(place)
     reference.update(sent())
     next_year = AS_OF.replace(year=2027)
 
-    session.build(NUMERIC_CNPJ, as_of=next_year, arguments=HOURLY_BUILD)
-    waiting = session.sync(NUMERIC_CNPJ, as_of=next_year, options=SyncOptions())
+    services.build(services.laundromat(NUMERIC_CNPJ), as_of=next_year, arguments=HOURLY_BUILD)
+    waiting = services.sync(
+        services.laundromat(NUMERIC_CNPJ), as_of=next_year, options=SyncOptions()
+    )
     assert (waiting.total(Outcome.IN_FLIGHT), waiting.untracked) == (1, 1)
-    assert documents(session.environment, NUMERIC_CNPJ)["BIRTHDAY", "a"]["status"] == "SENT"
+    assert documents(services.environment, NUMERIC_CNPJ)["BIRTHDAY", "a"]["status"] == "SENT"
 
-    session.track([NUMERIC_CNPJ], as_of=next_year)
-    replaced = session.sync(NUMERIC_CNPJ, as_of=next_year, options=SyncOptions())
+    services.track([NUMERIC_CNPJ], as_of=next_year)
+    replaced = services.sync(
+        services.laundromat(NUMERIC_CNPJ), as_of=next_year, options=SyncOptions()
+    )
     assert (replaced.total(Outcome.REPLACED), replaced.untracked) == (1, 0)
-    document = documents(session.environment, NUMERIC_CNPJ)["BIRTHDAY", "a"]
+    document = documents(services.environment, NUMERIC_CNPJ)["BIRTHDAY", "a"]
     assert (document["status"], document["cycleKey"]) == ("PENDING", "2027")
-    assert [row["cycle_key"] for row in history(session)] == ["2026"]
+    assert [row["cycle_key"] for row in history(services)] == ["2026"]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterator
 
-    from loader.session import Session
+    from loader.services import Services
 
 CNPJS = (NUMERIC_CNPJ, ALPHANUMERIC_CNPJ)
 LATER = AS_OF + timedelta(hours=1)
@@ -39,20 +39,20 @@ CUSTOMERS = [f"customer {number}" for number in range(7)]
 class Fleet:
     """Two laundromats with messages that nobody has tracked; Firestore behind a server."""
 
-    session: Session
+    services: Services
     server: FaultServer
 
     def begin_track(self) -> subprocess.Popen[str]:
         arguments = ("track", "--all", "--as-of", LATER.isoformat())
-        return start_vmhub(self.session, *arguments, firestore_host=self.server.host)
+        return start_vmhub(self.services, *arguments, firestore_host=self.server.host)
 
     def watermarks(self) -> set[Any]:
-        tenants, _ = self.session.registry.fleet()
-        return {tenant.tracked_until for tenant in tenants}
+        entries, _ = self.services.registry.fleet()
+        return {entry.watermark.until for entry in entries}
 
     def check_all_is_recorded_once(self) -> None:
         for cnpj in CNPJS:
-            rows = history(self.session, cnpj)
+            rows = history(self.services, cnpj)
             assert [(row["user_id"], row["status"]) for row in rows] == [
                 (customer_id, "SENT") for customer_id in CUSTOMERS
             ]
@@ -60,17 +60,17 @@ class Fleet:
 
 
 @pytest.fixture
-def fleet(session: Session) -> Iterator[Fleet]:
-    assert session.environment.firestore_host is not None
+def fleet(services: Services) -> Iterator[Fleet]:
+    assert services.environment.firestore_host is not None
     for cnpj in CNPJS:
-        make_laundromat(session, cnpj)
-    session.track(None, as_of=AS_OF)
+        make_laundromat(services, cnpj)
+    services.track(None, as_of=AS_OF)
     for cnpj in CNPJS:
         for customer_id in CUSTOMERS:
-            put_document(session, customer_id, cnpj=cnpj, **sent())
-    emulator = EmulatorBackend(session.environment.firestore_host)
+            put_document(services, customer_id, cnpj=cnpj, **sent())
+    emulator = EmulatorBackend(services.environment.firestore_host)
     with closing(emulator), serving(emulator) as server:
-        yield Fleet(session, server)
+        yield Fleet(services, server)
 
 
 # The registry is read by two queries and the documents by the third; the rows are merged between
@@ -99,10 +99,10 @@ def test_a_process_that_is_killed_is_completed_by_the_next_run(
     _, errors = process.communicate(timeout=60)
     assert process.returncode == -signal.SIGKILL, errors
     for cnpj in CNPJS:
-        assert len(history(fleet.session, cnpj)) == (len(CUSTOMERS) if is_merged else 0)
+        assert len(history(fleet.services, cnpj)) == (len(CUSTOMERS) if is_merged else 0)
     assert fleet.watermarks() == {LATER if is_moved else AS_OF}
 
-    fleet.session.track(None, as_of=LATER)
+    fleet.services.track(None, as_of=LATER)
     fleet.check_all_is_recorded_once()
 
 
@@ -119,9 +119,9 @@ def test_a_reading_that_breaks_off_goes_on_behind_its_last_document(
 ) -> None:
     # The registry's two queries come first; every later one breaks off once.
     fleet.server.plan = [Fault("RunQuery", Moment.MIDDLE, calls=range(3, 1000, 2))]
-    environment = replace(fleet.session.environment, firestore_host=fleet.server.host)
-    session = replace(fleet.session, environment=environment)
-    report = session.track(None, as_of=LATER, is_full=is_full)
+    environment = replace(fleet.services.environment, firestore_host=fleet.server.host)
+    services = replace(fleet.services, environment=environment)
+    report = services.track(None, as_of=LATER, is_full=is_full)
     assert report.documents_read == len(CNPJS) * len(CUSTOMERS)
     assert fleet.server.traffic.calls["RunQuery"] >= 4
     fleet.check_all_is_recorded_once()

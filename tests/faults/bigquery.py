@@ -74,7 +74,7 @@ def relaying(url: str) -> Iterator[BigQueryRelay]:
 
 @contextmanager
 def denying_storage() -> Iterator[str]:
-    """Serve a Storage Read API that grants nobody a session; yields its ``host:port``."""
+    """Serve a Storage Read API that grants nobody a services; yields its ``host:port``."""
 
     def deny(_request: bytes, context: grpc.ServicerContext) -> None:
         context.abort(grpc.StatusCode.PERMISSION_DENIED, "by plan")

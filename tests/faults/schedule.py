@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 import grpc
 
-from loader.errors import RunError, ServiceError
+from loader.base.errors import RunError, ServiceError
+from loader.base.retry import Retry
 from loader.firestore.targets import TargetStore
-from loader.retry import Retry
-from loader.sync import SyncOptions, SyncReport, sync
-from loader.targets import Outcome, Status, Target
+from loader.sync.model import Outcome, Status, Target
+from loader.sync.run import SyncOptions, SyncReport, sync
 from tests.faults.sender import Documents, Found, Post, Sender
 from tests.faults.server import Fault, FaultServer, Moment, Point, Traffic, WriteFault
 from tests.loader.fakes import FakeSource, make_target

@@ -24,7 +24,7 @@ from tests.faults.sender import fill_fields
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from loader.environment import Environment
+    from loader.base.environment import Environment
     from tests.faults.backends import Backend
 
 _OWNER = (("authorization", "Bearer owner"),)

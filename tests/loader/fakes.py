@@ -1,4 +1,4 @@
-"""In-memory stand-ins for the ports of `loader.sync`, with sample rows and documents."""
+"""In-memory stand-ins for the ports of `loader.sync.run`, with sample rows and documents."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from enum import Enum, auto
 from hashlib import md5
 from typing import TYPE_CHECKING, Any, Union
 
-from loader.errors import ServiceError
-from loader.firestore.targets import UnfitValueError, Write, WriteResult
-from loader.planning import Action
-from loader.targets import Status, Target, TargetDocument
+from loader.base.errors import ServiceError
+from loader.sync.decide import Action
+from loader.sync.model import Status, Target, TargetDocument
+from loader.sync.ports import UnfitValueError, Write, WriteResult
 from tests.support import AS_OF, NUMERIC_CNPJ
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from loader.cnpj import Cnpj
+    from loader.base.cnpj import Cnpj
 
 CYCLE_START = datetime(2026, 1, 1, 3, tzinfo=UTC)
 EXPIRES_AT = datetime(2026, 11, 23, 23, tzinfo=UTC)

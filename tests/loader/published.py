@@ -5,15 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from loader.targets import Target
+from loader.sync.model import Target
 from tests.loader.fakes import make_target
 from tests.support import AS_OF
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from loader.cnpj import Cnpj
-    from loader.warehouse import Warehouse
+    from loader.base.cnpj import Cnpj
+    from loader.bigquery.warehouse import Warehouse
 
 
 def publish(

@@ -6,9 +6,9 @@ from collections import Counter
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from loader.retry import Retry
-from loader.sync import SyncOptions, SyncReport, sync
-from loader.targets import Outcome
+from loader.base.retry import Retry
+from loader.sync.model import Outcome
+from loader.sync.run import SyncOptions, SyncReport, sync
 from tests.loader.fakes import FakeClock, FakeSource
 from tests.support import AS_OF, NUMERIC_CNPJ
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from loader.targets import Target
+    from loader.sync.model import Target
     from tests.loader.fakes import FakeStore
 
 CAMPAIGNS = ("BIRTHDAY",)

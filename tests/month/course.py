@@ -8,15 +8,15 @@ from datetime import date, datetime, timedelta
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
-from loader.sync import SyncOptions
+from loader.sync.run import SyncOptions
 from tests.month.sender import Sender
 from tests.support import HOURLY_BUILD, change_settings, make_laundromat
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from loader.cnpj import Cnpj
-    from loader.session import Session
+    from loader.base.cnpj import Cnpj
+    from loader.services import Services
     from tests.month.world import Laundromat
 
 __all__ = ["DAILY_BUILD", "Course", "Outages"]
@@ -68,7 +68,7 @@ class Outages:
 class Course:
     """The laundromats, their senders, and the clock."""
 
-    session: Session
+    services: Services
     laundromats: list[Laundromat]
     outages: Outages
     on_figures: Callable[[Cnpj, datetime], None] = lambda _cnpj, _at: None
@@ -81,20 +81,20 @@ class Course:
         """Create the laundromats with all their rows."""
         for number, laundromat in enumerate(self.laundromats):
             make_laundromat(
-                self.session,
+                self.services,
                 laundromat.cnpj,
                 timezone=laundromat.timezone,
                 clientes=laundromat.customers.values(),
                 vendas=[sale.row() for sale in laundromat.sales],
             )
-            change_settings(self.session, laundromat.cnpj, **laundromat.settings)
+            change_settings(self.services, laundromat.cnpj, **laundromat.settings)
             self.senders[laundromat.cnpj] = Sender(
-                self.session.environment,
+                self.services.environment,
                 laundromat,
                 lambda at, number=number: self.outages.is_silent(number, at),  # type: ignore[misc]
             )
-            self.session.build(
-                laundromat.cnpj,
+            self.services.build(
+                self.services.laundromat(laundromat.cnpj),
                 as_of=self.outages.begin,
                 arguments=["--select", "resource_type:seed"],
             )
@@ -117,33 +117,33 @@ class Course:
             if not self.outages.is_untracked(number, at)
         ]
         if tracked:
-            report = self.session.track(tracked, as_of=at)
+            report = self.services.track(tracked, as_of=at)
             assert report.exit_code == 0, report
 
     def _run(self, number: int, laundromat: Laundromat, at: datetime) -> None:
         cnpj = laundromat.cnpj
         if not laundromat.is_building(at):
             return
-        self.session.build(cnpj, as_of=at, arguments=HOURLY_BUILD)
+        self.services.build(self.services.laundromat(cnpj), as_of=at, arguments=HOURLY_BUILD)
         day = laundromat.local(at).date()
         if (day - self._figured_on.get(cnpj, date.min)).days >= self.figures_every_days:
             self._figured_on[cnpj] = day
             self.build_figures(cnpj, at)
         if not self.outages.is_cut_short(number, at):
             options = SyncOptions(max_withdraw_percent=100)
-            report = self.session.sync(cnpj, as_of=at, options=options)
+            report = self.services.sync(self.services.laundromat(cnpj), as_of=at, options=options)
             assert report.exit_code == 0, report
 
     def build_figures(self, cnpj: Cnpj, at: datetime) -> None:
         self.on_figures(cnpj, at)
-        self.session.build(cnpj, as_of=at, arguments=DAILY_BUILD)
+        self.services.build(self.services.laundromat(cnpj), as_of=at, arguments=DAILY_BUILD)
 
     def _take_rows(self, sender: Sender) -> None:
         cnpj = sender.laundromat.cnpj
-        tables = {table.name: table for table in self.session.project.source_tables()}
+        tables = {table.name: table for table in self.services.project.source_tables()}
         rows = {"opt_outs": sender.opt_outs, "vendas": [sale.row() for sale in sender.sales]}
         for table, content in rows.items():
-            self.session.warehouse.append(tables[table], cnpj, content)
+            self.services.warehouse.append(tables[table], cnpj, content)
         sender.laundromat.sales += sender.sales
         sender.opt_outs, sender.sales = [], []
 

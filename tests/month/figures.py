@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from loader.owner_report.page import render
+from console.report.page import render
+from loader.cli.report import figures_of_laundromat
 from tests.support import decisions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from loader.session import Session
+    from loader.services import Services
     from tests.month.sender import Attempt, Sender
     from tests.month.world import Sale
 
@@ -36,22 +37,22 @@ _NORMAL_95 = 1.959963984540054
 class Observer:
     """Who was a candidate when figures were built: what a person would note down each time."""
 
-    session: Session
+    services: Services
     seen: dict[str, dict[CycleKey, list[tuple[datetime, tuple[str, ...]]]]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(list))
     )
     """By CNPJ and cycle: instants with the blockers."""
 
     def note(self, cnpj: Any, at: datetime) -> None:
-        for (campaign_type, customer_id), row in decisions(self.session, cnpj).items():
+        for (campaign_type, customer_id), row in decisions(self.services, cnpj).items():
             key = (campaign_type, customer_id, row["cycle_key"])
             self.seen[cnpj][key].append((at, tuple(row["blockers"])))
 
 
-def check_figures(session: Session, sender: Sender, observer: Observer, now: datetime) -> None:
+def check_figures(services: Services, sender: Sender, observer: Observer, now: datetime) -> None:
     """Compare every figure of a laundromat with the script's own."""
     figures = _Figures(sender, observer.seen[sender.laundromat.cnpj], now)
-    tables = _Tables(session, sender.laundromat.cnpj)
+    tables = _Tables(services, sender.laundromat.cnpj)
     assert tables.messages() == figures.messages()
     assert tables.cycles() == figures.cycles()
     assert tables.attempts() == figures.attempts()
@@ -60,20 +61,20 @@ def check_figures(session: Session, sender: Sender, observer: Observer, now: dat
     assert tables.redemptions() == figures.redemptions()
     assert tables.lift() == figures.lift()
     cnpj = sender.laundromat.cnpj
-    page = render(session.owner_figures(cnpj, as_of=now, days=_DAYS_OF_THE_REPORT))
+    page = render(figures_of_laundromat(services, cnpj, as_of=now, days=_DAYS_OF_THE_REPORT))
     assert {name: figure for figure, name in _TILE.findall(page)} == figures.tiles()
 
 
 class _Tables:
     """What the tables say."""
 
-    def __init__(self, session: Session, cnpj: str) -> None:
-        self._session = session
+    def __init__(self, services: Services, cnpj: str) -> None:
+        self._services = services
         self._cnpj = cnpj
 
     def _rows(self, table: str) -> list[dict[str, Any]]:
         sql = f"select * from `{self._cnpj}_CAMPAIGN`.`{table}`"
-        rows = self._session.warehouse.query(sql, doing=f"reading {table}")
+        rows = self._services.warehouse.query(sql, doing=f"reading {table}")
         assert {row["cnpj"] for row in rows} <= {self._cnpj}
         return rows
 

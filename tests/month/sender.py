@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from google.cloud.firestore_v1.document import DocumentReference
 
-    from loader.environment import Environment
+    from loader.base.environment import Environment
     from tests.month.world import Laundromat
 
 __all__ = ["Attempt", "Sender"]

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from loader.cnpj import Cnpj
+from loader.base.cnpj import Cnpj
 
 __all__ = ["Laundromat", "Sale", "make_laundromats"]
 

@@ -1,0 +1,1 @@
+"""The web page for owners, analysts and operators; today the owner's report."""

@@ -1,0 +1,284 @@
+"""The figures of a laundromat's report: plain sums, put together from the rows of the tables."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, fields
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from loader.base.errors import RunError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from loader.base.cnpj import Cnpj
+
+__all__ = [
+    "FAILURE_CLASSES",
+    "OTHER",
+    "Campaign",
+    "Day",
+    "Lift",
+    "OwnerFigures",
+    "Period",
+    "ReportedLaundromat",
+    "Rows",
+    "Sums",
+    "Variant",
+    "figures_of",
+    "group_name",
+]
+
+FAILURE_CLASSES = (
+    "temporary",
+    "deferred",
+    "opted_out",
+    "unreachable",
+    "content",
+    "sender",
+    "unknown",
+)
+OTHER = "OTHER"
+
+# What campaigns, tiers and stages are called, by the rules of dbt_project.yml. Four digits make a
+# year; with more of them it could be a phone or a cpf.
+_NAME = re.compile(r"[A-Z][A-Z0-9_]{0,30}")
+_MOST_DIGITS = 4
+_UNKNOWN = "UNKNOWN"
+_NO_MONEY = Decimal("0.00")
+# As they follow a customer's life; others come behind, by name.
+_ORDER = ("WELCOME", "BIRTHDAY", "REACTIVATION", "LOYALTY")
+_VARIANT_ORDER = ("BRONZE", "SILVER", "GOLD")
+
+
+@dataclass(frozen=True)
+class Period:
+    """The business days a report is about, both ends included."""
+
+    first_on: date
+    last_on: date
+
+    @classmethod
+    def ending(cls, last_on: date, days: int) -> Period:
+        """Return so many days up to this one."""
+        return cls(last_on - timedelta(days=days - 1), last_on)
+
+    def days(self) -> tuple[date, ...]:
+        """Return every day."""
+        count = (self.last_on - self.first_on).days + 1
+        return tuple(self.first_on + timedelta(days=number) for number in range(count))
+
+
+@dataclass(frozen=True)
+class ReportedLaundromat:
+    """Whom a report is about, and what its words need to know."""
+
+    cnpj: Cnpj
+    name: str
+    built_at: datetime
+    """When the tables were last built, in the laundromat's time zone."""
+    conversion_days: int
+    """For how many days a purchase is credited to a message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """What can be added up: over days, tiers and campaigns."""
+
+    candidates: int = 0
+    held_out: int = 0
+    targets: int = 0
+    attempts: int = 0
+    sent: int = 0
+    delivered: int = 0
+    read: int = 0
+    replied: int = 0
+    failed: int = 0
+    failed_temporary: int = 0
+    failed_deferred: int = 0
+    failed_opted_out: int = 0
+    failed_unreachable: int = 0
+    failed_content: int = 0
+    failed_sender: int = 0
+    failed_unknown: int = 0
+    converted: int = 0
+    """Messages to which at least one purchase is credited."""
+    purchases: int = 0
+    revenue_brl: Decimal = _NO_MONEY
+    vouchers_sent: int = 0
+    vouchers_redeemed: int = 0
+    """Of those sent."""
+    voucher_revenue_brl: Decimal = _NO_MONEY
+    vouchers_untraced: int = 0
+    """Codes used that no message is known of; not among the sent."""
+    untraced_revenue_brl: Decimal = _NO_MONEY
+
+    @classmethod
+    def total(cls, parts: Iterable[Sums]) -> Sums:
+        """Return the sum of parts."""
+        whole: dict[str, Any] = {field.name: field.default for field in fields(cls)}
+        for part in parts:
+            for name in whole:
+                whole[name] += getattr(part, name)
+        return cls(**whole)
+
+    def failures(self) -> dict[str, int]:
+        """Return the failures by class."""
+        return {name: getattr(self, f"failed_{name}") for name in FAILURE_CLASSES}
+
+
+@dataclass(frozen=True)
+class Day:
+    """What was sent on one business day, and how far that came."""
+
+    on: date
+    sent: int
+    delivered: int
+    read: int
+
+
+@dataclass(frozen=True)
+class Lift:
+    """How many more of those who were to get a message bought than of the control group."""
+
+    treated: int
+    treated_converted: int
+    held_out: int
+    held_out_converted: int
+    treated_rate: float | None
+    held_out_rate: float | None
+    lift_low: float | None
+    lift_high: float | None
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One tier or stage of a campaign."""
+
+    template_variant: str
+    sums: Sums
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """One campaign, its tiers and stages adding up to it."""
+
+    campaign_type: str
+    sums: Sums
+    variants: tuple[Variant, ...]
+    lift: Lift | None
+    """Of all time, not of the period; None: it never had a control group."""
+
+
+@dataclass(frozen=True)
+class OwnerFigures:
+    """All that is on the page; names no customer."""
+
+    laundromat: ReportedLaundromat
+    period: Period
+    totals: Sums
+    days: tuple[Day, ...]
+    """Every day of the period."""
+    campaigns: tuple[Campaign, ...]
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to show."""
+        return self.totals == Sums() and not any(campaign.lift for campaign in self.campaigns)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The tables' rows; each but those of lift has the names of some sums as its columns."""
+
+    performance: Sequence[Mapping[str, Any]] = ()
+    conversions: Sequence[Mapping[str, Any]] = ()
+    vouchers: Sequence[Mapping[str, Any]] = ()
+    lift: Sequence[Mapping[str, Any]] = ()
+
+
+def group_name(raw: str | None) -> str:
+    """Return a campaign's, tier's or stage's name, or OTHER for what cannot be one.
+
+    Nothing else of the tables that is text reaches the page. An older system may have written
+    anything into these columns, a customer's name or phone included.
+    """
+    if raw is None:
+        return _UNKNOWN
+    digits = sum(character.isdigit() for character in raw)
+    return raw if _NAME.fullmatch(raw) and digits <= _MOST_DIGITS else OTHER
+
+
+def figures_of(laundromat: ReportedLaundromat, period: Period, rows: Rows) -> OwnerFigures:
+    """Put the figures of a period together.
+
+    Raises:
+        RunError: The failures do not add up.
+
+    """
+    groups: dict[tuple[str, str], list[Sums]] = {}
+    for row in (*rows.performance, *rows.conversions, *rows.vouchers):
+        key = group_name(row["campaign_type"]), group_name(row["template_variant"])
+        groups.setdefault(key, []).append(_sums(row))
+    by_group = {key: Sums.total(parts) for key, parts in groups.items()}
+    totals = Sums.total(by_group.values())
+    if sum(totals.failures().values()) != totals.failed:
+        message = f"campaign_performance of {laundromat.cnpj}: failures do not add up"
+        raise RunError(message, hint="this is a bug in the models: report it")
+    lifts = {group_name(row["campaign_type"]): _lift(row) for row in rows.lift}
+    return OwnerFigures(
+        laundromat,
+        period,
+        totals,
+        _days(period, rows.performance),
+        tuple(
+            _campaign(campaign_type, by_group, lifts.get(campaign_type))
+            for campaign_type in sorted({*(key[0] for key in groups), *lifts}, key=_rank)
+        ),
+    )
+
+
+def _sums(row: Mapping[str, Any]) -> Sums:
+    found: dict[str, Any] = {
+        field.name: row[field.name] for field in fields(Sums) if row.get(field.name) is not None
+    }
+    for name, value in found.items():
+        if isinstance(value, Decimal):
+            # To the cent before anything is added up: what stands in a table adds up to its total.
+            found[name] = value.quantize(_NO_MONEY)
+    return Sums(**found)
+
+
+def _days(period: Period, rows: Sequence[Mapping[str, Any]]) -> tuple[Day, ...]:
+    by_day: dict[date, list[Sums]] = {day: [] for day in period.days()}
+    for row in rows:
+        by_day[row["business_date"]].append(_sums(row))
+    sums = {day: Sums.total(parts) for day, parts in by_day.items()}
+    return tuple(Day(day, of.sent, of.delivered, of.read) for day, of in sums.items())
+
+
+def _lift(row: Mapping[str, Any]) -> Lift:
+    return Lift(**{field.name: row[field.name] for field in fields(Lift)})
+
+
+def _campaign(
+    campaign_type: str, by_group: Mapping[tuple[str, str], Sums], lift: Lift | None
+) -> Campaign:
+    variants = tuple(
+        Variant(variant, sums)
+        for (of, variant), sums in sorted(by_group.items(), key=lambda item: _rank(item[0][1]))
+        if of == campaign_type
+    )
+    total = Sums.total(variant.sums for variant in variants)
+    return Campaign(campaign_type, total, variants, lift)
+
+
+def _rank(name: str) -> tuple[int, str]:
+    for order in (_ORDER, _VARIANT_ORDER):
+        if name in order:
+            return order.index(name), name
+    return len(_ORDER) + (name in {OTHER, _UNKNOWN}), name

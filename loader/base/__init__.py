@@ -1,0 +1,1 @@
+"""What every part uses: identifiers, errors, the environment, logs, signals, retries."""

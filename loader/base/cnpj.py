@@ -1,0 +1,64 @@
+"""The CNPJ, which names a laundromat everywhere.
+
+Since July 2026 a CNPJ may hold letters (IN RFB 2.229/2024): twelve digits or capital letters and
+two check digits. The check digits of both forms follow from each character's ASCII code less 48,
+weights 2 to 9 from the right, modulo 11.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NewType
+
+from loader.base.errors import ConfigurationError
+
+__all__ = ["Cnpj", "parse_cnpj", "with_check_digits"]
+
+Cnpj = NewType("Cnpj", str)
+
+_FORM = re.compile(r"[0-9A-Z]{12}[0-9]{2}")
+_PUNCTUATION = re.compile(r"[./\-\s]")
+
+
+def parse_cnpj(text: str) -> Cnpj:
+    """Return the CNPJ without punctuation and in upper case.
+
+    Args:
+        text: As people write it: ``11.222.333/0001-81``, ``12abc34501de35``.
+
+    Raises:
+        ConfigurationError: It has another form or other check digits.
+
+    """
+    cnpj = _PUNCTUATION.sub("", text).upper()
+    # Upper case turns some letters into ASCII that were none: those are no typing habit.
+    if not text.isascii() or not _FORM.fullmatch(cnpj):
+        message = f"'{text}' is not a CNPJ"
+        raise ConfigurationError(
+            message, hint="write 14 characters: 12 digits or letters and two check digits"
+        )
+    if cnpj == cnpj[0] * 14:
+        message = f"'{text}' is a placeholder, not a CNPJ"
+        raise ConfigurationError(message, hint="name the laundromat's own")
+    expected = with_check_digits(cnpj[:12])
+    if cnpj != expected:
+        message = f"CNPJ '{text}' has wrong check digits"
+        raise ConfigurationError(
+            message, hint=f"{cnpj[:12]} would end in {expected[12:]}; look for a typing error"
+        )
+    return expected
+
+
+def with_check_digits(body: str) -> Cnpj:
+    """Return the CNPJ of these twelve digits or capital letters."""
+    first = body + _check_digit(body)
+    return Cnpj(first + _check_digit(first))
+
+
+def _check_digit(body: str) -> str:
+    total = sum(
+        (ord(character) - 48) * (2 + position % 8)
+        for position, character in enumerate(reversed(body))
+    )
+    remainder = total % 11
+    return str(0 if remainder < 2 else 11 - remainder)  # noqa: PLR2004 - the rule's own number

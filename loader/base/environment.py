@@ -1,0 +1,105 @@
+"""Where the services are: read once from the environment, passed to everything that connects.
+
+Unset variables mean the real services with Application Default Credentials. `vmhub local env`
+prints the ones of the local stack.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from loader.base.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Environment"]
+
+_PROFILE_TARGETS = ("local", "dev", "prod")
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The addresses one run works with."""
+
+    project: str
+    """Google Cloud project id, for BigQuery and Firestore alike."""
+    firestore_host: str | None = None
+    """``host:port`` of a Firestore emulator; None: the real service."""
+    bigquery_url: str | None = None
+    """``http://host:port`` of a BigQuery emulator; None: the real service."""
+    bigquery_storage_host: str | None = None
+    """``host:port`` of that emulator's Storage API."""
+    location: str = "southamerica-east1"
+    """Where BigQuery datasets are created."""
+    profiles_dir: Path | None = None
+    """Folder of dbt's profiles.yml; None: dbt's own search."""
+    dbt_target: str = "local"
+
+    @classmethod
+    def from_variables(cls, variables: Mapping[str, str] | None = None) -> Environment:
+        """Read the variables that Google's clients, dbt and `vmhub` share.
+
+        Raises:
+            ConfigurationError: No project is named, or only half of an emulator is.
+
+        """
+        given = os.environ if variables is None else variables
+        project = given.get("GOOGLE_CLOUD_PROJECT", "")
+        if not project:
+            message = "GOOGLE_CLOUD_PROJECT is not set"
+            raise ConfigurationError(
+                message,
+                hint='run `eval "$(vmhub local env)"` for the local stack, '
+                "or set it to the id of your Google Cloud project",
+            )
+        bigquery_url = given.get("BIGQUERY_EMULATOR_HOST") or None
+        storage_host = given.get("BIGQUERY_STORAGE_EMULATOR_HOST") or None
+        firestore_host = given.get("FIRESTORE_EMULATOR_HOST") or None
+        if len({bool(bigquery_url), bool(storage_host), bool(firestore_host)}) > 1:
+            # Reading real tables into an emulator, or the reverse, is never meant.
+            message = (
+                "FIRESTORE_EMULATOR_HOST, BIGQUERY_EMULATOR_HOST and "
+                "BIGQUERY_STORAGE_EMULATOR_HOST must be set together or not at all"
+            )
+            raise ConfigurationError(
+                message, hint='run `eval "$(vmhub local env)"`, or unset all three'
+            )
+        target = given.get("DBT_TARGET") or ("local" if bigquery_url else "prod")
+        if target not in _PROFILE_TARGETS or (target == "local") != bool(bigquery_url):
+            message = f"DBT_TARGET={target} does not fit the services the other variables name"
+            raise ConfigurationError(
+                message, hint="local goes with the emulators, dev and prod without them"
+            )
+        profiles_dir = given.get("DBT_PROFILES_DIR")
+        return cls(
+            project=project,
+            firestore_host=firestore_host,
+            bigquery_url=bigquery_url,
+            bigquery_storage_host=storage_host,
+            location=given.get("VMHUB_BIGQUERY_LOCATION")
+            or ("US" if bigquery_url else "southamerica-east1"),
+            profiles_dir=Path(profiles_dir) if profiles_dir else None,
+            dbt_target=target,
+        )
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the services are emulators."""
+        return self.bigquery_url is not None
+
+    def variables(self) -> dict[str, str]:
+        """Return the variables that make another process use the same services."""
+        found = {
+            "GOOGLE_CLOUD_PROJECT": self.project,
+            "FIRESTORE_EMULATOR_HOST": self.firestore_host,
+            "BIGQUERY_EMULATOR_HOST": self.bigquery_url,
+            "BIGQUERY_STORAGE_EMULATOR_HOST": self.bigquery_storage_host,
+            "VMHUB_BIGQUERY_LOCATION": self.location,
+            "DBT_PROFILES_DIR": str(self.profiles_dir) if self.profiles_dir else None,
+            "DBT_TARGET": self.dbt_target,
+        }
+        return {name: value for name, value in found.items() if value is not None}

@@ -1,0 +1,86 @@
+"""The one family of errors: what went wrong, how to fix it, and how the process ends.
+
+Exit codes are part of the command line's contract: 1 failed, 2 usage or configuration,
+3 partly failed. Messages name the thing and the place, and never hold a name, phone or cpf.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+__all__ = [
+    "ConfigurationError",
+    "ExitCode",
+    "NotFoundError",
+    "RunError",
+    "ServiceError",
+    "VmhubError",
+    "exit_code_of",
+    "reason_of",
+]
+
+
+class ExitCode(IntEnum):
+    """How a `vmhub` process ends."""
+
+    OK = 0
+    FAILED = 1
+    CONFIGURATION = 2
+    PARTLY_FAILED = 3
+    INTERRUPTED = 130
+
+
+class VmhubError(Exception):
+    """Anything that ends a command, with the fix in ``hint``."""
+
+    exit_code = ExitCode.FAILED
+    is_transient = False
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        """Keep the message and the hint apart, so that each can be shown in its own way."""
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        """Return one line: the message and, behind it, the fix."""
+        return f"{self.message}: {self.hint}" if self.hint else self.message
+
+
+class ConfigurationError(VmhubError):
+    """The command, a setting, a table or this machine is not as it must be."""
+
+    exit_code = ExitCode.CONFIGURATION
+
+
+class NotFoundError(ConfigurationError):
+    """A dataset or table is not there."""
+
+
+class RunError(VmhubError):
+    """The work itself failed, and running it again unchanged would fail again."""
+
+
+class ServiceError(VmhubError):
+    """A service did not answer as it should."""
+
+    def __init__(self, message: str, *, hint: str = "", is_transient: bool = False) -> None:
+        """Remember whether the same call may succeed later."""
+        super().__init__(message, hint=hint)
+        self.is_transient = is_transient
+
+
+def reason_of(error: BaseException | None) -> str | None:
+    """Return an error's text; of others than ours, which can quote what they met, none."""
+    return error.message if isinstance(error, VmhubError) else None
+
+
+def exit_code_of(error: BaseException) -> int:
+    """Return how a process that an error ends is to end."""
+    if isinstance(error, VmhubError):
+        return error.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        return ExitCode.INTERRUPTED
+    if isinstance(error, SystemExit) and isinstance(error.code, int):
+        return error.code
+    return ExitCode.FAILED

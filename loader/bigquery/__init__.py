@@ -1,0 +1,1 @@
+"""All of BigQuery: Google's types and errors stay in here."""

@@ -1,0 +1,348 @@
+"""The BigQuery edge: datasets, tables, and what sync and explain read of them."""
+
+from __future__ import annotations
+
+import io
+import json
+import uuid
+from contextlib import contextmanager
+from datetime import UTC, timedelta
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from google.api_core import exceptions as google_errors
+from google.api_core.client_options import ClientOptions
+from google.api_core.retry import Retry, if_exception_type
+from google.auth.credentials import AnonymousCredentials
+from google.auth.exceptions import GoogleAuthError
+from google.cloud import bigquery
+from google.cloud.bigquery_storage_v1 import BigQueryReadClient
+from google.cloud.bigquery_storage_v1.services.big_query_read.transports import (
+    BigQueryReadGrpcTransport,
+)
+from requests.exceptions import ConnectionError as RequestsConnectionError
+from requests.exceptions import Timeout as RequestsTimeout
+
+from loader.base.errors import ConfigurationError, NotFoundError, ServiceError
+from loader.bigquery.declaration import OPS_DATASET, OPS_DESCRIPTION
+from loader.bigquery.snapshot import Snapshot, TargetRows
+from loader.sync.model import Target
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from loader.base.cnpj import Cnpj
+    from loader.base.environment import Environment
+    from loader.bigquery.declaration import Column, SourceTable
+
+__all__ = ["ROWS_A_REQUEST", "Warehouse"]
+
+_EMULATOR_OPTIONS = (
+    # A batch can be larger than gRPC's default of 4 MiB.
+    ("grpc.max_receive_message_length", 128 * 1024 * 1024),
+    # On one machine, what is sent ahead of its reading saves no time and costs memory.
+    ("grpc.http2.bdp_probe", 0),
+)
+ROWS_A_REQUEST = 500
+"""Rows that are streamed in at a time."""
+
+_RETRY = Retry(initial=0.2, maximum=5.0, timeout=20.0)
+# Knows that being too quick is answered like a missing permission, by 403.
+_LOOK_UP_RETRY = bigquery.DEFAULT_RETRY.with_timeout(20.0)
+# A table that was just created takes rows a little later.
+_NEW_TABLE_RETRY = Retry(
+    predicate=if_exception_type(google_errors.NotFound), initial=0.5, maximum=5.0, timeout=30.0
+)
+_TIMEOUT_SECONDS = 10.0
+
+# Names that BigQuery's REST API still uses for GoogleSQL's types.
+_GOOGLE_SQL_TYPES = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
+
+
+class Warehouse:
+    """The datasets of a project, as far as the loader needs them."""
+
+    def __init__(self, environment: Environment) -> None:
+        """Connect; nothing is sent yet.
+
+        Raises:
+            ConfigurationError: There are no credentials for the real service.
+
+        """
+        self.queries = 0
+        """Queries that `query` has run."""
+        self.bytes_billed = 0
+        """What BigQuery billed for them."""
+        self._project = environment.project
+        self._location = environment.location
+        self._address = (
+            f"the BigQuery emulator at {environment.bigquery_url}"
+            if environment.bigquery_url
+            else "BigQuery"
+        )
+        try:
+            self._client, self._reader = _clients(environment)
+        except GoogleAuthError as error:
+            message = "no credentials for BigQuery"
+            raise ConfigurationError(
+                message,
+                hint="run `gcloud auth application-default login`, or give the service account "
+                "the roles bigquery.dataEditor, bigquery.jobUser and bigquery.readSessionUser",
+            ) from error
+
+    def create_dataset(
+        self, dataset: str, *, description: str, tables_expire_after: timedelta | None = None
+    ) -> bool:
+        """Create a dataset where there is none; return whether it is new."""
+        reference = bigquery.Dataset(f"{self._project}.{dataset}")
+        reference.location = self._location
+        reference.description = description
+        if tables_expire_after is not None:
+            milliseconds = tables_expire_after // timedelta(milliseconds=1)
+            reference.default_table_expiration_ms = milliseconds
+        with self._service_errors(f"creating dataset {dataset}"):
+            try:
+                self._client.create_dataset(reference, retry=_RETRY)
+            except google_errors.Conflict:
+                return False
+        return True
+
+    def create_table(self, declared: SourceTable, cnpj: str = "") -> bool:
+        """Create a declared table, or add the columns it lacks; return whether it is new.
+
+        Rows and further columns stay as they are. A table that all laundromats share needs no CNPJ.
+        """
+        name = f"{self._project}.{declared.dataset(cnpj)}.{declared.name}"
+        wanted = bigquery.Table(name, schema=[_field(column) for column in declared.columns])
+        wanted.description = declared.description
+        if declared.partition_by:
+            wanted.time_partitioning = bigquery.TimePartitioning(field=declared.partition_by)
+        if declared.cluster_by:
+            wanted.clustering_fields = list(declared.cluster_by)
+        with self._service_errors(f"creating table {name}"):
+            try:
+                self._client.create_table(wanted, retry=_RETRY)
+            except google_errors.Conflict:
+                table = self._client.get_table(name, retry=_RETRY)
+                known = {field.name.lower() for field in table.schema}
+                missing = [field for field in wanted.schema if field.name.lower() not in known]
+                if missing:
+                    table.schema = [*table.schema, *missing]
+                    self._client.update_table(table, ["schema"], retry=_RETRY)
+                return False
+        return True
+
+    def schema_problems(self, declared: SourceTable, cnpj: Cnpj) -> list[str]:
+        """Return what a table lacks of its declaration, each as one phrase; none if it is fit.
+
+        Further columns are no problem.
+        """
+        name = f"{declared.dataset(cnpj)}.{declared.name}"
+        with self._service_errors(f"looking at table {name}"):
+            try:
+                table = self._client.get_table(f"{self._project}.{name}", retry=_RETRY)
+            except google_errors.NotFound:
+                return [f"table {name} is missing"]
+        types_found = {
+            field.name.lower(): _GOOGLE_SQL_TYPES.get(field.field_type, field.field_type)
+            for field in table.schema
+        }
+        problems = []
+        for column in declared.columns:
+            found = types_found.get(column.name.lower())
+            if found is None:
+                problems.append(f"column {name}.{column.name} ({column.data_type}) is missing")
+            elif found != column.data_type:
+                problems.append(
+                    f"column {name}.{column.name} is {found} instead of {column.data_type}"
+                )
+        return problems
+
+    def append(self, declared: SourceTable, cnpj: Cnpj, rows: Iterable[dict[str, Any]]) -> int:
+        """Load rows into a declared table by one load job; return how many."""
+        lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+        if not lines:
+            return 0
+        name = f"{self._project}.{declared.dataset(cnpj)}.{declared.name}"
+        config = bigquery.LoadJobConfig(
+            source_format=bigquery.SourceFormat.NEWLINE_DELIMITED_JSON,
+            schema=[_field(column) for column in declared.columns],
+            write_disposition=bigquery.WriteDisposition.WRITE_APPEND,
+            create_disposition=bigquery.CreateDisposition.CREATE_NEVER,
+        )
+        with self._service_errors(f"loading {name}"):
+            self._client.load_table_from_file(
+                io.BytesIO("\n".join(lines).encode()), name, job_config=config
+            ).result()
+        return len(lines)
+
+    def insert(self, declared: SourceTable, rows: Sequence[dict[str, Any]]) -> None:
+        """Stream rows into a table of VMHUB_OPS, which is created when it is not there yet.
+
+        Raises:
+            ServiceError: Rows were not taken; requests before that one may have been.
+
+        """
+        for first in range(0, len(rows), ROWS_A_REQUEST):
+            self._insert_part(declared, rows[first : first + ROWS_A_REQUEST])
+
+    def _insert_part(self, declared: SourceTable, rows: Sequence[dict[str, Any]]) -> None:
+        name = f"{self._project}.{OPS_DATASET}.{declared.name}"
+        # One id a row: what is sent again after a lost answer is kept once.
+        ids = [str(uuid.uuid4()) for _ in rows]
+        with self._service_errors(f"recording in {OPS_DATASET}.{declared.name}"):
+            try:
+                problems = self._insert(name, rows, ids, _RETRY)
+            except google_errors.NotFound:
+                self.create_dataset(OPS_DATASET, description=OPS_DESCRIPTION)
+                self.create_table(declared)
+                problems = self._insert(name, rows, ids, _NEW_TABLE_RETRY)
+        if problems:
+            # Only the reason: the service's text can quote a cell.
+            reasons = {item.get("reason", "") for row in problems for item in row["errors"]}
+            message = f"recording in {name}: {len(problems)} rows refused: {', '.join(reasons)}"
+            raise ServiceError(message)
+
+    def _insert(
+        self, name: str, rows: Sequence[dict[str, Any]], ids: Sequence[str], retry: Retry
+    ) -> Sequence[dict[str, Any]]:
+        problems: Sequence[dict[str, Any]] = self._client.insert_rows_json(
+            name, rows, row_ids=ids, retry=retry, timeout=_TIMEOUT_SECONDS
+        )
+        return problems
+
+    def query(
+        self,
+        sql: str,
+        *,
+        doing: str,
+        parameters: Mapping[str, str | Sequence[str]] | None = None,
+    ) -> list[dict[str, Any]]:
+        """Run a query, with named STRING or ARRAY<STRING> parameters, and return its rows.
+
+        Not `query_and_wait`: bqemulator 1.4.0 swallows a query's errors there.
+        """
+        config = bigquery.QueryJobConfig(
+            query_parameters=[
+                bigquery.ScalarQueryParameter(name, "STRING", value)
+                if isinstance(value, str)
+                else bigquery.ArrayQueryParameter(name, "STRING", value)
+                for name, value in (parameters or {}).items()
+            ]
+        )
+        with self._service_errors(doing):
+            job = self._client.query(sql, job_config=config)
+            rows = [dict(row) for row in job.result()]
+        self.queries += 1
+        self.bytes_billed += job.total_bytes_billed or 0
+        return rows
+
+    def modified_at(self, dataset: str, table: str) -> datetime | None:
+        """Return when a table was last written, which costs nothing to ask; None: there is none.
+
+        bqemulator 1.4.0 moves it when a table is created or replaced, not when rows come.
+        """
+        with self._service_errors(f"looking at table {dataset}.{table}"):
+            try:
+                found = self._client.get_table(
+                    f"{self._project}.{dataset}.{table}",
+                    retry=_LOOK_UP_RETRY,
+                    timeout=_TIMEOUT_SECONDS,
+                )
+            except google_errors.NotFound:
+                return None
+        modified: datetime = found.modified
+        return modified
+
+    def published_at(self, cnpj: Cnpj) -> datetime | None:
+        """Return the instant as of which campaign_targets was last built; None: never."""
+        dataset, table = f"{cnpj}_CAMPAIGN", "target_publication"
+        with self._service_errors(f"reading {dataset}.{table}"):
+            try:
+                snapshot = Snapshot(self._reader, self._project, dataset, table, "built_at")
+            except google_errors.NotFound:
+                return None
+            built = [
+                instant
+                for batch in snapshot.batches()
+                for instant in batch.column("built_at").to_pylist()
+            ]
+        return max(built).astimezone(UTC) if built else None
+
+    def targets(self, cnpj: Cnpj) -> TargetRows:
+        """Return the rows of a laundromat's campaign_targets as they are now.
+
+        Raises:
+            ConfigurationError: There is no such table, or it has other columns.
+
+        """
+        dataset, table = f"{cnpj}_CAMPAIGN", "campaign_targets"
+        with self._service_errors(f"reading {dataset}.{table}"):
+            try:
+                snapshot = Snapshot(self._reader, self._project, dataset, table, *Target._fields)
+            except (google_errors.InvalidArgument, google_errors.NotFound):
+                # The service refuses a column that is not there, without saying so to us.
+                self._check_columns(dataset, table, Target._fields)
+                raise
+        return TargetRows(snapshot, self._service_errors)
+
+    def _check_columns(self, dataset: str, table: str, columns: Iterable[str]) -> None:
+        found = self._client.get_table(f"{self._project}.{dataset}.{table}", retry=_RETRY)
+        missing = sorted(set(columns) - {field.name for field in found.schema})
+        if missing:
+            message = f"{dataset}.{table} has the wrong columns: {', '.join(missing)} is missing"
+            raise ConfigurationError(message, hint="build it again with `vmhub build`")
+
+    @contextmanager
+    def _service_errors(self, doing: str) -> Iterator[None]:
+        try:
+            yield
+        except (
+            google_errors.ServiceUnavailable,
+            google_errors.RetryError,
+            RequestsConnectionError,
+            RequestsTimeout,
+            GoogleAuthError,
+        ) as error:
+            message = f"{doing}: {self._address} does not answer"
+            raise ServiceError(
+                message,
+                hint="check that it runs and is reachable, then run the same command again",
+                is_transient=True,
+            ) from error
+        except google_errors.Forbidden as error:
+            message = f"{doing}: permission denied by {self._address}"
+            raise ConfigurationError(
+                message, hint="docs/real-project.md lists the roles each command needs"
+            ) from error
+        except google_errors.NotFound as error:
+            message = f"{doing}: not found in {self._address}"
+            raise NotFoundError(
+                message, hint="run `vmhub onboard`, then `vmhub build`, for this CNPJ"
+            ) from error
+        except google_errors.GoogleAPICallError as error:
+            # Only the reason: the service's text can quote a cell of the table.
+            reasons = ", ".join(str(item.get("reason", "")) for item in error.errors) or error.code
+            message = f"{doing}: {self._address} answered {reasons}"
+            raise ServiceError(message) from error
+
+
+def _clients(environment: Environment) -> tuple[bigquery.Client, BigQueryReadClient]:
+    if environment.bigquery_url is None:
+        client = bigquery.Client(project=environment.project, location=environment.location)
+        return client, BigQueryReadClient()  # type: ignore[no-untyped-call]
+    credentials = AnonymousCredentials()  # type: ignore[no-untyped-call]
+    client = bigquery.Client(
+        project=environment.project,
+        location=environment.location,
+        credentials=credentials,
+        client_options=ClientOptions(api_endpoint=environment.bigquery_url),
+    )
+    channel = grpc.insecure_channel(environment.bigquery_storage_host, options=_EMULATOR_OPTIONS)
+    transport = BigQueryReadGrpcTransport(channel=channel, credentials=credentials)
+    return client, BigQueryReadClient(transport=transport)  # type: ignore[no-untyped-call]
+
+
+def _field(column: Column) -> bigquery.SchemaField:
+    return bigquery.SchemaField(column.name, column.data_type, description=column.description)

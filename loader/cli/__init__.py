@@ -1,0 +1,1 @@
+"""The command line: one file is one command and how its result looks."""

@@ -1,0 +1,128 @@
+"""`vmhub demo`: two cycles of the sample laundromats on a local stack."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shlex
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from loader.cli.local import print_variables
+from loader.cli.output import counted, plain, result_console
+from loader.dbt.project import find_project
+from loader.local.stack import local_stack, start_stack, stop_stack
+from loader.sync.model import Outcome
+
+if TYPE_CHECKING:
+    from loader.local.demo import Cycle, DemoReport
+    from loader.local.stack import LocalStack
+
+__all__ = ["demo_command"]
+
+_log = logging.getLogger(__name__)
+
+_NEXT = (
+    ("make demo KEEP=1", "the same, with the servers left up, so that you can run"),
+    ("vmhub explain --cnpj 11222333000181 --customer ipe-011", "why this customer got no message"),
+    ("docs/rules.md", "what the blockers mean"),
+    ("docs/analysts-guide.md", "how to change a rule or a text, or add a campaign"),
+    ("models/campaigns/", "the campaigns themselves, a file each"),
+    ("make docs", "all models and columns, in one page"),
+)
+
+
+def demo_command(
+    *,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave the local stack running and print how to use it.")
+    ] = False,
+) -> None:
+    """Play two cycles of three sample laundromats on a local stack of its own.
+
+    Example: vmhub demo --keep
+    """
+    project = find_project()
+    folder = project.state_dir / "demo"
+    firestore_host = os.environ.get("FIRESTORE_EMULATOR_HOST") or None
+    _log.info("starting the local stack; its logs are in %s", folder)
+    if not keep:
+        with local_stack(project, folder, firestore_host=firestore_host) as stack:
+            _demo(stack)
+        return
+    stack = start_stack(project, folder, firestore_host=firestore_host)
+    try:
+        _demo(stack)
+    except BaseException:
+        stop_stack(stack)
+        raise
+    typer.echo("\nThe stack is still running. To use it from this shell:\n")
+    print_variables(stack)
+    typer.echo(f"\nTo end it: vmhub local down --state-dir {shlex.quote(str(folder))}")
+
+
+def _demo(stack: LocalStack) -> None:
+    # Google's own client, which the stand-in for the sender uses, finds the emulator only here.
+    os.environ["FIRESTORE_EMULATOR_HOST"] = stack.firestore_host
+    # Imported here: Google's clients take seconds, and help and usage errors do without.
+    from loader.local.demo import run_demo  # noqa: PLC0415
+    from loader.services import Services  # noqa: PLC0415
+
+    services = Services(find_project(), stack.environment(), stack.state_dir)
+    show_demo(run_demo(services, _log.info))
+
+
+def show_demo(report: DemoReport) -> None:
+    """Print the demo's course."""
+    console = result_console()
+    console.print("\n[bold]1. Three laundromats, from raw rows to target documents[/bold]")
+    for cycle in report.first:
+        rows = ", ".join(
+            f"{count} {table}" for table, count in report.rows[cycle.laundromat.cnpj].items()
+        )
+        console.print(f"\n{cycle.laundromat.name}, CNPJ {cycle.laundromat.cnpj}: {rows}")
+        console.print(_cycle_table(cycle))
+    console.print("\n[bold]2. What the WhatsApp integration finds[/bold] (the people are invented)")
+    for document in report.documents:
+        console.print_json(json.dumps(plain(document)), ensure_ascii=False, sort_keys=True)
+    console.print("\n[bold]3. An hour of the sender[/bold]")
+    for cnpj, deliveries in report.deliveries.items():
+        sent = sum(delivery.status == "SENT" for delivery in deliveries)
+        console.print(f"{cnpj}: {sent} sent, {len(deliveries) - sent} failed and may be retried")
+    console.print("\n[bold]4. The next cycle, an hour later: nobody is targeted twice[/bold]")
+    for cycle in report.second:
+        console.print(f"\n{cycle.laundromat.name}, CNPJ {cycle.laundromat.cnpj}")
+        console.print(_cycle_table(cycle))
+    created = sum(cycle.sync.total(Outcome.CREATED, Outcome.REPLACED) for cycle in report.second)
+    sent = sum(cycle.sync.total(Outcome.ALREADY_SENT) for cycle in report.second)
+    requeued = sum(cycle.sync.total(Outcome.REQUEUED) for cycle in report.second)
+    console.print(
+        f"\nIn the second cycle {created} documents were created, {sent} customers were left alone "
+        f"because their message had gone out, and {requeued} failed message was queued again."
+    )
+    console.print("\n[bold]Where to look next[/bold]")
+    for place, what in _NEXT:
+        console.print(f"  {place:<58} {what}", markup=False)
+
+
+def _cycle_table(cycle: Cycle) -> Table:
+    synced = {campaign.campaign_type: campaign for campaign in cycle.sync.campaigns}
+    table = Table()
+    table.add_column("campaign")
+    table.add_column("candidates", justify="right")
+    table.add_column("blocked, by first reason")
+    table.add_column("targets", justify="right")
+    table.add_column("documents")
+    for funnel in cycle.funnels:
+        outcomes = synced[funnel.campaign_type].outcomes
+        table.add_row(
+            funnel.campaign_type,
+            str(funnel.candidates),
+            counted(funnel.blocked),
+            str(funnel.targets),
+            counted(outcomes),
+        )
+    return table

@@ -1,0 +1,106 @@
+"""`vmhub run`: the hourly cycle."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from loader.cli.options import (
+    AsOfOption,
+    JsonOption,
+    named_laundromats,
+    open_services,
+    parse_instant,
+)
+from loader.cli.output import print_result, progress_bar, result_console
+
+if TYPE_CHECKING:
+    from loader.fleet.run import FleetReport
+
+__all__ = ["run_command"]
+
+_SHOWN = 50
+
+
+def run_command(
+    context: typer.Context,
+    cnpj: Annotated[
+        list[str] | None,
+        typer.Option("--cnpj", help="A laundromat; can be repeated."),
+    ] = None,
+    *,
+    as_of: AsOfOption = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            help="Serve one part of the fleet: 0/3 is the first of three. Default: what Cloud Run "
+            "jobs or Kubernetes say, else all.",
+            metavar="I/N",
+        ),
+    ] = None,
+    jobs: Annotated[int, typer.Option(help="Laundromats served at a time.", min=1, max=64)] = 2,
+    time_limit: Annotated[
+        int, typer.Option(help="End a laundromat that takes longer.", min=1, metavar="SECONDS")
+    ] = 600,
+    lease: Annotated[
+        int,
+        typer.Option(
+            help="How long a laundromat stays taken after the process that served it was killed.",
+            min=5,
+            metavar="SECONDS",
+        ),
+    ] = 120,
+    is_all: Annotated[bool, typer.Option("--all", help="All active laundromats.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Serve laundromats as every hour does: track, build, sync, once a day figures; and record it.
+
+    Each apart from the others: one that fails or hangs is reported, and the next run tries again.
+
+    Example: vmhub run --all --jobs 4
+    """
+    named = named_laundromats(cnpj, is_all=is_all)
+    instant = parse_instant(as_of) if as_of else None
+    from loader.base.shards import Shard  # noqa: PLC0415
+    from loader.fleet.run import FleetOptions, run_fleet  # noqa: PLC0415
+
+    options = FleetOptions(
+        shard=Shard.parse(shard) if shard else Shard.from_variables(os.environ),
+        jobs=jobs,
+        limit_seconds=time_limit,
+        lease_seconds=lease,
+        as_of=instant,
+        log_format=context.obj,
+    )
+    with progress_bar("serving") as on_progress:
+        report = run_fleet(open_services(), named, options, on_progress=on_progress)
+    print_result(report, show_run, as_json=as_json)
+    if report.exit_code:
+        raise typer.Exit(report.exit_code)
+
+
+def show_run(report: FleetReport) -> None:
+    """Print how many laundromats came to which end, and those that somebody should look at."""
+    console = result_console()
+    counts = ", ".join(f"{count} {fate}" for fate, count in report.counts.items())
+    part = f" of shard {report.shard}" if report.shard else ""
+    console.print(
+        f"{report.laundromats} laundromats{part} in {report.seconds:.0f} s: {counts or 'none'}"
+    )
+    if report.not_well:
+        table = Table("laundromat", "", "step", "error", "reason and fix")
+        for served in report.not_well[:_SHOWN]:
+            table.add_row(
+                served.cnpj, served.fate, served.step, served.error, escape(served.reason)
+            )
+        console.print(table)
+    if len(report.not_well) > _SHOWN:
+        console.print(f"… and {len(report.not_well) - _SHOWN} more; --json and VMHUB_OPS have all")
+    if report.problem:
+        console.print(report.problem, markup=False)
+    if report.not_recorded:
+        console.print(f"not recorded in VMHUB_OPS: {report.not_recorded}", markup=False)

@@ -1,0 +1,63 @@
+"""The command of the clock: `vmhub schedule`."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import typer
+
+from loader.base.environment import Environment
+from loader.base.errors import ConfigurationError
+from loader.dbt.project import find_project
+from loader.fleet.schedule import Runs, alert_step, hourly, run_schedule, run_step
+from loader.operations.status.receivers import URLS_VARIABLE
+
+__all__ = ["schedule_command"]
+
+
+def schedule_command(
+    context: typer.Context,
+    *,
+    minute: Annotated[
+        int, typer.Option(help="Minute of each hour at which a run begins.", min=0, max=59)
+    ] = 5,
+    jobs: Annotated[
+        int | None,
+        typer.Option(help="Laundromats served at a time; default: that of run.", min=1),
+    ] = None,
+    time_limit: Annotated[
+        int | None,
+        typer.Option(
+            help="End a laundromat after so many seconds; default: that of run.",
+            min=1,
+            metavar="SECONDS",
+        ),
+    ] = None,
+    alert: Annotated[
+        bool | None,
+        typer.Option(
+            "--alert/--no-alert",
+            help="Tell of what is open after each run; default: when VMHUB_ALERT_URLS is set.",
+        ),
+    ] = None,
+) -> None:
+    """Run all laundromats every hour on this machine, until SIGINT or SIGTERM.
+
+    Each run is a process of its own; one that fails is logged and does not end the schedule. Hours
+    that were missed are made up for by one run. The signal is passed on to a run that is under way,
+    which finishes and records what it has begun; then the exit code is 130 or 143.
+
+    Example: vmhub schedule --minute 5 --jobs 4
+    """
+    # Looked at here, so that a machine that is not set up says so now and not every hour.
+    find_project()
+    Environment.from_variables()
+    has_urls = bool(os.environ.get(URLS_VARIABLE))
+    if alert and not has_urls:
+        message = f"{URLS_VARIABLE} is not set, so that nobody would be told"
+        raise ConfigurationError(message, hint="set it as docs/alerts.md says, or drop --alert")
+    steps = [run_step(context.obj, jobs=jobs, time_limit=time_limit)]
+    if has_urls and alert is not False:
+        steps.append(alert_step(context.obj))
+    raise typer.Exit(run_schedule(Runs(steps, hourly(minute))))

@@ -1,0 +1,199 @@
+"""The command that says how the hourly runs are doing, and tells whoever should know."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from loader.base.errors import ServiceError
+from loader.cli.options import AsOfOption, JsonOption, open_services, parse_instant
+from loader.cli.output import list_lines, print_result, result_console
+from loader.operations.status.facts import Limits
+from loader.operations.status.receivers import URLS_VARIABLE, Receivers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from datetime import datetime
+
+    from loader.operations.status.facts import FleetRun, Laundromat, RawTable
+    from loader.operations.status.status import StatusReport
+    from loader.services import Services
+
+__all__ = ["show_status", "status_command", "status_of_fleet"]
+
+_DEFAULTS = Limits()
+
+
+def status_command(
+    as_of: AsOfOption = None,
+    *,
+    alert: Annotated[
+        bool,
+        typer.Option(
+            "--alert",
+            help=f"Tell the receivers in ${URLS_VARIABLE} what began and what is over since the "
+            "last time.",
+        ),
+    ] = False,
+    raw_max_age: Annotated[
+        int, typer.Option(help="RAW data is stale when older.", min=1, metavar="HOURS")
+    ] = _DEFAULTS.raw_max_age // timedelta(hours=1),
+    failures: Annotated[
+        int, typer.Option(help="Alert when a laundromat failed so often in a row.", min=1)
+    ] = _DEFAULTS.failures,
+    error_percent: Annotated[
+        float,
+        typer.Option(
+            help="Alert when more of the served laundromats failed, and at least two.",
+            min=0,
+            max=100,
+        ),
+    ] = _DEFAULTS.error_percent,
+    run_minutes: Annotated[
+        float, typer.Option(help="Alert when a run took longer.", min=0)
+    ] = _DEFAULTS.run_minutes,
+    memory_mib: Annotated[
+        float, typer.Option(help="Alert when a process of a run took more memory.", min=0)
+    ] = _DEFAULTS.memory_mib,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the last runs, what fails since when, and whose RAW data is stale.
+
+    Ends with 3 when something should be looked at. docs/alerts.md says what to do.
+
+    Example: vmhub status --alert --raw-max-age 30
+    """
+    instant = parse_instant(as_of)
+    receivers = Receivers(os.environ.get(URLS_VARIABLE, "")) if alert else None
+    limits = Limits(
+        failures=failures,
+        error_percent=error_percent,
+        raw_max_age=timedelta(hours=raw_max_age),
+        run_minutes=run_minutes,
+        memory_mib=memory_mib,
+    )
+    report = status_of_fleet(open_services(), as_of=instant, limits=limits, receivers=receivers)
+    print_result(report, show_status, as_json=as_json)
+    if report.delivery and report.delivery.not_told:
+        message = f"nobody took the news of {len(report.delivery.not_told)} alerts"
+        raise ServiceError(
+            message, hint=f"check {URLS_VARIABLE} and the network; the next check tries again"
+        )
+    if report.exit_code:
+        raise typer.Exit(report.exit_code)
+
+
+def status_of_fleet(
+    services: Services, *, as_of: datetime, limits: Limits, receivers: Receivers | None = None
+) -> StatusReport:
+    """Look at the fleet, and tell receivers what has changed; see `loader.operations.status`."""
+    from loader.operations.status.status import status  # noqa: PLC0415
+
+    return status(
+        services.warehouse,
+        services.registry,
+        services.project.ops_tables(),
+        project=services.environment.project,
+        as_of=as_of,
+        limits=limits,
+        receivers=receivers,
+    )
+
+
+def show_status(report: StatusReport) -> None:
+    """Print the last run of each shard, then what should be looked at, then what took most."""
+    console = result_console()
+    console.print(f"As of {report.as_of:%Y-%m-%d %H:%M:%SZ}")
+    console.print(_runs_table(report.runs) if report.runs else "No `vmhub run` within 7 days.")
+    console.print(
+        f"{report.laundromats_failed} of {report.laundromats_served} served laundromats failed "
+        f"({report.error_percent:g} %)"
+    )
+    for heading, lines in (
+        ("Failing", [_failing_line(laundromat) for laundromat in report.failing]),
+        ("RAW data is not fresh", [_raw_line(table) for table in report.stale_raw]),
+        ("it is not known how old RAW data is", report.unknown_raw),
+        ("Last run left rows to look at, VMHUB_OPS.sync_rejects", report.with_problems),
+        ("In no run within 7 days", report.without_runs),
+    ):
+        if lines:
+            console.print(f"\n{heading}: {len(lines)}")
+            list_lines(console, lines)
+    if report.slowest:
+        console.print(
+            _extremes("Slowest", "seconds", report.slowest, lambda item: f"{item.seconds:.1f}")
+        )
+        console.print(
+            _extremes(
+                "Heaviest", "MiB", report.heaviest, lambda item: f"{item.peak_memory_mib:.0f}"
+            )
+        )
+    if report.alerts:
+        console.print("\nAlerts; docs/alerts.md says what to do")
+        list_lines(console, [f"{name}: {text}" for name, text in report.alerts.items()])
+    else:
+        console.print("\nNo alerts.")
+    if report.delivery:
+        told, waiting = len(report.delivery.told), len(report.delivery.not_told)
+        console.print(
+            f"{told} of {told + waiting} changes were told"
+            if told or waiting
+            else "Nothing new to tell."
+        )
+
+
+def _runs_table(runs: Iterable[FleetRun]) -> Table:
+    table = Table(title="Last runs", title_justify="left")
+    for heading in ("shard", "began (UTC)", "ended"):
+        table.add_column(heading)
+    for heading in ("minutes", "MiB", "laundromats"):
+        table.add_column(heading, justify="right")
+    table.add_column("outcome")
+    table.add_column("exit code", justify="right")
+    for run in runs:
+        table.add_row(
+            str(run.shard),
+            f"{run.started_at:%Y-%m-%d %H:%M}",
+            f"{run.ended_at:%H:%M}",
+            f"{run.seconds / 60:.1f}",
+            f"{run.peak_memory_mib:.0f}",
+            str(run.laundromats),
+            ", ".join(f"{count} {name}" for name, count in run.counts.items()) or "-",
+            str(run.exit_code),
+        )
+    return table
+
+
+def _failing_line(laundromat: Laundromat) -> str:
+    error = laundromat.error or f"exit code {laundromat.exit_code}"
+    where = f" in {laundromat.step}" if laundromat.step else ""
+    earlier = "" if laundromat.succeeded_at else ", no success within 7 days"
+    reason = f": {laundromat.reason}" if laundromat.reason else ""
+    return (
+        f"{laundromat.cnpj} {laundromat.failures}x since {_instant(laundromat.failing_since)}"
+        f"{earlier}, {error}{where}{reason}"
+    )
+
+
+def _raw_line(table: RawTable) -> str:
+    age = f"last written {_instant(table.modified_at)}" if table.modified_at else table.problem
+    return f"{table.cnpj} {age}"
+
+
+def _extremes(
+    title: str, unit: str, ranked: Sequence[Laundromat], figure: Callable[[Laundromat], str]
+) -> Table:
+    table = Table(title=f"{title} last runs", title_justify="left")
+    table.add_column("CNPJ")
+    table.add_column(unit, justify="right")
+    for laundromat in ranked:
+        table.add_row(laundromat.cnpj, figure(laundromat))
+    return table
+
+
+def _instant(instant: datetime | None) -> str:
+    return "-" if instant is None else f"{instant:%Y-%m-%d %H:%MZ}"

@@ -1,0 +1,1 @@
+"""The dbt project: its declarations, a laundromat's settings, and builds."""

@@ -1,0 +1,151 @@
+"""dbt's own commands, run in this process."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from loader.base.errors import VmhubError
+from loader.dbt.manifest import check_no_literals, manifest_for
+from loader.dbt.patches import apply_patches
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from loader.base.environment import Environment
+    from loader.dbt.project import Project
+    from loader.dbt.spec import BuildSpec
+
+__all__ = ["Dbt", "ParsedProject"]
+
+
+class ParsedProject:
+    """dbt's parse of the project, made when first needed."""
+
+    def __init__(self, project: Project, folder: Path) -> None:
+        """Keep what dbt saves of the parse in this folder: the next process starts from it."""
+        self.project = project
+        self._folder = folder
+
+    def manifest(self, environment: Environment) -> Any:
+        """Return dbt's manifest for the placeholder CNPJ; not to be changed.
+
+        Args:
+            environment: What dbt's profile reads. Only the Google Cloud project of it reaches the
+                manifest, and each build sets its own.
+
+        """
+        with _variables(environment.variables()):
+            return self._manifest
+
+    @cached_property
+    def _manifest(self) -> Any:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        # One process parses; those that begin at the same time wait, and find what it saved.
+        with (self._folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            manifest = _invoke(self.project, ["parse"], target_path=self._folder)
+        check_no_literals(manifest)
+        return manifest
+
+
+class Dbt:
+    """Runs dbt for one laundromat after the other, on one parse."""
+
+    def __init__(self, parsed: ParsedProject, environment: Environment, folder: Path) -> None:
+        """Use these services and keep each laundromat's files in a folder of its own."""
+        self._parsed = parsed
+        self._environment = environment
+        self._folder = folder
+
+    def target_path(self, spec: BuildSpec) -> Path:
+        """Return where dbt leaves the SQL and the logs of a build."""
+        return self._folder / "-".join(filter(None, (spec.cnpj, spec.side.value)))
+
+    def run(self, spec: BuildSpec, command: Sequence[str]) -> list[Any]:
+        """Run a dbt command such as ``["build"]`` and return its node results.
+
+        Raises:
+            RunError: A relation would belong to another laundromat; nothing was executed.
+            VmhubError: dbt could not start: no profile, no connection, SQL that does not compile.
+
+        """
+        return self._run(spec, command, spec.variables)
+
+    def compile_sql(self, spec: BuildSpec, sql: str, **variables: Any) -> str:
+        """Return a statement with its `ref`s and macros resolved; nothing is executed.
+
+        Args:
+            spec: The build whose tables the statement is about.
+            sql: A query with Jinja.
+            variables: Vars besides those of the build.
+
+        Raises:
+            VmhubError: It does not compile.
+
+        """
+        command = ["compile", "--no-introspect", "--inline", sql]
+        [result] = self._run(spec, command, {**spec.variables, **variables})
+        return str(result.node.compiled_code)
+
+    def _run(self, spec: BuildSpec, command: Sequence[str], variables: dict[str, Any]) -> list[Any]:
+        parsed = self._parsed.manifest(self._environment)
+        with _variables(self._environment.variables()):
+            result = _invoke(
+                self._parsed.project,
+                [*command, "--no-write-json", "--vars", json.dumps(variables)],
+                target_path=self.target_path(spec),
+                manifest=manifest_for(parsed, spec, self._environment.project),
+            )
+        return list(getattr(result, "results", None) or [])
+
+
+def _invoke(
+    project: Project, command: Sequence[str], *, target_path: Path, manifest: Any = None
+) -> Any:
+    # Imported here: dbt takes seconds to import and most commands do without it.
+    from dbt.cli.main import dbtRunner  # noqa: PLC0415
+
+    apply_patches()
+    result = dbtRunner(manifest=manifest).invoke(
+        [
+            *command,
+            "--project-dir",
+            str(project.root),
+            "--target-path",
+            str(target_path),
+            "--log-path",
+            str(target_path / "logs"),
+            "--log-level",
+            "none",
+            "--no-use-colors",
+            "--no-send-anonymous-usage-stats",
+        ]
+    )
+    if result.exception is not None:
+        text = " ".join(str(result.exception).split())
+        message = f"dbt {command[0]}: {text}"
+        raise VmhubError(message, hint=f"the SQL that ran is under {target_path}") from (
+            result.exception
+        )
+    return result.result
+
+
+@contextmanager
+def _variables(values: dict[str, str]) -> Iterator[None]:
+    """Set environment variables for the block: dbt's profile reads nothing else."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -1,0 +1,143 @@
+"""A laundromat's effective settings: the project's defaults under its registry's own values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from loader.base.errors import ConfigurationError
+from loader.dbt.setting_rules import setting_problem, upper_bound
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from loader.base.cnpj import Cnpj
+    from loader.dbt.project import Project
+    from loader.firestore.registry import RegistryEntry
+
+__all__ = [
+    "EffectiveSetting",
+    "SettingsReport",
+    "check_timezone",
+    "effective_settings",
+    "settings_report",
+]
+
+_DEFAULT = "default"
+"""The origin of a value that dbt_project.yml gives."""
+
+
+@dataclass(frozen=True)
+class EffectiveSetting:
+    """A setting's value and where it came from."""
+
+    name: str
+    value: Any
+    origin: str
+    """``default``, or the Firestore documents that set it."""
+
+
+@dataclass(frozen=True)
+class SettingsReport:
+    """Everything an owner can set, as it holds for one laundromat."""
+
+    cnpj: Cnpj
+    settings: tuple[EffectiveSetting, ...]
+
+
+def effective_settings(
+    project: Project, entry: RegistryEntry, changes: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return the dbt vars of a laundromat, but for ``as_of``.
+
+    Args:
+        project: Has the defaults.
+        entry: Has the laundromat's own values.
+        changes: Values to use instead, of the command line.
+
+    Raises:
+        ConfigurationError: There is an unknown setting, one that does not take its value, or an
+            unknown time zone.
+
+    """
+    variables = project.variables()
+    defaults, rules = variables.pop("settings"), variables.pop("setting_rules")
+    place = f"users/{entry.cnpj}"
+    places = {**_own_places(entry), **dict.fromkeys(changes or {}, "--set")}
+    settings = {**defaults, **entry.settings, **(changes or {})}
+    for name in settings:
+        if name not in defaults:
+            message = f"{places[name]} has an unknown setting '{name}'"
+            raise ConfigurationError(message, hint=f"known are {', '.join(sorted(defaults))}")
+    for name, value in settings.items():
+        expected = setting_problem(name, settings, defaults, rules)
+        if expected:
+            if name in places:
+                message = f"{places[name]} has {name}={value!r}"
+            else:
+                # Defaults fit each other, so the setting that bounds it was changed.
+                bound = upper_bound(name, rules) or ""
+                message = f"{places.get(bound, place)} does not fit the default {name}={value!r}"
+            raise ConfigurationError(message, hint=f"it takes {expected}")
+    timezone = entry.timezone or variables["timezone"]
+    check_timezone(timezone, place)
+    enabled = [
+        campaign_type
+        for campaign_type in variables["enabled_campaigns"]
+        if campaign_type not in entry.disabled_campaigns
+    ]
+    return {
+        **variables,
+        **settings,
+        "cnpj": entry.cnpj,
+        "timezone": timezone,
+        "enabled_campaigns": enabled,
+    }
+
+
+def settings_report(project: Project, entry: RegistryEntry) -> SettingsReport:
+    """Return what a laundromat's owner can set, with its effective value and its origin.
+
+    Args:
+        project: Has the defaults.
+        entry: Has the laundromat's own values.
+
+    Raises:
+        ConfigurationError: A stored value is bad, as in `effective_settings`.
+
+    """
+    effective = effective_settings(project, entry)
+    user = f"users/{entry.cnpj}"
+    variables = project.variables()
+    origins = _own_places(entry)
+    if entry.timezone:
+        origins["timezone"] = user
+    disabled = entry.disabled_campaigns.intersection(variables["enabled_campaigns"])
+    if disabled:
+        origins["enabled_campaigns"] = ", ".join(
+            f"{user}/campaigns/{campaign_type}" for campaign_type in sorted(disabled)
+        )
+    names = ("timezone", "enabled_campaigns", *variables["settings"])
+    return SettingsReport(
+        entry.cnpj,
+        tuple(
+            EffectiveSetting(name, effective[name], origins.get(name, _DEFAULT)) for name in names
+        ),
+    )
+
+
+def check_timezone(timezone: Any, place: str) -> None:
+    """Raise a ConfigurationError unless a value is a known IANA name."""
+    try:
+        ZoneInfo(timezone)
+    except (ValueError, TypeError, OSError, KeyError) as error:
+        message = f"{place} has timezone={timezone!r}"
+        raise ConfigurationError(
+            message, hint="it takes an IANA name such as America/Manaus"
+        ) from error
+
+
+def _own_places(entry: RegistryEntry) -> dict[str, str]:
+    user = f"users/{entry.cnpj}"
+    return {name: entry.setting_places.get(name, user) for name in entry.settings}

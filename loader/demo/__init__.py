@@ -1,1 +1,0 @@
-"""`vmhub demo`: the whole system on sample laundromats and the local stack."""

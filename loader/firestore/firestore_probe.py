@@ -1,0 +1,207 @@
+"""Firestore as the checks ask it: a try that leaves nothing behind, and the sender's traces."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from google.api_core import exceptions as google_errors
+from google.cloud.firestore_v1.types import (
+    CommitRequest,
+    GetDocumentRequest,
+    RunQueryRequest,
+    RunQueryResponse,
+)
+
+from loader.base.errors import ConfigurationError, ServiceError
+from loader.firestore.client import service_errors
+from loader.firestore.values import decode_fields
+from loader.firestore.wire import encode_fields
+from loader.sync.model import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from loader.base.cnpj import Cnpj
+    from loader.firestore.client import Database
+
+__all__ = ["FirestoreProbe", "Queue", "signs_of_life"]
+
+_TIMEOUT_SECONDS = 10.0
+_STREAM_TIMEOUT_SECONDS = 300.0
+# What a sender writes after a sync comes before what that sync wrote.
+_NEWEST = 300
+# A sender's clock may be ahead of ours, but not by days.
+_CLOCK_MARGIN = timedelta(minutes=5)
+
+# Neither name nor phone nor payload: they are not asked for.
+_QUEUE_FIELDS = ("attempts", "claimedUntil", "createdAt", "expiresAt", "updatedAt")
+_TRACE_FIELDS = (
+    "status",
+    "attempts",
+    "attemptLog",
+    "claimedUntil",
+    "updatedAt",
+    "deliveredAt",
+    "readAt",
+    "repliedAt",
+)
+
+
+@dataclass(frozen=True)
+class Queue:
+    """Targets that wait for their message and may still be sent."""
+
+    pending: int = 0
+    claimed: int = 0
+    """Of them, those that a sender has taken."""
+    waiting_since: datetime | None = None
+    """Since when the oldest of the others has waited."""
+
+
+class FirestoreProbe:
+    """Tries and reads one laundromat's part of a database."""
+
+    def __init__(self, database: Database, cnpj: Cnpj) -> None:
+        """Use this database."""
+        self._database = database
+        self._cnpj = cnpj
+        self._query = database.stream("RunQuery", RunQueryRequest, RunQueryResponse)
+
+    @property
+    def scratch_path(self) -> str:
+        """Return the document that `try_document` writes."""
+        return f"users/{self._cnpj}/operations/check"
+
+    def try_document(self) -> None:
+        """Write, read and delete a document; one that a killed check left is overwritten."""
+        name = self._database.path(self.scratch_path)
+        written = CommitRequest(database=self._database.name)
+        update = CommitRequest.pb(written).writes.add().update
+        update.name = name
+        update.MergeFromString(encode_fields({"text": "written by vmhub check, to be deleted"}))
+        deleted = CommitRequest(database=self._database.name)
+        CommitRequest.pb(deleted).writes.add().delete = name
+        self._commit(written, f"writing {self.scratch_path}")
+        try:
+            self._read(name)
+        finally:
+            self._commit(deleted, f"deleting {self.scratch_path}")
+
+    def queue(self, campaign_types: Iterable[str], as_of: datetime) -> Queue:
+        """Return what waits at an instant. Reads every pending document, as a sync does."""
+        pending = claimed = 0
+        since: list[datetime] = []
+        for campaign_type in campaign_types:
+            query: dict[str, Any] = {
+                "where": {
+                    "field_filter": {
+                        "field": {"field_path": "status"},
+                        "op": "EQUAL",
+                        "value": {"string_value": Status.PENDING.value},
+                    }
+                }
+            }
+            for fields in self._documents(campaign_type, _QUEUE_FIELDS, query):
+                expires_at = _instant(fields, "expiresAt")
+                if expires_at is not None and expires_at <= as_of:
+                    continue
+                pending += 1
+                claimed_until = _instant(fields, "claimedUntil")
+                if claimed_until is not None and claimed_until > as_of:
+                    claimed += 1
+                    continue
+                # Who is queued again waits since then, and updatedAt says when that was.
+                began = "updatedAt" if fields.get("attempts") else "createdAt"
+                since.extend(filter(None, [_instant(fields, began)]))
+        return Queue(pending, claimed, min(since, default=None))
+
+    def last_sign_of_life(self, campaign_types: Iterable[str], as_of: datetime) -> datetime | None:
+        """Return the newest thing a sender wrote into the documents that changed last.
+
+        What lies further back is in message_history.
+        """
+        signs = [
+            min(sign, as_of)
+            for campaign_type in campaign_types
+            for field, limit in (("updatedAt", _NEWEST), ("claimedUntil", 1))
+            for fields in self._documents(campaign_type, _TRACE_FIELDS, _newest(field, limit))
+            for sign in signs_of_life(fields)
+            if sign <= as_of + _CLOCK_MARGIN
+        ]
+        return max(signs, default=None)
+
+    def _commit(self, request: CommitRequest, doing: str) -> None:
+        with service_errors(self._database, doing):
+            self._database.api.commit(
+                request=request, metadata=self._database.metadata, timeout=_TIMEOUT_SECONDS
+            )
+
+    def _read(self, name: str) -> None:
+        # Another check at the same time may have deleted it: to read was allowed.
+        with (
+            service_errors(self._database, f"reading {self.scratch_path}"),
+            suppress(google_errors.NotFound),
+        ):
+            self._database.api.get_document(
+                request=GetDocumentRequest(name=name),
+                metadata=self._database.metadata,
+                timeout=_TIMEOUT_SECONDS,
+            )
+
+    def _documents(
+        self, campaign_type: str, fields: Iterable[str], query: dict[str, Any]
+    ) -> Iterator[dict[str, Any]]:
+        request = RunQueryRequest(
+            parent=self._database.path("users", self._cnpj, "campaigns", campaign_type),
+            structured_query={
+                "select": {"fields": [{"field_path": path} for path in fields]},
+                "from_": [{"collection_id": "targets"}],
+                **query,
+            },
+        )
+        try:
+            with service_errors(self._database, f"reading {campaign_type} targets"):
+                for response in self._query(request, _STREAM_TIMEOUT_SECONDS):
+                    if response.HasField("document"):
+                        yield decode_fields(response.document.fields)
+        except ServiceError as error:
+            if not error.message.endswith("FAILED_PRECONDITION"):
+                raise
+            raise ConfigurationError(
+                error.message,
+                hint="an index is missing: run `firebase deploy --only firestore:indexes`",
+            ) from error
+
+
+def signs_of_life(fields: dict[str, Any]) -> Iterator[datetime]:
+    """Yield the instants at which a sender wrote into a document, as far as it tells.
+
+    `updatedAt` alone says nothing, since a sync sets it, too: it counts where only a sender can
+    have changed the status, or where nothing else tells of an attempt.
+    """
+    status, updated_at = fields.get("status"), _instant(fields, "updatedAt")
+    log = fields.get("attemptLog")
+    attempts = [entry for entry in log if isinstance(entry, dict)] if isinstance(log, list) else []
+    claimed_until = _instant(fields, "claimedUntil")
+    found = [_instant(entry, "at") for entry in attempts]
+    found.extend(_instant(fields, name) for name in ("deliveredAt", "readAt", "repliedAt"))
+    if claimed_until is not None:
+        # The claim was made before it ends.
+        found.append(min(claimed_until, updated_at or claimed_until))
+    was_tried = status != Status.PENDING or bool(fields.get("attempts"))
+    if status in (Status.SENT, Status.DELIVERED) or (was_tried and not attempts):
+        found.append(updated_at)
+    yield from filter(None, found)
+
+
+def _newest(field: str, limit: int) -> dict[str, Any]:
+    order = [{"field": {"field_path": field}, "direction": "DESCENDING"}]
+    return {"order_by": order, "limit": limit}
+
+
+def _instant(fields: dict[str, Any], name: str) -> datetime | None:
+    value = fields.get(name)
+    return value if isinstance(value, datetime) else None

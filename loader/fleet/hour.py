@@ -1,0 +1,342 @@
+"""One laundromat's hour: settings, lease, track, build, sync, figures, record."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import traceback
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from loader.base.clock import now
+from loader.base.errors import ExitCode, RunError, VmhubError
+from loader.base.interrupts import Interrupts
+from loader.base.retry import Retry
+from loader.bigquery.ops import reject_row
+from loader.bigquery.runs import Run
+from loader.dbt.build import build
+from loader.dbt.spec import BuildSpec
+from loader.firestore.changes import ChangeReader
+from loader.firestore.lease import LeaseLostError, Refusal
+from loader.firestore.targets import TargetStore
+from loader.fleet.window import SendWindow
+from loader.sync.model import Outcome
+from loader.sync.run import SyncOptions
+from loader.track.tracking import has_news, track_one
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from loader.base.cnpj import Cnpj
+    from loader.firestore.lease import Lease, Leases
+    from loader.laundromat import Laundromat
+    from loader.messages import Oddity
+    from loader.services import Services
+
+__all__ = ["Fate", "Served", "Server", "StoppedError", "TimeLimitError", "limit_reason"]
+
+_log = logging.getLogger(__name__)
+
+
+class Fate(StrEnum):
+    """What became of a laundromat in a run; each has exactly one."""
+
+    OK = "ok"
+    PARTLY = "partly"
+    """All was done, and there are rows or documents that somebody should look at."""
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    """It took longer than it may, and was ended."""
+    SKIPPED = "skipped"
+    """Nothing may be sent now, and there is nothing to withdraw or to track."""
+    BUSY = "busy"
+    """Another run is serving it."""
+    DONE_ELSEWHERE = "done_elsewhere"
+    """Another run has served it since this one began."""
+    INTERRUPTED = "interrupted"
+    """The run was told to end while it was served; what was begun was finished."""
+    NOT_STARTED = "not_started"
+    """The run was told to end before it was served."""
+
+
+# Exit codes from here on say by which signal something was stopped.
+_BY_SIGNAL = 128
+
+_MOMENT_SECONDS = 1.0
+
+# What says that there is nothing to record: the laundromat was not touched.
+UNTOUCHED = frozenset({Fate.SKIPPED, Fate.BUSY, Fate.DONE_ELSEWHERE, Fate.NOT_STARTED})
+
+
+@dataclass(frozen=True)
+class Served:
+    """What became of one laundromat."""
+
+    cnpj: str
+    fate: Fate
+    step: str = ""
+    """Where it ended, when it did not end well."""
+    error: str = ""
+    """The error's kind, such as ConfigurationError."""
+    reason: str = ""
+    """What went wrong and how to fix it."""
+    seconds: float = 0.0
+    peak_memory_mib: float = 0.0
+    """Of its process, until then."""
+    not_recorded: str = ""
+    """Why VMHUB_OPS lacks it."""
+    is_lost: bool = False
+    """Its process was ended: somebody else has to record it and to give back its lease."""
+
+
+class StoppedError(RunError):
+    """The run was told to end."""
+
+    exit_code = ExitCode.INTERRUPTED
+
+
+class TimeLimitError(RunError):
+    """A laundromat took longer than it may."""
+
+
+def limit_reason(limit_seconds: float, step: str) -> str:
+    """Return what a TimeLimitError says."""
+    return f"ended after {limit_seconds:g} seconds, the limit, at {step}"
+
+
+class Server:
+    """Serves laundromats, one after the other."""
+
+    def __init__(
+        self,
+        services: Services,
+        leases: Leases,
+        *,
+        fleet_run_id: str,
+        since: datetime,
+        as_of: datetime | None,
+        renew_seconds: float,
+        limit_seconds: float,
+        interrupts: Interrupts | None = None,
+        on_step: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Serve with these connections.
+
+        Args:
+            services: The services.
+            leases: Takes the leases, for the run.
+            fleet_run_id: Names the run.
+            since: Firestore's time at which the run began.
+            as_of: The instant the run is about; None: when each laundromat's turn comes.
+            renew_seconds: How often a lease is renewed.
+            limit_seconds: How long a laundromat may take, after which its parent tells it to end.
+            interrupts: Says when the run is told to end.
+            on_step: Told each step as it begins.
+
+        """
+        self._services = services
+        self._leases = leases
+        self._fleet_run_id = fleet_run_id
+        self._since = since
+        self._as_of = as_of
+        self._renew_seconds = renew_seconds
+        self._limit_seconds = limit_seconds
+        self._interrupts = interrupts or Interrupts()
+        self._on_step = on_step
+        self._seeds_version = services.project.seeds_version()
+        self._step = ""
+
+    def serve(self, cnpj: Cnpj) -> Served:
+        """Serve a laundromat; whatever goes wrong is its own, and in the result."""
+        as_of, began = self._as_of or now(), time.monotonic()
+        run = Run(cnpj, "run", as_of, fleet_run_id=self._fleet_run_id)
+        failure: Exception | None = None
+        try:
+            fate = self._serve(cnpj, as_of, run)
+        except StoppedError as error:
+            # Whoever tells it counts from a moment before.
+            if time.monotonic() - began < self._limit_seconds - _MOMENT_SECONDS:
+                fate, failure = Fate.INTERRUPTED, error
+            else:
+                reason = limit_reason(self._limit_seconds, self._step)
+                fate, failure = Fate.TIMED_OUT, TimeLimitError(reason)
+        except Exception as error:  # noqa: BLE001 - no laundromat may end another's run
+            fate, failure = Fate.FAILED, error
+        if fate in UNTOUCHED:
+            return Served(cnpj, fate)
+        self._on_step("RECORD")
+        log = self._services.new_ops_log()
+        row = run.row(failure)
+        log.insert("runs", [row])
+        return Served(
+            cnpj,
+            fate,
+            step=self._step if failure else "",
+            error=type(failure).__name__ if failure else "",
+            reason=_in_words(failure) if failure else "",
+            seconds=row["seconds"],
+            peak_memory_mib=row["peak_memory_mib"],
+            not_recorded=log.failure,
+        )
+
+    def _serve(self, cnpj: Cnpj, as_of: datetime, run: Run) -> Fate:
+        self._begin("SETTINGS")
+        services = self._services
+        laundromat = services.laundromat(cnpj)
+        spec = BuildSpec(laundromat.settings, as_of)
+        reader = ChangeReader(services.database, Retry())
+        window = SendWindow(spec.settings)
+        must_build = window.is_open(as_of) or self._has_pending(laundromat)
+        if not must_build and not has_news(reader, laundromat.entry):
+            return Fate.SKIPPED
+        lease = self._leases.take(cnpj, since=self._since)
+        if isinstance(lease, Refusal):
+            return Fate.BUSY if lease is Refusal.HELD else Fate.DONE_ELSEWHERE
+        is_served = False
+        try:
+            with _Renewal(lease, self._renew_seconds) as renewal:
+                self._track(run, laundromat, reader)
+                if must_build:
+                    if lease.deployed != self._seeds_version:
+                        self._build(run, "DEPLOY", "deploy", spec, renewal)
+                        lease.note_deployed(self._seeds_version)
+                    self._build(run, "BUILD", "hourly", spec, renewal)
+                    self._sync(run, laundromat, renewal)
+                    if window.figures_are_due(as_of, lease.figures_as_of):
+                        self._build(run, "FIGURES", "daily", spec, renewal)
+                        lease.note_figures(as_of)
+            is_served = True
+        finally:
+            _give_back(lease, is_served=is_served)
+        is_odd = any(step.exit_code for step in run.steps)
+        return Fate.PARTLY if is_odd else Fate.OK
+
+    def _has_pending(self, laundromat: Laundromat) -> bool:
+        store, retry = TargetStore(self._services.database, laundromat.cnpj), Retry()
+        return any(
+            retry.call(partial(store.has_pending, campaign_type))
+            for campaign_type in sorted(laundromat.campaign_types)
+        )
+
+    def _track(self, run: Run, laundromat: Laundromat, reader: ChangeReader) -> None:
+        self._begin("TRACK")
+        services = self._services
+        with run.step("TRACK") as step:
+            track_one(
+                reader,
+                services.warehouse,
+                services.registry,
+                laundromat.entry,
+                as_of=run.as_of,
+                step=step,
+                on_oddities=partial(self._record_untracked, laundromat.cnpj),
+            )
+
+    def _record_untracked(self, cnpj: Cnpj, oddities: Sequence[Oddity]) -> None:
+        rows = [
+            reject_row(self._fleet_run_id, cnpj, now(), oddity, "untracked") for oddity in oddities
+        ]
+        table = self._services.project.ops_tables()["sync_rejects"]
+        self._services.warehouse.insert(table, rows)
+
+    def _build(
+        self, run: Run, name: str, selector: str, spec: BuildSpec, renewal: _Renewal
+    ) -> None:
+        self._begin(name, renewal)
+        services = self._services
+        with run.step(name) as step:
+            report = build(
+                services.dbt,
+                services.project,
+                services.warehouse,
+                spec,
+                arguments=["--selector", selector],
+            )
+            step.queries, step.bytes_billed = report.queries, report.bytes_billed
+
+    def _sync(self, run: Run, laundromat: Laundromat, renewal: _Renewal) -> None:
+        self._begin("SYNC", renewal)
+        with run.step("SYNC") as step:
+            report = self._services.sync(
+                laundromat,
+                as_of=run.as_of,
+                options=SyncOptions(),
+                interrupts=self._interrupts,
+            )
+            step.rows, step.documents_read = report.rows_read, report.documents_read
+            step.outcomes = {
+                outcome.value: report.total(outcome) for outcome in Outcome if report.total(outcome)
+            }
+            stopped = report.stopped
+            if stopped is not None and stopped.exit_code >= _BY_SIGNAL:
+                raise StoppedError(stopped.reason, hint="the next run does the rest")
+            if report.exit_code not in (ExitCode.OK, ExitCode.PARTLY_FAILED):
+                reason = stopped.reason if stopped else "no row became a document"
+                raise RunError(reason, hint="VMHUB_OPS.sync_rejects has the rows and why")
+            step.exit_code = report.exit_code
+
+    def _begin(self, step: str, renewal: _Renewal | None = None) -> None:
+        if self._interrupts.received is not None:
+            message = f"told to end before {step}"
+            raise StoppedError(message, hint="the next run does the rest")
+        if renewal is not None:
+            renewal.check()
+        self._step = step
+        self._on_step(step)
+
+
+class _Renewal:
+    """Renews a lease in the background, while the block lasts."""
+
+    def __init__(self, lease: Lease, every_seconds: float) -> None:
+        self._lease = lease
+        self._every_seconds = every_seconds
+        self._is_over = threading.Event()
+        self._lost: LeaseLostError | None = None
+        self._thread = threading.Thread(target=self._renew, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        # Waited for: a renewal behind the giving back would take the lease again.
+        self._is_over.set()
+        self._thread.join()
+
+    def check(self) -> None:
+        """Raise a LeaseLostError when somebody else has taken over."""
+        if self._lost is not None:
+            raise self._lost
+
+    def _renew(self) -> None:
+        while not self._is_over.wait(self._every_seconds):
+            try:
+                self._lease.renew()
+            except LeaseLostError as error:
+                self._lost = error
+                return
+            except VmhubError as error:
+                # It lasts for some more renewals.
+                _log.warning("renewing the lease of %s: %s", self._lease.cnpj, error)
+
+
+def _give_back(lease: Lease, *, is_served: bool) -> None:
+    try:
+        lease.give_back(is_served=is_served)
+    except VmhubError as error:
+        # What was done stays done, and the lease ends by itself.
+        _log.warning("giving back the lease of %s: %s", lease.cnpj, error)
+
+
+def _in_words(error: Exception) -> str:
+    """Return what to tell of an error; of others than ours only the place: they can quote rows."""
+    if isinstance(error, VmhubError):
+        return str(error)
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} in {Path(place.filename).name}, line {place.lineno}"

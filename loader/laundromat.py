@@ -1,0 +1,54 @@
+"""A laundromat as one command or one hour serves it: resolved once, the same for every step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from loader.dbt.settings import effective_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from loader.base.cnpj import Cnpj
+    from loader.dbt.project import Project
+    from loader.firestore.registry import RegistryEntry
+
+__all__ = ["Laundromat", "resolve"]
+
+
+@dataclass(frozen=True)
+class Laundromat:
+    """A registered laundromat with the settings that hold for it."""
+
+    entry: RegistryEntry
+    """As the registry had it when it was resolved."""
+    settings: dict[str, Any]
+    """The dbt vars of its builds, but for ``as_of``; ``cnpj`` and ``timezone`` included."""
+
+    @property
+    def cnpj(self) -> Cnpj:
+        """Return the CNPJ."""
+        return self.entry.cnpj
+
+    @property
+    def campaign_types(self) -> frozenset[str]:
+        """Return the campaigns that may have documents: the project's, and others that had."""
+        return self.entry.campaign_types
+
+
+def resolve(
+    project: Project, entry: RegistryEntry, changes: Mapping[str, Any] | None = None
+) -> Laundromat:
+    """Return a laundromat with its settings.
+
+    Args:
+        project: Has the defaults.
+        entry: Has the laundromat's own values.
+        changes: Values to use instead, of the command line.
+
+    Raises:
+        ConfigurationError: A setting is unknown or has a value that it does not take.
+
+    """
+    return Laundromat(entry, effective_settings(project, entry, changes))

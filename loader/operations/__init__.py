@@ -1,0 +1,1 @@
+"""What operators ask and set up: onboarding, checks, status and alerts."""

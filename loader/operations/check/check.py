@@ -1,0 +1,106 @@
+"""All checks of one laundromat, in the order in which a person would fix things."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from loader.bigquery.declaration import OPS_DATASET
+from loader.dbt.settings import effective_settings
+from loader.firestore.firestore_probe import FirestoreProbe
+from loader.operations.check.checklist import Checklist, CheckReport, Finding
+from loader.operations.check.rows import RowChecks
+from loader.operations.check.tables import FIRESTORE, TableChecks, check_documents
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
+    from loader.base.cnpj import Cnpj
+    from loader.bigquery.warehouse_probe import WarehouseProbe
+    from loader.dbt.project import Project
+    from loader.dbt.runner import Dbt
+    from loader.firestore.client import Database
+    from loader.firestore.registry import Registry, RegistryEntry
+
+__all__ = ["check"]
+
+
+def check(
+    project: Project,
+    warehouse: WarehouseProbe,
+    database: Database,
+    registry: Registry,
+    dbt: Dbt,
+    *,
+    cnpj: Cnpj,
+    location: str,
+    as_of: datetime,
+    raw_max_age: timedelta,
+) -> CheckReport:
+    """Check whether a laundromat can be served. What goes wrong is in the report.
+
+    Leaves nothing behind, and names no customer.
+
+    Args:
+        project: Declares the tables, the campaigns and the settings.
+        warehouse: BigQuery.
+        database: Firestore.
+        registry: The same database's registry.
+        dbt: Resolves the project's macros.
+        cnpj: The laundromat; it need not be registered.
+        location: Where BigQuery runs queries.
+        as_of: The instant against which ages are measured.
+        raw_max_age: Age of the newest sale from which on it is a warning.
+
+    """
+    checklist = Checklist()
+    types = _check_registry(checklist, project, registry, cnpj)
+    probe = FirestoreProbe(database, cnpj)
+    check_documents(checklist, probe)
+    tables = TableChecks(checklist, warehouse, cnpj, location, as_of)
+    datasets = tables.datasets()
+    declared = {table.name: table for table in project.source_tables()}
+    columns = {
+        name: tables.columns(table, datasets[table.dataset(cnpj)])
+        for name, table in declared.items()
+    }
+    for name, table in declared.items():
+        tables.layout(table, columns[name])
+    tables.query()
+    campaign_dataset = datasets[f"{cnpj}_CAMPAIGN"]
+    tables.scratch_table(campaign_dataset)
+    for name, table in declared.items():
+        if table.dataset_suffix == "RAW":
+            tables.reading(table, columns[name])
+    for name, table in declared.items():
+        if table.dataset(cnpj) == OPS_DATASET:
+            tables.recording(table, columns[name])
+    rows = RowChecks(checklist, warehouse, probe, cnpj, as_of)
+    rows.newest_sale(columns["vendas"], raw_max_age)
+    rows.newest_registration(columns["clientes"])
+    rows.quality(columns["clientes"], dbt)
+    rows.last_build(campaign_dataset)
+    rows.sender(types, columns["message_history"])
+    return CheckReport(cnpj, as_of, tuple(checklist.checks))
+
+
+def _check_registry(
+    checklist: Checklist, project: Project, registry: Registry, cnpj: Cnpj
+) -> frozenset[str]:
+    """Check the registry's entry and settings; return the campaigns there are, as far as known."""
+    entries: list[RegistryEntry] = []
+    place = f"users/{cnpj}"
+
+    def entry() -> Finding:
+        entries.append(registry.entry(cnpj))
+        return Finding("registered and active")
+
+    def settings() -> Finding:
+        [found] = entries
+        effective_settings(project, found)
+        own = len(found.settings)
+        return Finding(f"{own} of its own, the others as in dbt_project.yml")
+
+    registered = checklist.add("registry", place, entry, service=FIRESTORE)
+    checklist.add("settings", place, settings, service=FIRESTORE, needs=[registered])
+    known = frozenset(project.campaign_types())
+    return known.union(*(found.campaign_types for found in entries))

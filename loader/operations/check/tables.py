@@ -1,0 +1,175 @@
+"""Datasets, tables, and what this account may do with them and with documents."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING
+
+from loader.base.errors import ConfigurationError
+from loader.bigquery.declaration import OPS_DATASET
+from loader.bigquery.literals import timestamp
+from loader.bigquery.warehouse_probe import Layout
+from loader.operations.check.checklist import Finding
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from loader.base.cnpj import Cnpj
+    from loader.bigquery.declaration import SourceTable
+    from loader.bigquery.warehouse_probe import WarehouseProbe
+    from loader.firestore.firestore_probe import FirestoreProbe
+    from loader.operations.check.checklist import Check, Checklist
+
+__all__ = ["BIGQUERY", "FIRESTORE", "TableChecks", "check_documents"]
+
+BIGQUERY, FIRESTORE = "BigQuery", "Firestore"
+
+_RAW_MEND = "models/sources/ declares what is needed; the point-of-sale export is to deliver it"
+
+
+def check_documents(checklist: Checklist, probe: FirestoreProbe) -> None:
+    """Check that documents can be written, read and deleted."""
+
+    def attempt() -> Finding:
+        probe.try_document()
+        return Finding("written, read and deleted")
+
+    checklist.add("scratch document", probe.scratch_path, attempt, service=FIRESTORE)
+
+
+@dataclass(frozen=True)
+class TableChecks:
+    """The checks of one laundromat's datasets and tables."""
+
+    checklist: Checklist
+    warehouse: WarehouseProbe
+    cnpj: Cnpj
+    location: str
+    """Where queries run; a dataset elsewhere is not found by them."""
+    as_of: datetime
+
+    def datasets(self) -> dict[str, Check]:
+        """Check that the datasets are there; return the checks by dataset."""
+        names = (f"{self.cnpj}_RAW", f"{self.cnpj}_CAMPAIGN", OPS_DATASET)
+        return {name: self._add("dataset", name, partial(self._dataset, name)) for name in names}
+
+    def columns(self, table: SourceTable, dataset: Check) -> Check:
+        """Check that a table is there, with the columns and types that are declared."""
+        return self._add("columns", _name(table, self.cnpj), lambda: self._columns(table), dataset)
+
+    def layout(self, table: SourceTable, columns: Check) -> None:
+        """Check a table's partitioning and clustering, where some is declared."""
+        if table.partition_by or table.cluster_by:
+            self._add("layout", _name(table, self.cnpj), lambda: self._layout(table), columns)
+
+    def query(self) -> None:
+        """Check that queries can be run."""
+
+        def attempt() -> Finding:
+            self.warehouse.query("select 1 as one", doing="running a query")
+            return Finding("runs")
+
+        self._add("query", BIGQUERY, attempt)
+
+    def scratch_table(self, dataset: Check) -> None:
+        """Check that tables can be created, filled, read as sync reads them, and dropped."""
+
+        def attempt() -> Finding:
+            self.warehouse.try_scratch_table(dataset.about)
+            return Finding("created, filled, read and dropped")
+
+        self._add("scratch table", dataset.about, attempt, dataset)
+
+    def reading(self, table: SourceTable, columns: Check) -> None:
+        """Check that a row of a table can be read."""
+        name = _name(table, self.cnpj)
+        column = table.partition_by
+        since = self.as_of - timedelta(days=2)
+        condition = f"where {column} >= {timestamp(since)}" if column else ""
+        sql = (
+            f"select 1 as one from (select {table.columns[0].name} from "  # noqa: S608 - declared
+            f"`{table.dataset(self.cnpj)}`.`{table.name}` {condition} limit 1)"
+        )
+
+        def attempt() -> Finding:
+            self.warehouse.query(sql, doing=f"reading {name}")
+            return Finding("can be read")
+
+        self._add("reading", name, attempt, columns)
+
+    def recording(self, table: SourceTable, columns: Check) -> None:
+        """Check that runs can be recorded in a table of VMHUB_OPS."""
+
+        def attempt() -> Finding:
+            self.warehouse.try_streaming(table)
+            return Finding("takes rows")
+
+        self._add("recording", _name(table, self.cnpj), attempt, columns)
+
+    def _add(self, name: str, about: str, attempt: Callable[[], Finding], *needs: Check) -> Check:
+        return self.checklist.add(name, about, attempt, service=BIGQUERY, needs=needs)
+
+    def _dataset(self, name: str) -> Finding:
+        location = self.warehouse.location(name)
+        if location is None:
+            message = "there is no such dataset"
+            raise ConfigurationError(message, hint=self._owner_hint(name))
+        if location.upper() != self.location.upper():
+            message = f"it is in {location}, and queries run in {self.location}"
+            raise ConfigurationError(
+                message, hint=f"set VMHUB_BIGQUERY_LOCATION={location}, or move the dataset"
+            )
+        return Finding(f"in {location}")
+
+    def _columns(self, table: SourceTable) -> Finding:
+        problems = self.warehouse.schema_problems(table, self.cnpj)
+        if problems:
+            hint = self._owner_hint(table.dataset(self.cnpj))
+            if any(" instead of " in problem for problem in problems) and not _is_raw(table):
+                hint += "; a column of another type has to be made anew by hand"
+            raise ConfigurationError("; ".join(problems), hint=hint)
+        return Finding(f"{len(table.columns)} columns as declared")
+
+    def _layout(self, table: SourceTable) -> Finding:
+        wanted, found = Layout.declared(table), self.warehouse.layout(table, self.cnpj)
+        if _same(wanted, found):
+            return Finding(str(found))
+        message = f"{found}, instead of {wanted}"
+        if _is_raw(table):
+            # Somebody else's table: it works as it is.
+            return Finding(
+                message,
+                "queries read, and bill, more of it than they need: ask for the point-of-sale "
+                f"export to write it {wanted}",
+            )
+        raise ConfigurationError(
+            message,
+            hint="copy its rows into a new table that is laid out so, and rename it: "
+            "`vmhub onboard` creates it right where there is none",
+        )
+
+    def _owner_hint(self, dataset: str) -> str:
+        if dataset.endswith("_RAW"):
+            return _RAW_MEND
+        return f'run `vmhub onboard --cnpj {self.cnpj} --name "…"`, which adds what is missing'
+
+
+def _name(table: SourceTable, cnpj: Cnpj) -> str:
+    return f"{table.dataset(cnpj)}.{table.name}"
+
+
+def _is_raw(table: SourceTable) -> bool:
+    return table.dataset_suffix == "RAW"
+
+
+def _same(wanted: Layout, found: Layout) -> bool:
+    """Compare two layouts; the letter case of a column means nothing to BigQuery."""
+    return (
+        (wanted.partition_by or "").lower() == (found.partition_by or "").lower()
+        and wanted.partition_unit == found.partition_unit
+        and [name.lower() for name in wanted.cluster_by]
+        == [name.lower() for name in found.cluster_by]
+    )

@@ -1,0 +1,76 @@
+"""Making a laundromat known: its datasets, its tables and its registry documents."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from loader.bigquery.declaration import OPS_DATASET, OPS_DESCRIPTION
+from loader.dbt.settings import check_timezone
+
+if TYPE_CHECKING:
+    from loader.base.cnpj import Cnpj
+    from loader.bigquery.warehouse import Warehouse
+    from loader.dbt.project import Project
+    from loader.firestore.registry import Registry
+
+__all__ = ["OnboardReport", "onboard"]
+
+
+@dataclass(frozen=True)
+class OnboardReport:
+    """What was done, and what others still have to deliver."""
+
+    cnpj: Cnpj
+    is_new: bool
+    created_tables: tuple[str, ...]
+    raw_problems: tuple[str, ...]
+    """What the RAW dataset lacks; a build refuses to start until it is there."""
+
+
+def onboard(
+    project: Project,
+    warehouse: Warehouse,
+    registry: Registry,
+    *,
+    cnpj: Cnpj,
+    name: str,
+    timezone: str | None = None,
+) -> OnboardReport:
+    """Create what a laundromat needs; safe to repeat, and an earlier half is completed.
+
+    The registry comes last, so that a laundromat is never served before its tables exist.
+
+    Args:
+        project: Declares the tables and the campaigns.
+        warehouse: Where the tables are created.
+        registry: Where the laundromat is registered.
+        cnpj: The laundromat.
+        name: Its name, as owners see it.
+        timezone: IANA name; None keeps what is registered, or the project's default.
+
+    Raises:
+        ConfigurationError: The time zone is unknown; nothing was created.
+
+    """
+    if timezone is not None:
+        check_timezone(timezone, "--timezone: the laundromat")
+    warehouse.create_dataset(
+        f"{cnpj}_CAMPAIGN", description=f"VMHub campaigns of CNPJ {cnpj}, written by vmhub and dbt."
+    )
+    warehouse.create_dataset(OPS_DATASET, description=OPS_DESCRIPTION)
+    created = tuple(
+        f"{table.dataset(cnpj)}.{table.name}"
+        for table in (*project.owned_tables(), *project.ops_tables().values())
+        if warehouse.create_table(table, cnpj)
+    )
+    raw_problems = [
+        problem
+        for table in project.source_tables()
+        if table.dataset_suffix == "RAW"
+        for problem in warehouse.schema_problems(table, cnpj)
+    ]
+    is_new = registry.register(
+        cnpj, name=name, timezone=timezone, campaign_types=project.campaign_types()
+    )
+    return OnboardReport(cnpj, is_new, created, tuple(raw_problems))

@@ -1,0 +1,237 @@
+"""What is wrong with the fleet, and what to tell whom when that changes; pure.
+
+docs/alerts.md has a section for each kind.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from loader.operations.status.facts import SILENCE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+
+    from loader.operations.status.facts import Facts, Laundromat, Limits, RawTable
+
+__all__ = [
+    "DIGEST_ABOVE",
+    "Change",
+    "Conditions",
+    "Kind",
+    "Notice",
+    "changes",
+    "conditions",
+    "kind_of",
+    "notices",
+]
+
+DIGEST_ABOVE = 20
+"""More changes of a kind than this go out as one message."""
+_LISTED = 10
+_REASON_LENGTH = 300
+# One laundromat that fails in a fleet of ten is no rate.
+_FEWEST_FAILED = 2
+
+
+class Kind(StrEnum):
+    """What can be wrong; the most urgent first."""
+
+    NO_RUN = "no_run"
+    ERROR_RATE = "error_rate"
+    FAILING = "failing"
+    STALE_RAW = "stale_raw"
+    OVER_TIME = "over_time"
+    OVER_MEMORY = "over_memory"
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What is wrong, by the name of the alert, in words that hold no personal data."""
+
+    wrong: dict[str, str]
+    undecided: frozenset[str] = frozenset()
+    """Alerts, or kinds as a whole, of which nothing can be said: they stay as they are."""
+
+    def is_undecided(self, alert: str) -> bool:
+        """Whether nothing can be said of an alert."""
+        return alert in self.undecided or kind_of(alert) in self.undecided
+
+
+@dataclass(frozen=True)
+class Change:
+    """An alert that begins, or is over."""
+
+    alert: str
+    is_open: bool
+    text: str
+
+
+@dataclass(frozen=True)
+class Notice:
+    """One message, and the changes it tells."""
+
+    title: str
+    body: str
+    changes: tuple[Change, ...]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it tells of a beginning; the changes of a notice are all alike."""
+        return self.changes[0].is_open
+
+
+def kind_of(alert: str) -> Kind:
+    """Return the kind of an alert, which is the first part of its name."""
+    return Kind(alert.partition(":")[0])
+
+
+def conditions(facts: Facts, limits: Limits) -> Conditions:
+    """Return what is wrong."""
+    wrong: dict[str, str] = {}
+    undecided: set[str] = set()
+    _check_runs(facts, limits, wrong, undecided)
+    _check_laundromats(facts, limits, wrong, undecided)
+    for table in facts.stale(limits.raw_max_age):
+        wrong[f"{Kind.STALE_RAW}:{table.cnpj}"] = _stale_text(table)
+    undecided |= {
+        f"{Kind.STALE_RAW}:{table.cnpj}" for table in facts.raw_tables if not table.is_known
+    }
+    return Conditions(wrong, frozenset(undecided))
+
+
+def _check_runs(facts: Facts, limits: Limits, wrong: dict[str, str], undecided: set[str]) -> None:
+    hours = SILENCE.total_seconds() / 3600
+    if facts.is_silent:
+        wrong[Kind.NO_RUN] = f"No `vmhub run` has ended in the last {hours:.0f} hours"
+        # Which shards are silent can be said again once others run.
+        undecided |= {Kind.NO_RUN}
+    for shard in facts.silent_shards:
+        wrong[f"{Kind.NO_RUN}:{shard}"] = (
+            f"No `vmhub run` of shard {shard} has ended in the last {hours:.0f} hours; others have"
+        )
+    if not facts.last_runs:
+        undecided |= {Kind.ERROR_RATE, Kind.OVER_TIME, Kind.OVER_MEMORY}
+        return
+    served = facts.served
+    not_started = sum(run.without_worker for run in facts.last_runs)
+    if not_started:
+        wrong[Kind.ERROR_RATE] = (
+            f"{not_started} laundromats were not served in the last run, since no process for them "
+            "could be started; its log says why"
+        )
+    elif not served.laundromats:
+        # At night all laundromats are left out: that fixes nothing.
+        undecided.add(Kind.ERROR_RATE)
+    elif served.failed >= _FEWEST_FAILED and served.error_percent > limits.error_percent:
+        wrong[Kind.ERROR_RATE] = (
+            f"{served.failed} of {served.laundromats} laundromats failed in the last run "
+            f"({served.error_percent:.0f} %)"
+        )
+    slow = [run for run in facts.last_runs if run.seconds > limits.run_minutes * 60]
+    if slow:
+        runs = ", ".join(f"shard {run.shard} took {run.seconds / 60:.0f} min" for run in slow)
+        wrong[Kind.OVER_TIME] = f"The last run took too long: {runs}"
+    heavy = [run for run in facts.last_runs if run.peak_memory_mib > limits.memory_mib]
+    if heavy:
+        runs = ", ".join(f"shard {run.shard} took {run.peak_memory_mib:.0f} MiB" for run in heavy)
+        wrong[Kind.OVER_MEMORY] = f"A process of the last run took too much memory: {runs}"
+
+
+def _check_laundromats(
+    facts: Facts, limits: Limits, wrong: dict[str, str], undecided: set[str]
+) -> None:
+    for laundromat in facts.laundromats:
+        alert = f"{Kind.FAILING}:{laundromat.cnpj}"
+        if laundromat.failures >= limits.failures:
+            wrong[alert] = _failing_text(laundromat)
+        elif laundromat.failures and laundromat.succeeded_at is None:
+            # Earlier failures may have aged out of sight; only a success ends it.
+            undecided.add(alert)
+    undecided |= {f"{Kind.FAILING}:{cnpj}" for cnpj in facts.without_runs}
+
+
+def _failing_text(laundromat: Laundromat) -> str:
+    times = "once" if laundromat.failures == 1 else f"{laundromat.failures} times in a row"
+    where = f" in {laundromat.step}" if laundromat.step else ""
+    error = laundromat.error or f"exit code {laundromat.exit_code}"
+    # One line, and short: a build's reason can be a page.
+    reason = " ".join(laundromat.reason.split())
+    if len(reason) > _REASON_LENGTH:
+        reason = f"{reason[:_REASON_LENGTH]}…"
+    return (
+        f"{laundromat.cnpj} failed {times} since {_instant(laundromat.failing_since)}, "
+        f"last{where} with {error}{': ' if reason else ''}{reason}"
+    )
+
+
+def _stale_text(table: RawTable) -> str:
+    if table.modified_at is None:
+        return f"{table.cnpj}_RAW.vendas is {table.problem}"
+    return f"{table.cnpj}_RAW.vendas was last written at {_instant(table.modified_at)}"
+
+
+def changes(now: Conditions, open_alerts: Mapping[str, datetime]) -> list[Change]:
+    """Return what to tell: what is wrong and not open, and what is open and no longer wrong.
+
+    Args:
+        now: What is wrong.
+        open_alerts: What somebody was told of, with the instant, and not told that it is over.
+
+    """
+    begun = [Change(alert, is_open=True, text=text) for alert, text in now.wrong.items()]
+    over = [
+        Change(alert, is_open=False, text=f"{alert} is over; it began {_instant(since)}")
+        for alert, since in open_alerts.items()
+        if alert not in now.wrong and not now.is_undecided(alert)
+    ]
+    return [*(change for change in begun if change.alert not in open_alerts), *over]
+
+
+def notices(changed: list[Change], project: str) -> list[Notice]:
+    """Return the messages that tell changes: what begins first, the most urgent first.
+
+    Args:
+        changed: The changes.
+        project: The Google Cloud project, which every message names.
+
+    """
+    return [
+        notice
+        for (kind, is_open), group in _by_kind(changed)
+        for notice in _notices_of(kind, group, project, is_open=is_open)
+    ]
+
+
+def _by_kind(changed: list[Change]) -> Iterator[tuple[tuple[Kind, bool], tuple[Change, ...]]]:
+    order = list(Kind)
+
+    def key(change: Change) -> tuple[bool, int]:
+        return not change.is_open, order.index(kind_of(change.alert))
+
+    for (is_over, number), group in groupby(sorted(changed, key=key), key):
+        yield (order[number], not is_over), tuple(group)
+
+
+def _notices_of(
+    kind: Kind, group: tuple[Change, ...], project: str, *, is_open: bool
+) -> Iterator[Notice]:
+    over = "" if is_open else "over: "
+    advice = f"\nWhat to do: docs/alerts.md, section {kind}" if is_open else ""
+    if len(group) <= DIGEST_ABOVE:
+        for change in group:
+            title = f"vmhub {project}: {over}{change.alert}"
+            yield Notice(title, change.text + advice, (change,))
+        return
+    lines = [change.text for change in group[:_LISTED]]
+    lines.append(f"and {len(group) - _LISTED} more; `vmhub status` lists all that is wrong")
+    title = f"vmhub {project}: {over}{len(group)} alerts: {kind}"
+    yield Notice(title, "\n".join(lines) + advice, group)
+
+
+def _instant(instant: datetime | None) -> str:
+    return "-" if instant is None else f"{instant:%Y-%m-%d %H:%MZ}"

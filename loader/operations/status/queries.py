@@ -1,0 +1,287 @@
+"""What `vmhub status` asks the services: four small queries, and the age of each RAW table.
+
+Each of the queries bills 10 MiB, the least for a table: what is counted here would be many rows.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from loader.base.errors import NotFoundError, ServiceError, VmhubError
+from loader.base.shards import Shard
+from loader.bigquery.literals import timestamp
+from loader.operations.status.facts import (
+    LOOK_BACK,
+    SUCCESS_CODES,
+    Facts,
+    FleetRun,
+    Laundromat,
+    RawTable,
+    Served,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from datetime import datetime
+
+    from loader.base.cnpj import Cnpj
+    from loader.bigquery.warehouse import Warehouse
+
+__all__ = [
+    "FLEET_RUNS",
+    "LAUNDROMATS",
+    "OPEN_ALERTS",
+    "SERVED",
+    "read_facts",
+    "read_open_alerts",
+    "statement",
+]
+
+FLEET_RUNS = """
+    select
+        fleet_run_id,
+        shard,
+        started_at,
+        ended_at,
+        laundromats,
+        to_json_string(counts) as counts,
+        exit_code,
+        seconds,
+        peak_memory_mib
+    from `VMHUB_OPS`.`fleet_runs`
+    where started_at >= {since} and started_at <= {until}
+"""
+# The last run of each laundromat, and the failures since its last success.
+LAUNDROMATS = """
+    with
+
+    attempts as (
+        select
+            *,
+            -- A run that left no exit code did not get to its end.
+            coalesce(exit_code, 1) in ({success_codes}) as is_success
+        from `VMHUB_OPS`.`runs`
+        where
+            started_at >= {since}
+            and started_at <= {until}
+            and command = 'run'
+            -- Who was told to end has neither failed nor served.
+            and coalesce(exit_code, 1) not in (130, 143)
+    ),
+
+    successes as (
+        select
+            *,
+            max(if(is_success, started_at, null)) over (partition by cnpj) as succeeded_at
+        from attempts
+    ),
+
+    marked as (
+        select
+            *,
+            not is_success and (succeeded_at is null or started_at > succeeded_at) as is_failure
+        from successes
+    ),
+
+    numbered as (
+        select
+            *,
+            -- bqemulator 1.4.0 takes no COUNTIF over a window.
+            sum(if(is_failure, 1, 0)) over (partition by cnpj) as failures,
+            min(if(is_failure, started_at, null)) over (partition by cnpj) as failing_since,
+            row_number() over (
+                partition by cnpj order by started_at desc, is_success desc, run_id desc
+            ) as number_from_last
+        from marked
+    )
+
+    select
+        cnpj,
+        started_at,
+        exit_code,
+        seconds,
+        peak_memory_mib,
+        failures,
+        failing_since,
+        succeeded_at,
+        to_json_string(steps) as steps,
+        error,
+        reason
+    from numbered
+    where number_from_last = 1
+"""
+SERVED = """
+    select
+        count(*) as laundromats,
+        countif(coalesce(exit_code, 1) not in ({success_codes})) as failed
+    from `VMHUB_OPS`.`runs`
+    where
+        started_at >= {since}
+        and started_at <= {until}
+        and fleet_run_id in unnest(@fleet_run_ids)
+        and coalesce(exit_code, 1) not in (130, 143)
+"""
+# Without a lower bound: an alert is open however long ago it began. A row is written only when
+# one begins or is over, so that the table stays small.
+OPEN_ALERTS = """
+    with
+
+    numbered as (
+        select
+            alert,
+            is_open,
+            changed_at,
+            row_number() over (
+                partition by alert order by changed_at desc, is_open desc
+            ) as number_from_last
+        from `VMHUB_OPS`.`alerts`
+        where changed_at <= {until}
+    )
+
+    select
+        alert,
+        changed_at
+    from numbered
+    where number_from_last = 1 and is_open
+"""
+
+# BigQuery takes a hundred look-ups a second from one user, and a client keeps ten connections
+# (https://cloud.google.com/bigquery/quotas#api_request_quotas).
+_LOOK_UPS_AT_A_TIME = 8
+_SHARD = re.compile(r"(\d+)/(\d+)")
+
+
+def statement(template: str, *, until: datetime, since: datetime | None = None) -> str:
+    """Return one of the queries, of the runs that began between two instants.
+
+    The instants are constants beside the bare column, so that partitions are pruned.
+    """
+    return template.format(
+        since=timestamp(since or until - LOOK_BACK),
+        until=timestamp(until),
+        success_codes=", ".join(str(int(code)) for code in SUCCESS_CODES),
+    )
+
+
+def read_facts(
+    warehouse: Warehouse, cnpjs: Sequence[Cnpj], broken: Collection[str], *, as_of: datetime
+) -> Facts:
+    """Return what is known of the fleet.
+
+    Args:
+        warehouse: Where VMHUB_OPS and the RAW datasets are.
+        cnpjs: The active laundromats.
+        broken: Those whose entry in the registry is wrong.
+        as_of: The instant; later runs are not seen.
+
+    """
+    active = {*cnpjs, *broken}
+    rows = _rows(warehouse, statement(FLEET_RUNS, until=as_of))
+    runs = tuple(run for run in map(_fleet_run, rows) if run is not None)
+    rows = _rows(warehouse, statement(LAUNDROMATS, until=as_of))
+    laundromats = tuple(_laundromat(row) for row in rows if row["cnpj"] in active)
+    facts = Facts(
+        as_of,
+        runs,
+        laundromats,
+        tuple(sorted(active - {laundromat.cnpj for laundromat in laundromats})),
+        (
+            *_raw_tables(warehouse, cnpjs),
+            *(RawTable(name, None, "not known", is_known=False) for name in broken),
+        ),
+    )
+    return _with_served(warehouse, facts)
+
+
+def read_open_alerts(warehouse: Warehouse, *, as_of: datetime) -> dict[str, datetime]:
+    """Return the alerts that somebody was told of and that are not over, with their beginning."""
+    rows = _rows(warehouse, statement(OPEN_ALERTS, until=as_of))
+    return {row["alert"]: row["changed_at"] for row in rows}
+
+
+def _rows(
+    warehouse: Warehouse, sql: str, parameters: Mapping[str, Sequence[str]] | None = None
+) -> list[dict[str, Any]]:
+    try:
+        return warehouse.query(sql, doing="reading VMHUB_OPS", parameters=parameters)
+    except NotFoundError:
+        # The first row creates its table.
+        return []
+
+
+def _fleet_run(row: dict[str, Any]) -> FleetRun | None:
+    shard = _SHARD.fullmatch(row["shard"] or "")
+    if shard is None:
+        # Single laundromats, by hand: it says nothing of the fleet.
+        return None
+    return FleetRun(
+        row["fleet_run_id"],
+        Shard(int(shard[1]), int(shard[2])),
+        row["started_at"],
+        row["ended_at"],
+        row["laundromats"] or 0,
+        json.loads(row["counts"] or "null") or {},
+        row["exit_code"],
+        row["seconds"] or 0.0,
+        row["peak_memory_mib"] or 0.0,
+    )
+
+
+def _laundromat(row: dict[str, Any]) -> Laundromat:
+    return Laundromat(
+        cnpj=row["cnpj"],
+        started_at=row["started_at"],
+        exit_code=1 if row["exit_code"] is None else row["exit_code"],
+        seconds=row["seconds"] or 0.0,
+        peak_memory_mib=row["peak_memory_mib"] or 0.0,
+        failures=row["failures"],
+        failing_since=row["failing_since"],
+        succeeded_at=row["succeeded_at"],
+        step=_failed_step(json.loads(row["steps"] or "null") or []),
+        error=row["error"] or "",
+        reason=row["reason"] or "",
+    )
+
+
+def _failed_step(steps: list[dict[str, Any]]) -> str:
+    return next(
+        (str(step["step"]) for step in steps if step.get("exit_code") not in SUCCESS_CODES), ""
+    )
+
+
+def _with_served(warehouse: Warehouse, facts: Facts) -> Facts:
+    """Add how the laundromats fared in the last run of each shard.
+
+    By their own rows: those that were left out, as at night, have none.
+    """
+    last_runs = facts.last_runs
+    if not last_runs:
+        return facts
+    since = min(run.started_at for run in last_runs)
+    rows = _rows(
+        warehouse,
+        statement(SERVED, since=since, until=facts.as_of),
+        {"fleet_run_ids": [run.fleet_run_id for run in last_runs]},
+    )
+    served = Served(rows[0]["laundromats"], rows[0]["failed"]) if rows else Served()
+    return replace(facts, served=served)
+
+
+def _raw_tables(warehouse: Warehouse, cnpjs: Sequence[Cnpj]) -> tuple[RawTable, ...]:
+    with ThreadPoolExecutor(_LOOK_UPS_AT_A_TIME) as pool:
+        return tuple(pool.map(lambda cnpj: _raw_table(warehouse, cnpj), cnpjs))
+
+
+def _raw_table(warehouse: Warehouse, cnpj: Cnpj) -> RawTable:
+    try:
+        modified_at = warehouse.modified_at(f"{cnpj}_RAW", "vendas")
+    except ServiceError:
+        return RawTable(cnpj, None, "not known", is_known=False)
+    except VmhubError:
+        # A missing permission is as bad as a missing table, and hides no other's trouble.
+        return RawTable(cnpj, None, "not readable")
+    return RawTable(cnpj, modified_at, "" if modified_at else "missing")

@@ -1,0 +1,192 @@
+"""`vmhub status`: what is known, what is wrong, and telling it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from loader.base.errors import ExitCode, VmhubError
+from loader.operations.status.alerts import changes, conditions, notices
+from loader.operations.status.queries import read_facts, read_open_alerts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
+
+    from loader.bigquery.declaration import SourceTable
+    from loader.bigquery.warehouse import Warehouse
+    from loader.firestore.registry import Registry
+    from loader.operations.status.alerts import Notice
+    from loader.operations.status.facts import Facts, FleetRun, Laundromat, Limits, RawTable
+    from loader.operations.status.receivers import Receivers
+
+__all__ = ["Delivery", "StatusReport", "report_of", "status", "tell"]
+
+_SHOWN_EXTREMES = 5
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """What became of the messages."""
+
+    told: tuple[str, ...] = ()
+    """Alerts whose change at least one receiver took; they are recorded."""
+    not_told: tuple[str, ...] = ()
+    """Alerts whose change nobody took; the next check tries again."""
+    receivers_down: tuple[str, ...] = ()
+    """Receivers that did not take a message."""
+
+
+@dataclass(frozen=True)
+class StatusReport:
+    """How the fleet is doing."""
+
+    as_of: datetime
+    runs: tuple[FleetRun, ...]
+    """The last one of each shard."""
+    silent_shards: tuple[str, ...]
+    laundromats_served: int
+    """In these runs."""
+    laundromats_failed: int
+    error_percent: float
+    with_problems: tuple[str, ...]
+    """The laundromats whose last run left rows to look at."""
+    failing: tuple[Laundromat, ...]
+    without_runs: tuple[str, ...]
+    """The active laundromats that no run served within a week."""
+    stale_raw: tuple[RawTable, ...]
+    unknown_raw: tuple[str, ...]
+    """The laundromats of whose RAW data BigQuery did not say the age."""
+    slowest: tuple[Laundromat, ...]
+    heaviest: tuple[Laundromat, ...]
+    alerts: dict[str, str]
+    """What is wrong by the limits."""
+    delivery: Delivery | None = None
+    """None: nobody was to be told."""
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """How the command ends: partly failed when somebody should look at something."""
+        is_fine = not (self.alerts or self.failing or self.unknown_raw) and not (
+            self.delivery and self.delivery.receivers_down
+        )
+        return ExitCode.OK if is_fine else ExitCode.PARTLY_FAILED
+
+
+def status(
+    warehouse: Warehouse,
+    registry: Registry,
+    ops_tables: Mapping[str, SourceTable],
+    *,
+    project: str,
+    as_of: datetime,
+    limits: Limits,
+    receivers: Receivers | None = None,
+) -> StatusReport:
+    """Look at the fleet, and tell of what has changed.
+
+    Args:
+        warehouse: Where VMHUB_OPS and the RAW datasets are.
+        registry: Who is served.
+        ops_tables: The tables of VMHUB_OPS, by name.
+        project: The Google Cloud project, which messages name.
+        as_of: The instant.
+        limits: From where on something is wrong.
+        receivers: Who is told; None: nobody.
+
+    """
+    entries, broken = registry.fleet()
+    facts = read_facts(warehouse, [entry.cnpj for entry in entries], broken, as_of=as_of)
+    found = conditions(facts, limits)
+    report = report_of(facts, limits, found.wrong)
+    if receivers is None:
+        return report
+
+    def record(notice: Notice) -> None:
+        warehouse.insert(ops_tables["alerts"], _alert_rows(notice, as_of))
+
+    changed = changes(found, read_open_alerts(warehouse, as_of=as_of))
+    return replace(report, delivery=tell(notices(changed, project), receivers, record))
+
+
+def report_of(facts: Facts, limits: Limits, wrong: dict[str, str]) -> StatusReport:
+    """Return what there is to show."""
+    return StatusReport(
+        as_of=facts.as_of,
+        runs=facts.last_runs,
+        silent_shards=tuple(str(shard) for shard in facts.silent_shards),
+        laundromats_served=facts.served.laundromats,
+        laundromats_failed=facts.served.failed,
+        error_percent=round(facts.served.error_percent, 1),
+        with_problems=tuple(
+            sorted(
+                laundromat.cnpj
+                for laundromat in facts.laundromats
+                if laundromat.exit_code == ExitCode.PARTLY_FAILED
+            )
+        ),
+        failing=facts.failing,
+        without_runs=facts.without_runs,
+        stale_raw=facts.stale(limits.raw_max_age),
+        unknown_raw=tuple(table.cnpj for table in facts.raw_tables if not table.is_known),
+        slowest=_highest(facts, lambda laundromat: laundromat.seconds),
+        heaviest=_highest(facts, lambda laundromat: laundromat.peak_memory_mib),
+        alerts=wrong,
+    )
+
+
+def _alert_rows(notice: Notice, as_of: datetime) -> list[dict[str, Any]]:
+    """Return the rows of VMHUB_OPS.alerts that a message leaves."""
+    is_digest = len(notice.changes) > 1
+    return [
+        {
+            "alert": change.alert,
+            "is_open": change.is_open,
+            "changed_at": as_of.isoformat(),
+            "message": notice.title if is_digest else notice.body,
+        }
+        for change in notice.changes
+    ]
+
+
+def _highest(facts: Facts, figure: Callable[[Laundromat], float]) -> tuple[Laundromat, ...]:
+    ranked = sorted(facts.laundromats, key=lambda item: (-figure(item), item.cnpj))
+    return tuple(ranked[:_SHOWN_EXTREMES])
+
+
+def tell(
+    messages: Sequence[Notice], receivers: Receivers, record: Callable[[Notice], None]
+) -> Delivery:
+    """Send messages; record each as soon as a receiver has taken it.
+
+    In this order, so that a message that was lost is sent again, at the price that one is sent
+    twice when the recording fails. One receiver is enough: if all had to take it, those that do
+    would hear the same again with every check until the last one is fixed.
+
+    Args:
+        messages: What to tell.
+        receivers: Who is told.
+        record: Keeps what was told.
+
+    Raises:
+        VmhubError: Something that was told could not be recorded; all the same everything was told.
+
+    """
+    failure: VmhubError | None = None
+    told: list[str] = []
+    not_told: list[str] = []
+    down: dict[str, None] = {}
+    for notice in messages:
+        refused = receivers.send(notice)
+        is_taken = len(refused) < len(receivers)
+        if is_taken:
+            try:
+                record(notice)
+            except VmhubError as error:
+                # Others are still to hear of what comes behind.
+                failure = failure or error
+        (told if is_taken else not_told).extend(change.alert for change in notice.changes)
+        down.update(dict.fromkeys(refused))
+    if failure is not None:
+        raise failure
+    return Delivery(tuple(told), tuple(not_told), tuple(down))

@@ -1,0 +1,1 @@
+"""Answers that send nothing: why a customer is a target or not, and what a change would do."""

@@ -1,0 +1,245 @@
+"""Why a customer did or did not get a campaign's message, from what the last build saw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from loader.base.errors import ConfigurationError
+from loader.dbt.spec import BuildSpec
+from loader.questions.decisions import last_build
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import date, datetime
+
+    from loader.base.cnpj import Cnpj
+    from loader.bigquery.warehouse import Warehouse
+    from loader.dbt.runner import Dbt
+    from loader.firestore.targets import TargetStore
+
+__all__ = [
+    "Blocker",
+    "CampaignExplanation",
+    "Explainer",
+    "Explanation",
+    "Trigger",
+    "Verdict",
+    "explain",
+]
+
+# Name, phone and cpf stay where they are: whether they are there is all that decides.
+_FACTS = """
+    select
+        registered_on,
+        born_on,
+        first_purchase_at,
+        last_purchase_on,
+        last_voucher_on,
+        loyalty_visits,
+        has_valid_id,
+        phone is not null as has_phone,
+        cpf is not null as has_cpf,
+        has_opted_out,
+        coalesce(array_length(messages), 0) as messages
+    from `{table}`
+    where customer_id = @customer_id
+"""
+_EXPLANATIONS = """
+    select * from {{ ref('campaign_explanations') }}
+    where customer_id in unnest(@customer_ids)
+"""
+_DOCUMENT_FIELDS = (
+    "status",
+    "attempts",
+    "cycleKey",
+    "createdAt",
+    "updatedAt",
+    "expiresAt",
+    "claimedUntil",
+    "nextAttemptAt",
+    "lastError",
+    "messageId",
+)
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """One condition of a campaign, with the numbers behind it."""
+
+    fact: str
+    actual: str | None
+    """None: not known, such as the last purchase of who never bought."""
+    needed: str
+    is_met: bool
+    changes_on: date | None
+    """The next business day on which time alone changes the answer, where that is known."""
+
+
+@dataclass(frozen=True)
+class Blocker:
+    """A reason not to send the message."""
+
+    name: str
+    fact: str
+    changes_on: date | None
+    """The first business day on which it may be gone, where that is known."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one campaign made of a customer."""
+
+    campaign_type: str
+    is_candidate: bool
+    """Whether the customer met the trigger at the last build."""
+    cycle_key: str | None
+    triggers: tuple[Trigger, ...]
+    blockers: tuple[Blocker, ...]
+    """In the order of the rules; empty for a candidate: a target."""
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the triggers still say what they said at the build."""
+        return self.is_candidate == all(trigger.is_met for trigger in self.triggers)
+
+    def why_not(self) -> str:
+        """Return why the customer is no target: the first blocker, or what the trigger lacks."""
+        if self.blockers:
+            first = self.blockers[0]
+            return f"{first.name}: {first.fact}"
+        return "no candidate: " + "; ".join(
+            f"{trigger.fact}: {trigger.actual or 'unknown'}, {trigger.needed} needed"
+            for trigger in self.triggers
+            if not trigger.is_met
+        )
+
+
+@dataclass(frozen=True)
+class CampaignExplanation:
+    """One campaign's view of the customer."""
+
+    campaign_type: str
+    verdict: Verdict | None
+    """None: the campaign is switched off for this laundromat."""
+    document: dict[str, Any]
+    """The fields of the Firestore document that say where it stands; empty: there is none."""
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """All campaigns' views of one customer."""
+
+    cnpj: Cnpj
+    customer_id: str
+    built_at: datetime
+    """The instant as of which the facts hold."""
+    is_current: bool
+    """False: a setting or the SQL has changed since the build; build again to be sure."""
+    facts: dict[str, Any]
+    campaigns: tuple[CampaignExplanation, ...]
+
+
+@dataclass(frozen=True)
+class Explainer:
+    """Asks the campaigns' own SQL about single customers, against tables that were built."""
+
+    dbt: Dbt
+    warehouse: Warehouse
+
+    def verdicts(
+        self, spec: BuildSpec, customer_ids: Sequence[str]
+    ) -> dict[tuple[str, str], Verdict]:
+        """Return what each enabled campaign made of these customers, by campaign and id.
+
+        Args:
+            spec: The build that made the tables.
+            customer_ids: As in `clientes.id`; one that is not there is left out.
+
+        """
+        rows = self.warehouse.query(
+            self.dbt.compile_sql(spec, _EXPLANATIONS, with_non_candidates=True),
+            doing=f"explaining customers of {spec.cnpj}",
+            parameters={"customer_ids": list(customer_ids)},
+        )
+        enabled = spec.settings["enabled_campaigns"]
+        return {
+            (row["campaign_type"], row["customer_id"]): _verdict(row)
+            for row in rows
+            if row["campaign_type"] in enabled
+        }
+
+
+def explain(
+    explainer: Explainer,
+    store: TargetStore,
+    *,
+    customer_id: str,
+    settings: dict[str, Any],
+    campaign_types: Sequence[str],
+) -> Explanation:
+    """Return what each campaign made of a customer at the last build, and its document now.
+
+    Args:
+        explainer: Asks the built tables.
+        store: Holds the documents; bound to the same CNPJ.
+        customer_id: As in `clientes.id`.
+        settings: The laundromat's dbt vars, with ``cnpj``.
+        campaign_types: The campaigns to look at.
+
+    Raises:
+        ConfigurationError: Nothing has been built, or no such customer was there.
+
+    """
+    cnpj: Cnpj = settings["cnpj"]
+    warehouse = explainer.warehouse
+    spec = BuildSpec(settings, last_build(warehouse, cnpj))
+    found = warehouse.query(
+        _FACTS.format(table=spec.table("customer_facts")),
+        doing=f"explaining a customer of {cnpj}",
+        parameters={"customer_id": customer_id},
+    )
+    if not found:
+        message = f"{cnpj} has no customer '{customer_id}' as of {spec.as_of:%Y-%m-%d %H:%M:%SZ}"
+        raise ConfigurationError(
+            message, hint="ids are case-sensitive; look into clientes, or build again"
+        )
+    verdicts = explainer.verdicts(spec, [customer_id])
+    return Explanation(
+        cnpj,
+        customer_id,
+        spec.as_of,
+        is_current=all(verdict.is_current for verdict in verdicts.values()),
+        facts=found[0],
+        campaigns=tuple(
+            CampaignExplanation(
+                campaign_type,
+                verdicts.get((campaign_type, customer_id)),
+                # Without a legal id there can be no document to ask for.
+                _document(store, campaign_type, customer_id) if found[0]["has_valid_id"] else {},
+            )
+            for campaign_type in sorted(campaign_types)
+        ),
+    )
+
+
+def _verdict(row: dict[str, Any]) -> Verdict:
+    # A campaign may keep the fact behind a blocker of its own to itself.
+    known = {entry["blocker"]: entry for entry in row["blocker_facts"]}
+    unknown = {"fact": "", "changes_on": None}
+    return Verdict(
+        row["campaign_type"],
+        is_candidate=row["is_candidate"],
+        cycle_key=row["cycle_key"],
+        triggers=tuple(Trigger(**trigger) for trigger in row["triggers"]),
+        blockers=tuple(
+            Blocker(name, entry["fact"], entry["changes_on"])
+            for name in row["blockers"]
+            for entry in (known.get(name, unknown),)
+        ),
+    )
+
+
+def _document(store: TargetStore, campaign_type: str, customer_id: str) -> dict[str, Any]:
+    fields = store.fields(campaign_type, customer_id)
+    return {name: fields[name] for name in _DOCUMENT_FIELDS if name in fields}

@@ -1,0 +1,186 @@
+"""One process's connections, and the recorded steps that are made with them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from loader.base.environment import Environment
+from loader.base.interrupts import Interrupts
+from loader.base.pace import Pace
+from loader.base.retry import Retry
+from loader.bigquery.ops import OpsLog, SyncLog
+from loader.bigquery.warehouse import Warehouse
+from loader.dbt.build import BuildReport, build
+from loader.dbt.project import Project, find_project
+from loader.dbt.spec import BuildSpec
+from loader.firestore.changes import ChangeReader
+from loader.firestore.client import Database, connect
+from loader.firestore.registry import Registry
+from loader.firestore.targets import TargetStore
+from loader.laundromat import Laundromat, resolve
+from loader.sync.run import Problem, SyncOptions, SyncReport, sync
+from loader.track.tracking import TrackReport, track
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from loader.base.cnpj import Cnpj
+    from loader.dbt.runner import Dbt, ParsedProject
+
+__all__ = ["Services"]
+
+
+@dataclass(frozen=True)
+class Services:
+    """One process's connections, made when first needed."""
+
+    project: Project
+    environment: Environment
+    state_dir: Path
+    """Where dbt keeps its files, apart per laundromat."""
+    parsed: ParsedProject | None = None
+    """dbt's parse of the project, when others share it; these services' own otherwise."""
+
+    @classmethod
+    def open(cls) -> Services:
+        """Return the services of this folder's project and this environment."""
+        project = find_project()
+        return cls(project, Environment.from_variables(), project.state_dir)
+
+    @cached_property
+    def warehouse(self) -> Warehouse:
+        """BigQuery."""
+        return Warehouse(self.environment)
+
+    @cached_property
+    def database(self) -> Database:
+        """Firestore."""
+        return connect(self.environment)
+
+    @cached_property
+    def dbt(self) -> Dbt:
+        """dbt, on one parse for all laundromats."""
+        # Imported here: most commands do without dbt, which takes seconds.
+        from loader.dbt.runner import Dbt, ParsedProject  # noqa: PLC0415
+
+        folder = self.state_dir / "dbt"
+        parsed = self.parsed
+        if parsed is None or parsed.project != self.project:
+            parsed = ParsedProject(self.project, folder / "parse")
+        return Dbt(parsed, self.environment, folder)
+
+    @cached_property
+    def registry(self) -> Registry:
+        """Who is served."""
+        return Registry(self.database, self.project.campaign_types())
+
+    def new_ops_log(self) -> OpsLog:
+        """Return a log of VMHUB_OPS for one run; what could not be recorded is noted in it."""
+        return OpsLog(self.warehouse, self.project.ops_tables())
+
+    def laundromat(self, cnpj: Cnpj, changes: Mapping[str, Any] | None = None) -> Laundromat:
+        """Return a registered laundromat; see `loader.laundromat.resolve`.
+
+        Raises:
+            ConfigurationError: It is not registered or not active, or a setting is bad.
+            ServiceError: Firestore does not answer.
+
+        """
+        return resolve(self.project, self.registry.entry(cnpj), changes)
+
+    def build(
+        self, laundromat: Laundromat, *, as_of: datetime, arguments: Sequence[str] = ()
+    ) -> BuildReport:
+        """Build a laundromat's tables and record it; see `loader.dbt.build.build`."""
+        log = self.new_ops_log()
+        with log.run(laundromat.cnpj, "build", as_of) as run, run.step("BUILD") as step:
+            report = build(
+                self.dbt,
+                self.project,
+                self.warehouse,
+                BuildSpec(laundromat.settings, as_of),
+                arguments=arguments,
+            )
+            step.queries, step.bytes_billed = report.queries, report.bytes_billed
+        return replace(report, not_recorded=log.failure)
+
+    def sync(
+        self,
+        laundromat: Laundromat,
+        *,
+        as_of: datetime,
+        options: SyncOptions,
+        max_ops: int | None = None,
+        interrupts: Interrupts | None = None,
+        on_progress: Callable[[int, int], None] = lambda _done, _all: None,
+    ) -> SyncReport:
+        """Sync a laundromat's targets and record it; see `loader.sync.run.sync`.
+
+        A dry run is not recorded: it changes nothing, and needs no permission to write.
+
+        Args:
+            laundromat: The laundromat.
+            as_of: The run's instant.
+            options: Guards, the dry run, and what to leave out.
+            max_ops: Writes a second, 0 for no bound; None: Firestore's ramp for new traffic, and no
+                bound on an emulator.
+            interrupts: Takes note of signals while documents are written.
+            on_progress: Told how many of how many rows have been taken.
+
+        """
+        cnpj = laundromat.cnpj
+        interrupts = interrupts or Interrupts()
+        is_bounded = max_ops != 0 and (max_ops is not None or not self.environment.is_local)
+        pace = Pace(max_ops, sleep=interrupts.sleep) if is_bounded else None
+        store = TargetStore(self.database, cnpj, pace=pace, watermark=laundromat.entry.watermark)
+
+        def run(on_problem: Callable[[Problem], None]) -> SyncReport:
+            return sync(
+                self.warehouse,
+                store,
+                cnpj=cnpj,
+                as_of=as_of,
+                campaign_types=laundromat.campaign_types,
+                max_attempts=laundromat.settings["max_attempts"],
+                options=options,
+                interrupts=interrupts,
+                on_problem=on_problem,
+                on_progress=on_progress,
+            )
+
+        if options.is_dry_run:
+            return run(lambda _: None)
+        log = SyncLog(self.warehouse, self.project.ops_tables(), cnpj=cnpj, as_of=as_of)
+        try:
+            report = run(log.problem)
+        except BaseException as error:
+            log.failed(error)
+            raise
+        return log.finished(report)
+
+    def track(
+        self, cnpjs: Sequence[Cnpj] | None, *, as_of: datetime, is_full: bool = False
+    ) -> TrackReport:
+        """Track laundromats' documents and record it; see `loader.track.tracking.track`.
+
+        Args:
+            cnpjs: Registered laundromats; None: all active ones.
+            as_of: The run's instant.
+            is_full: Read all documents.
+
+        """
+        entries, errors = self.registry.fleet() if cnpjs is None else self.registry.entries(cnpjs)
+        return track(
+            ChangeReader(self.database, Retry()),
+            self.warehouse,
+            self.registry,
+            entries,
+            as_of=as_of,
+            is_full=is_full,
+            broken=errors,
+            ops_log=self.new_ops_log(),
+        )

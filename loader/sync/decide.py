@@ -1,0 +1,123 @@
+"""What to do with a row and the document it finds: the table in docs/sync.md, as pure functions.
+
+Nothing here knows a client or a clock, so each cell of that table is a test of one call.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+from loader.sync.model import Outcome, Status
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from loader.sync.model import Target, TargetDocument
+
+__all__ = ["Action", "Decision", "decide", "must_withdraw"]
+
+
+class Action(Enum):
+    """What to write, each under a precondition."""
+
+    NONE = auto()
+    CREATE = auto()
+    REPLACE = auto()
+    UPDATE = auto()
+    REQUEUE = auto()
+    WITHDRAW = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """An action and the outcome to count once it has taken effect."""
+
+    action: Action
+    outcome: Outcome
+    reason: str = ""
+
+
+_CREATE = Decision(Action.CREATE, Outcome.CREATED)
+_REPLACE = Decision(Action.REPLACE, Outcome.REPLACED)
+_UPDATE = Decision(Action.UPDATE, Outcome.UPDATED)
+_REQUEUE = Decision(Action.REQUEUE, Outcome.REQUEUED)
+_UNCHANGED = Decision(Action.NONE, Outcome.UNCHANGED)
+_IN_FLIGHT = Decision(Action.NONE, Outcome.IN_FLIGHT)
+_UNTRACKED = Decision(
+    Action.NONE, Outcome.IN_FLIGHT, "the message of an older cycle is not in message_history yet"
+)
+_ALREADY_SENT = Decision(Action.NONE, Outcome.ALREADY_SENT)
+
+
+def decide(
+    target: Target,
+    document: TargetDocument | None,
+    *,
+    payload: bytes,
+    as_of: datetime,
+    max_attempts: int,
+) -> Decision:
+    """Return what a row of campaign_targets asks of its document.
+
+    Args:
+        target: The row.
+        document: The document under the row's customer id, or None.
+        payload: The digest of what the row would have the document say.
+        as_of: The run's instant: what "now" means for claims and retries.
+        max_attempts: Failed attempts after which a document is left alone in its cycle.
+
+    """
+    if document is None:
+        return _CREATE
+    # A document that does not say when it was created counts as this cycle's: the doubt is
+    # resolved against a second message.
+    is_older_cycle = document.created_at is not None and document.created_at < target.cycle_start
+    if not is_older_cycle and document.status in (Status.SENT, Status.DELIVERED):
+        return _ALREADY_SENT
+    if _is_claimed(document, as_of):
+        return _IN_FLIGHT
+    if is_older_cycle:
+        return _REPLACE if document.is_recorded else _UNTRACKED
+    if document.status == Status.PENDING:
+        if document.has_open_attempt:
+            return _IN_FLIGHT
+        return _UNCHANGED if document.payload == payload else _UPDATE
+    if document.status == Status.FAILED:
+        return _after_failure(document, as_of=as_of, max_attempts=max_attempts)
+    return Decision(
+        Action.NONE,
+        Outcome.FAILED,
+        f"the document's status is {document.status!r}, none of {', '.join(Status)}",
+    )
+
+
+def must_withdraw(document: TargetDocument, *, as_of: datetime) -> bool:
+    """Return whether a document without a row is withdrawn.
+
+    It is pending, nobody has claimed it, and no message of it may still be on its way. One that
+    was never attempted is deleted; one that was goes back to FAILED, so that the attempts are
+    counted on should it get a row again in the same cycle.
+    """
+    return (
+        document.status == Status.PENDING
+        and not document.has_open_attempt
+        and not _is_claimed(document, as_of)
+    )
+
+
+def _after_failure(document: TargetDocument, *, as_of: datetime, max_attempts: int) -> Decision:
+    if not document.is_recoverable:
+        return Decision(Action.NONE, Outcome.EXHAUSTED, "the last error is final")
+    if document.attempts >= max_attempts:
+        return Decision(
+            Action.NONE, Outcome.EXHAUSTED, f"{document.attempts} of {max_attempts} attempts failed"
+        )
+    if document.next_attempt_at is not None and document.next_attempt_at > as_of:
+        return _IN_FLIGHT
+    return _REQUEUE
+
+
+def _is_claimed(document: TargetDocument, as_of: datetime) -> bool:
+    return document.claimed_until is not None and document.claimed_until > as_of

@@ -1,0 +1,103 @@
+"""What sync asks of the outside world: where rows come from, and where documents live."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from datetime import datetime
+
+    from loader.base.cnpj import Cnpj
+    from loader.base.errors import ServiceError
+    from loader.sync.decide import Action
+    from loader.sync.model import Target, TargetDocument
+
+__all__ = [
+    "DocumentStore",
+    "TargetSource",
+    "UnfitValueError",
+    "Write",
+    "WriteResult",
+]
+
+
+class UnfitValueError(ValueError):
+    """A value that Firestore cannot hold; the text says why and quotes nothing of it."""
+
+
+class WriteResult(Enum):
+    """What is known of a write after its request."""
+
+    DONE = auto()
+    LOST_RACE = auto()
+    """The document was not as it had been read; nothing was written."""
+    UNKNOWN = auto()
+    """It may or may not have been written: read it back."""
+
+
+@dataclass(slots=True)
+class Write:
+    """One intended change of one document.
+
+    ``document`` is what was read before and becomes the precondition; None asks that there is
+    no document. A write without a target is a withdrawal.
+    """
+
+    action: Action
+    campaign_type: str
+    customer_id: str
+    target: Target | None
+    payload: bytes
+    """What `DocumentStore.payload` made of the target; empty without one."""
+    document: TargetDocument | None
+    tries: int = 0
+    """How often it, or what it replaces, has come back without a result."""
+    doubtful_since: float | None = None
+    """When that happened first, by the run's clock in seconds."""
+
+    @property
+    def is_deletion(self) -> bool:
+        """Return whether the document is to be gone: withdrawn without ever being attempted."""
+        return self.target is None and not (self.document and self.document.was_attempted)
+
+
+class TargetSource(Protocol):
+    """Where rows come from; `loader.bigquery.warehouse.Warehouse` in a run."""
+
+    def published_at(self, cnpj: Cnpj) -> datetime | None:
+        """Return the instant as of which the targets were last built."""
+
+    def targets(self, cnpj: Cnpj) -> Iterable[Sequence[Target]]:
+        """Return the rows of campaign_targets in parts; each iteration gives the same, in order."""
+
+
+class DocumentStore(Protocol):
+    """Where documents live; `loader.firestore.targets.TargetStore` in a run."""
+
+    documents_read: int
+
+    @property
+    def writes_sent(self) -> int:
+        """Return how many writes were sent, repeated ones included."""
+
+    def pending(self, campaign_type: str, *, after: str | None = None) -> Iterator[TargetDocument]:
+        """Yield a campaign's documents that are PENDING by id, those behind ``after``."""
+
+    def read(
+        self, campaign_type: str, customer_ids: Sequence[str]
+    ) -> dict[str, TargetDocument | None]:
+        """Return the documents of these customers."""
+
+    def payload(self, target: Target) -> bytes:
+        """Return what a row gives its document; raise an UnfitValueError when it cannot."""
+
+    def digest(self, payload: bytes) -> bytes:
+        """Return a payload's digest, to compare with a document's."""
+
+    def write(
+        self, writes: Iterable[Write], *, as_of: datetime
+    ) -> Iterator[tuple[Write, WriteResult | str | ServiceError]]:
+        """Send writes as there is room and yield what became of each."""

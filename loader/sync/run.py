@@ -1,0 +1,235 @@
+"""campaign_targets to Firestore: read, guard, write, account.
+
+All rows are read twice from one snapshot. The first time only who is in it is kept, in a few
+bytes a row, and compared with the documents that are pending; a run that must not be done ends
+there, before the first write. The second time each row is decided and written
+(`loader.sync.write`). Each row read ends in exactly one outcome.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from datetime import timedelta
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from loader.base.errors import ConfigurationError, RunError
+from loader.base.interrupts import Interrupts
+from loader.base.retry import Retry, resumed
+from loader.sync.decide import must_withdraw
+from loader.sync.guards import check_rows, check_withdrawals, is_expired, published_at, rejection
+from loader.sync.match import Fate, RowKeys, Withdrawals
+from loader.sync.report import CampaignCounts, Ledger, Problem, SyncReport
+from loader.sync.write import PlannedRow, Writing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from datetime import datetime
+
+    from loader.base.cnpj import Cnpj
+    from loader.sync.match import Matches
+    from loader.sync.model import Target, TargetDocument
+    from loader.sync.ports import DocumentStore, TargetSource
+
+__all__ = ["CampaignCounts", "Problem", "SyncOptions", "SyncReport", "sync"]
+
+_PENDING_AT_A_TIME = 1000
+
+
+@dataclass(frozen=True)
+class SyncOptions:
+    """What an operator may change about a run."""
+
+    is_dry_run: bool = False
+    max_age: timedelta = timedelta(hours=2)
+    """Older targets are refused."""
+    max_withdraw_percent: int = 50
+    """A larger share of the pending documents is not withdrawn without being told so."""
+    campaigns: frozenset[str] = frozenset()
+    """Only these campaign types are looked at; empty: all."""
+    limit: int | None = None
+    """At most so many rows are written; what has lost its row is withdrawn all the same."""
+
+
+def sync(
+    source: TargetSource,
+    store: DocumentStore,
+    *,
+    cnpj: Cnpj,
+    as_of: datetime,
+    campaign_types: Iterable[str],
+    max_attempts: int,
+    options: SyncOptions | None = None,
+    retry: Retry | None = None,
+    interrupts: Interrupts | None = None,
+    on_problem: Callable[[Problem], None] = lambda _: None,
+    on_progress: Callable[[int, int], None] = lambda _done, _all: None,
+) -> SyncReport:
+    """Bring a laundromat's target documents in line with its campaign_targets.
+
+    Args:
+        source: Where the rows are read.
+        store: Where the documents are; bound to the same CNPJ.
+        cnpj: The laundromat.
+        as_of: The run's instant; every age, claim and new timestamp is measured against it.
+        campaign_types: Campaigns to look at besides those that have rows: their pending
+            documents may have to go.
+        max_attempts: Failed attempts after which a document waits for the next cycle.
+        options: Guards, the dry run, and what to leave out.
+        retry: The patience with a service that does not answer, and its clock.
+        interrupts: Takes note of signals once something is written; until then they end the run.
+        on_problem: Told every row that somebody should look at.
+        on_progress: Told how many of how many rows have been taken.
+
+    Raises:
+        ConfigurationError: A campaign is asked for that there is not.
+        RunError: The targets are missing, stale or foreign, or too much would be withdrawn.
+        ServiceError: A service does not answer before anything was written.
+
+    """
+    began, cpu_began = time.monotonic(), time.process_time()
+    options, interrupts = options or SyncOptions(), interrupts or Interrupts()
+    retry = retry or Retry(sleep=interrupts.sleep)
+    known = frozenset(campaign_types)
+    _check_campaigns(options.campaigns, known)
+    built_at = published_at(source, cnpj, as_of, options.max_age)
+    plan = _Plan(cnpj, as_of, built_at, options, Ledger(on_problem))
+    rows = source.targets(cnpj)
+    matches = plan.read_rows(rows)
+    for campaign_type in sorted({*(options.campaigns or known), *plan.campaign_types}):
+        plan.read_pending(matches, campaign_type, _pending(store, campaign_type, retry))
+    matches.forget_keys()
+    check_withdrawals(plan.withdrawal_count, plan.pending_count, options.max_withdraw_percent)
+    writing = Writing(
+        store,
+        plan.ledger,
+        as_of=as_of,
+        max_attempts=max_attempts,
+        retry=retry,
+        interrupts=interrupts,
+        is_dry_run=options.is_dry_run,
+        limit=options.limit,
+    )
+    with interrupts.held_back():
+        writing.run(plan.withdrawals, plan.planned_rows(rows, matches, on_progress))
+    if writing.stopped is not None:
+        plan.ledger.defer_rest()
+    return SyncReport(
+        cnpj=cnpj,
+        as_of=as_of,
+        built_at=built_at,
+        is_dry_run=options.is_dry_run,
+        campaigns=plan.ledger.campaigns(),
+        problems=tuple(plan.ledger.problems),
+        problem_count=plan.ledger.problem_count,
+        stopped=writing.stopped,
+        untracked=plan.ledger.untracked,
+        documents_read=store.documents_read,
+        writes_sent=store.writes_sent,
+        seconds=round(time.monotonic() - began, 3),
+        cpu_seconds=round(time.process_time() - cpu_began, 3),
+    )
+
+
+def _check_campaigns(asked_for: frozenset[str], known: frozenset[str]) -> None:
+    unknown = sorted(asked_for - known)
+    if unknown:
+        message = f"there is no campaign {', '.join(unknown)}"
+        raise ConfigurationError(message, hint=f"there are {', '.join(sorted(known))}")
+
+
+def _pending(
+    store: DocumentStore, campaign_type: str, retry: Retry
+) -> Iterator[list[TargetDocument]]:
+    """Yield a campaign's pending documents in parts."""
+
+    def stream(last: TargetDocument | None) -> Iterator[TargetDocument]:
+        return store.pending(campaign_type, after=last.customer_id if last else None)
+
+    documents = resumed(stream, retry)
+    while part := list(islice(documents, _PENDING_AT_A_TIME)):
+        yield part
+
+
+@dataclass
+class _Plan:
+    """What the first reading tells: who has a row, who is pending, and who is to be withdrawn."""
+
+    cnpj: Cnpj
+    as_of: datetime
+    built_at: datetime
+    options: SyncOptions
+    ledger: Ledger
+    withdrawals: Withdrawals = field(default_factory=Withdrawals)
+    campaign_types: set[str] = field(default_factory=set)
+    """Those with rows that may become documents."""
+    pending_count: int = 0
+    """Pending documents that have not expired."""
+    withdrawal_count: int = 0
+    """Those of them that lost their row."""
+
+    def read_rows(self, rows: Iterable[Sequence[Target]]) -> Matches:
+        """Read all rows for the first time."""
+        keys = RowKeys()
+        for part in rows:
+            check_rows(part, self.cnpj, self.built_at)
+            fates = [self._fate(target) for target in part]
+            keys.add(part, fates)
+            for target, fate in zip(part, fates, strict=True):
+                if fate is not Fate.NOT_ASKED_FOR:
+                    self.ledger.rows_read[target.campaign_type] += 1
+        for campaign_type in self.ledger.rows_read:
+            self.ledger.add_campaign(campaign_type)
+        return keys.matches()
+
+    def _fate(self, target: Target) -> Fate:
+        if self.options.campaigns and target.campaign_type not in self.options.campaigns:
+            return Fate.NOT_ASKED_FOR
+        if rejection(target, self.as_of):
+            return Fate.REJECTED
+        self.campaign_types.add(target.campaign_type)
+        return Fate.ACCEPTED
+
+    def read_pending(
+        self, matches: Matches, campaign_type: str, parts: Iterable[list[TargetDocument]]
+    ) -> None:
+        """Read a campaign's pending documents, and match them with the rows."""
+        self.ledger.add_campaign(campaign_type)
+        for part in parts:
+            self.pending_count += sum(not is_expired(document, self.as_of) for document in part)
+            for document in matches.add(campaign_type, part):
+                if must_withdraw(document, as_of=self.as_of):
+                    self.withdrawals.add(campaign_type, document)
+                    self.withdrawal_count += not is_expired(document, self.as_of)
+
+    def planned_rows(
+        self,
+        rows: Iterable[Sequence[Target]],
+        matches: Matches,
+        on_progress: Callable[[int, int], None],
+    ) -> Iterator[list[PlannedRow]]:
+        """Read all rows for the second time, and yield them in parts with what is known."""
+        position = 0
+        for part in rows:
+            if position + len(part) > len(matches):
+                break
+            fates = matches.fates(position, len(part))
+            documents = matches.documents(position, part)
+            yield [
+                PlannedRow(target, self._reason(target, fate) if fate else "", document)
+                for target, fate, document in zip(part, fates, documents, strict=True)
+                if fate != Fate.NOT_ASKED_FOR
+            ]
+            position += len(part)
+            on_progress(position, len(matches))
+        else:
+            if position == len(matches):
+                return
+        message = f"{self.cnpj}_CAMPAIGN.campaign_targets gave other rows when read a second time"
+        raise RunError(message, hint="run the same command again; what was written is counted")
+
+    def _reason(self, target: Target, fate: int) -> str:
+        if fate == Fate.SECOND:
+            return "a second row for the same customer"
+        return rejection(target, self.as_of)

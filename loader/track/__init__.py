@@ -1,0 +1,1 @@
+"""What became of the messages: from target documents to message_history."""

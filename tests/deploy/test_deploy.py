@@ -1,0 +1,220 @@
+"""What deploys vmhub: Cloud Run jobs and their clocks, systemd units, a crontab."""
+
+from __future__ import annotations
+
+import configparser
+import json
+import os
+import re
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from loader.dbt.project import find_project
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ROOT = find_project().root
+CLOUD_RUN = ROOT / "deploy" / "cloud-run"
+SYSTEMD = ROOT / "deploy" / "systemd"
+
+# Cloud Run
+
+GCLOUD = """#!/usr/bin/env bash
+# Notes how it was called, and knows of nothing, or of all, that it is asked for.
+echo "$*" >>"$CALLS"
+case " $* " in
+    *" describe "*) exit "$KNOWS_NOTHING" ;;
+    *" run jobs replace "*) cp "$4" "$CALLS.$(sed -n 's/^  name: //p' "$4")" ;;
+esac
+"""
+
+
+def _deploy(folder: Path, script: str, *arguments: str, is_known: bool, **given: str) -> str:
+    """Run a script with a gcloud and a bq that only take notes; return these."""
+    folder.mkdir()
+    for name in ("gcloud", "bq"):
+        (folder / name).write_text(GCLOUD)
+        (folder / name).chmod(0o755)
+    variables = {
+        "PATH": f"{folder}:{os.environ['PATH']}",
+        "CALLS": str(folder / "calls"),
+        "KNOWS_NOTHING": "0" if is_known else "1",
+    }
+    command = [str(CLOUD_RUN / script), *arguments]
+    subprocess.run(command, env={**variables, **given}, check=True, capture_output=True)
+    return (folder / "calls").read_text()
+
+
+NAMED = {"PROJECT": "my-project", "REGION": "southamerica-east1", "IMAGE": "images.example/vmhub:1"}
+
+
+def test_deploying_twice_makes_everything_once_and_brings_it_in_line_afterwards(
+    tmp_path: Path,
+) -> None:
+    first = _deploy(tmp_path / "first", "deploy.sh", is_known=False, **NAMED)
+    assert first.count("iam service-accounts create") == 3
+    assert "scheduler jobs create http vmhub-run" in first
+    # Without a secret nobody could be told.
+    assert "vmhub-alert-urls" in first
+    assert "scheduler jobs create http vmhub-alert" not in first
+    again = _deploy(tmp_path / "again", "deploy.sh", is_known=True, **NAMED)
+    assert not re.search(r"\bcreate\b", again)
+    assert re.findall(r"scheduler jobs update http (\S+)", again) == ["vmhub-run", "vmhub-alert"]
+    assert re.findall(r"--schedule (\S+ \* \* \* \*)", again) == ["5 * * * *", "35 * * * *"]
+    assert again.count("/namespaces/my-project/jobs/vmhub-run:run ") == 1
+    assert again.count("--oauth-service-account-email vmhub-scheduler@my-project.iam") == 2
+
+
+def test_the_jobs_have_what_cloud_run_asks_for(tmp_path: Path) -> None:
+    _deploy(tmp_path / "d", "deploy.sh", is_known=True, TASKS="3", JOBS="2", **NAMED)
+    run, alert = (
+        yaml.safe_load((tmp_path / "d" / f"calls.{name}").read_text())
+        for name in ("vmhub-run", "vmhub-alert")
+    )
+    for job, tasks in ((run, 3), (alert, 1)):
+        assert (job["apiVersion"], job["kind"]) == ("run.googleapis.com/v1", "Job")
+        assert "${" not in json.dumps(job)
+        execution = job["spec"]["template"]["spec"]
+        assert execution["taskCount"] == execution["parallelism"] == tasks
+        task = execution["template"]["spec"]
+        assert task["maxRetries"] == 0
+        assert 0 < task["timeoutSeconds"] < 3600
+        name = job["metadata"]["name"]
+        assert task["serviceAccountName"] == f"{name}@my-project.iam.gserviceaccount.com"
+        [container] = task["containers"]
+        assert container["image"] == NAMED["IMAGE"]
+        assert set(container["resources"]["limits"]) == {"cpu", "memory"}
+        variables = {variable["name"]: variable for variable in container["env"]}
+        assert variables["GOOGLE_CLOUD_PROJECT"]["value"] == "my-project"
+    [container] = run["spec"]["template"]["spec"]["template"]["spec"]["containers"]
+    assert container["args"][-4:] == ["--jobs", "2", "--time-limit", "900"]
+    # The alert's addresses are no part of the file.
+    assert variables["VMHUB_ALERT_URLS"]["valueFrom"] == {
+        "secretKeyRef": {"name": "vmhub-alert-urls", "key": "latest"}
+    }
+
+
+def test_roles_are_granted_on_the_laundromats_own_datasets_only(tmp_path: Path) -> None:
+    cnpjs = ("12ABC34501DE35", "11222333000181")
+    calls = _deploy(tmp_path / "g", "grant.sh", *cnpjs, is_known=True, PROJECT="my-project")
+    granted = re.findall(r"GRANT `roles/(\S+)` ON SCHEMA `my-project`.`(\S+)`", calls)
+    assert granted == [
+        ("bigquery.dataEditor", "VMHUB_OPS"),
+        ("bigquery.dataEditor", "VMHUB_OPS"),
+        *(
+            (role, f"{cnpj}_{suffix}")
+            for cnpj in cnpjs
+            for role, suffix in (
+                ("bigquery.dataViewer", "RAW"),
+                ("bigquery.metadataViewer", "RAW"),
+                ("bigquery.dataEditor", "CAMPAIGN"),
+            )
+        ),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "given"),
+    [
+        ("deploy.sh", [], {"PROJECT": "my-project"}),
+        ("grant.sh", [], {"PROJECT": "my-project"}),
+        ("grant.sh", ["x`; drop"], {"PROJECT": "my-project"}),
+    ],
+)
+def test_a_script_that_is_not_told_enough_does_nothing(
+    tmp_path: Path, script: str, arguments: list[str], given: dict[str, str]
+) -> None:
+    with pytest.raises(subprocess.CalledProcessError):
+        _deploy(tmp_path / "d", script, *arguments, is_known=True, **given)
+    assert not (tmp_path / "d" / "calls").exists()
+
+
+def test_no_file_of_deploy_names_a_registry_or_holds_a_credential() -> None:
+    files = [path for path in (ROOT / "deploy").rglob("*") if path.is_file()]
+    assert len(files) > 8
+    for path in [*files, ROOT / "Dockerfile"]:
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"pkg\.dev|gcr\.io|ghcr\.io|private_key|://[^/\s]*:[^/\s]*@", text)
+
+
+# systemd and cron
+
+
+class _Units(configparser.ConfigParser):
+    """Keeps the names of options as they are written."""
+
+    def optionxform(self, optionstr: str) -> str:
+        return optionstr
+
+
+def _unit(name: str) -> configparser.ConfigParser:
+    unit = _Units(interpolation=None, strict=True)
+    unit.read(SYSTEMD / name)
+    return unit
+
+
+def test_the_run_is_one_at_a_time_limited_and_drained_on_sigterm() -> None:
+    service = _unit("vmhub-run.service")["Service"]
+    assert service["Type"] == "oneshot"
+    assert service["KillMode"] == "mixed"
+    assert service["TimeoutStartSec"] == "55min"
+    assert service["SuccessExitStatus"] == "130 143"
+    assert service["EnvironmentFile"] == _unit("vmhub-alert.service")["Service"]["EnvironmentFile"]
+    assert service["User"] != "root"
+
+
+@pytest.mark.parametrize("name", ["vmhub-run", "vmhub-alert"])
+def test_each_service_has_its_timer(name: str) -> None:
+    timer = _unit(f"{name}.timer")
+    assert timer["Install"]["WantedBy"] == "timers.target"
+    assert re.fullmatch(r"\*-\*-\* \*:(05|35):00", timer["Timer"]["OnCalendar"])
+    assert timer["Timer"].get("Persistent") == ("true" if name == "vmhub-run" else None)
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd here")
+def test_systemd_takes_the_units(tmp_path: Path) -> None:
+    for path in SYSTEMD.glob("vmhub-*"):
+        # It also looks whether the program is there.
+        text = re.sub(r"(?m)^ExecStart=\S+", "ExecStart=/bin/true", path.read_text())
+        (tmp_path / path.name).write_text(text)
+    units = sorted(map(str, tmp_path.iterdir()))
+    verified = subprocess.run(
+        ["systemd-analyze", "verify", *units], capture_output=True, text=True, check=False
+    )
+    assert (verified.returncode, verified.stderr) == (0, "")
+
+
+def test_every_line_of_cron_is_in_one_piece_and_a_shell_takes_it() -> None:
+    lines = (ROOT / "deploy" / "cron" / "vmhub").read_text(encoding="utf-8").splitlines()
+    jobs = [line for line in lines if re.match(r"[0-9*]", line)]
+    assert len(jobs) == 2
+    for line in jobs:
+        *when, user, command = line.split(maxsplit=6)
+        assert re.fullmatch(r"\d+ \* \* \* \*", " ".join(when))
+        assert user == "vmhub"
+        # cron would end the command at a percent sign.
+        assert "%" not in command
+        subprocess.run(["sh", "-n", "-c", command], check=True)
+    assert "flock --nonblock" in jobs[0]
+
+
+def test_the_shared_environment_is_read_by_a_shell_and_by_systemd_alike() -> None:
+    path = SYSTEMD / "environment.example"
+    text = path.read_text(encoding="utf-8")
+    given = dict(
+        line.split("=", 1) for line in text.splitlines() if line and not line.startswith("#")
+    )
+    assert set(given) == {"GOOGLE_CLOUD_PROJECT", "DBT_TARGET", "DBT_PROFILES_DIR"}
+    read = subprocess.run(
+        ["sh", "-c", f'set -a; . "{path}"; env'],
+        env={},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert {f"{name}={value}" for name, value in given.items()} <= set(read.stdout.splitlines())
