@@ -146,7 +146,7 @@ def test_every_commands_help_has_an_example_of_it(command: tuple[str, ...]) -> N
 
 def test_the_help_of_the_whole_names_every_command() -> None:
     text = _help() + _help("local")
-    assert all(re.search(rf"^  {command[-1]} ", text, re.MULTILINE) for command in COMMANDS)
+    assert all(re.search(rf"^  {command[-1]} ", text, re.MULTILINE) for command in ALL_COMMANDS)
 
 
 # Usage and configuration

@@ -33,8 +33,9 @@ def _options() -> dict[str, set[str]]:
     def look(command: Any, name: str) -> None:
         found[name] = {option for given in command.params for option in given.opts}
         found[name] |= {option for given in command.params for option in given.secondary_opts}
-        for child in getattr(command, "commands", {}).values():
-            look(child, f"{name} {child.name}".strip())
+        names = command.list_commands(None) if hasattr(command, "list_commands") else ()
+        for child in names:
+            look(command.get_command(None, child), f"{name} {child}".strip())
 
     look(typer.main.get_command(app), "")
     return found
