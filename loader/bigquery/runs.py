@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
 
-__all__ = ["Run", "Step", "peak_memory_mib"]
+__all__ = ["Run", "StepRecord", "peak_memory_mib"]
 
 
 @dataclass
-class Step:
+class StepRecord:
     """What one step of a run took; whoever does it fills the counts in."""
 
     step: str
@@ -68,12 +68,12 @@ class Run:
         self._fleet_run_id = fleet_run_id
         self._clock = clock
         self._started_at = clock()
-        self.steps: list[Step] = []
+        self.steps: list[StepRecord] = []
 
     @contextmanager
-    def step(self, name: str) -> Iterator[Step]:
+    def step(self, name: str) -> Iterator[StepRecord]:
         """Measure a block as one step; yields what its counts go into."""
-        step = Step(name)
+        step = StepRecord(name)
         began, cpu_began = time.monotonic(), time.process_time()
         try:
             yield step

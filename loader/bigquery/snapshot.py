@@ -89,7 +89,7 @@ class TargetRows:
         with self._errors(f"reading {self._snapshot.name}"):
             for batch in self._snapshot.batches():
                 for start in range(0, batch.num_rows, _ROWS_AT_A_TIME):
-                    yield _targets(batch.slice(start, _ROWS_AT_A_TIME), instants)
+                    yield _as_targets(batch.slice(start, _ROWS_AT_A_TIME), instants)
 
 
 class _Instants(dict[int | None, datetime | None]):
@@ -104,7 +104,7 @@ class _Instants(dict[int | None, datetime | None]):
         return instant
 
 
-def _targets(batch: Any, instants: _Instants) -> list[Target]:
+def _as_targets(batch: Any, instants: _Instants) -> list[Target]:
     columns = []
     for name in Target._fields:
         column = batch.column(name)

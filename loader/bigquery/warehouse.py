@@ -114,7 +114,7 @@ class Warehouse:
         Rows and further columns stay as they are. A table that all laundromats share needs no CNPJ.
         """
         name = f"{self._project}.{declared.dataset(cnpj)}.{declared.name}"
-        wanted = bigquery.Table(name, schema=[_field(column) for column in declared.columns])
+        wanted = bigquery.Table(name, schema=[_schema_field(column) for column in declared.columns])
         wanted.description = declared.description
         if declared.partition_by:
             wanted.time_partitioning = bigquery.TimePartitioning(field=declared.partition_by)
@@ -167,7 +167,7 @@ class Warehouse:
         name = f"{self._project}.{declared.dataset(cnpj)}.{declared.name}"
         config = bigquery.LoadJobConfig(
             source_format=bigquery.SourceFormat.NEWLINE_DELIMITED_JSON,
-            schema=[_field(column) for column in declared.columns],
+            schema=[_schema_field(column) for column in declared.columns],
             write_disposition=bigquery.WriteDisposition.WRITE_APPEND,
             create_disposition=bigquery.CreateDisposition.CREATE_NEVER,
         )
@@ -344,5 +344,5 @@ def _clients(environment: Environment) -> tuple[bigquery.Client, BigQueryReadCli
     return client, BigQueryReadClient(transport=transport)  # type: ignore[no-untyped-call]
 
 
-def _field(column: Column) -> bigquery.SchemaField:
+def _schema_field(column: Column) -> bigquery.SchemaField:
     return bigquery.SchemaField(column.name, column.data_type, description=column.description)

@@ -69,9 +69,9 @@ def check_command(
 def check_laundromat(
     services: Services, cnpj: Cnpj, *, as_of: datetime, raw_max_age: timedelta
 ) -> CheckReport:
-    """Check whether a laundromat can be served; see `loader.operations.check.check`."""
+    """Check whether a laundromat can be served; see `loader.operations.check.all_checks`."""
     from loader.bigquery.warehouse_probe import WarehouseProbe  # noqa: PLC0415
-    from loader.operations.check.check import check  # noqa: PLC0415
+    from loader.operations.check.all_checks import check  # noqa: PLC0415
 
     return check(
         services.project,

@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 
 from loader.cli.local import print_variables
-from loader.cli.output import counted, plain, result_console
+from loader.cli.output import counts_in_words, plain, result_console
 from loader.dbt.project import find_project
 from loader.local.stack import local_stack, start_stack, stop_stack
 from loader.sync.model import Outcome
@@ -121,8 +121,8 @@ def _cycle_table(cycle: Cycle) -> Table:
         table.add_row(
             funnel.campaign_type,
             str(funnel.candidates),
-            counted(funnel.blocked),
+            counts_in_words(funnel.blocked),
             str(funnel.targets),
-            counted(outcomes),
+            counts_in_words(outcomes),
         )
     return table

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from loader.questions.decisions import Funnel
 
 __all__ = [
-    "counted",
+    "counts_in_words",
     "funnel_table",
     "line_console",
     "list_lines",
@@ -98,7 +98,7 @@ def funnel_table(title: str, funnels: Iterable[Funnel]) -> Table:
         table.add_row(
             funnel.campaign_type,
             str(funnel.candidates),
-            counted(funnel.blocked),
+            counts_in_words(funnel.blocked),
             str(funnel.targets),
         )
     return table
@@ -112,7 +112,7 @@ def list_lines(console: Console, lines: Sequence[str]) -> None:
         console.print(f"  … and {len(lines) - _LISTED} more; --json lists all")
 
 
-def counted(counts: Mapping[Any, int]) -> str:
+def counts_in_words(counts: Mapping[Any, int]) -> str:
     """Return counts as one phrase, such as ``3 created, 1 updated``."""
     return ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "-"
 

@@ -50,8 +50,8 @@ def report_command(
     parsed, instant = parse_cnpj(cnpj), parse_instant(as_of)
     figures = figures_of_laundromat(open_services(), parsed, as_of=instant, days=days)
     # Imported here: matplotlib takes a second, and nothing else needs it.
-    from console.report.output import write_page  # noqa: PLC0415
     from console.report.page import render  # noqa: PLC0415
+    from console.report.page_file import write_page  # noqa: PLC0415
 
     size = write_page(out, render(figures))
     if as_json:

@@ -86,7 +86,7 @@ def run_command(
 def show_run(report: FleetReport) -> None:
     """Print how many laundromats came to which end, and those that somebody should look at."""
     console = result_console()
-    counts = ", ".join(f"{count} {fate}" for fate, count in report.counts.items())
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in report.counts.items())
     part = f" of shard {report.shard}" if report.shard else ""
     console.print(
         f"{report.laundromats} laundromats{part} in {report.seconds:.0f} s: {counts or 'none'}"
@@ -95,7 +95,7 @@ def show_run(report: FleetReport) -> None:
         table = Table("laundromat", "", "step", "error", "reason and fix")
         for served in report.not_well[:_SHOWN]:
             table.add_row(
-                served.cnpj, served.fate, served.step, served.error, escape(served.reason)
+                served.cnpj, served.outcome, served.step, served.error, escape(served.reason)
             )
         console.print(table)
     if len(report.not_well) > _SHOWN:

@@ -1,4 +1,4 @@
-"""The command of the clock: `vmhub schedule`."""
+"""`vmhub schedule`: the hourly run on this machine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from loader.base.environment import Environment
 from loader.base.errors import ConfigurationError
 from loader.dbt.project import find_project
-from loader.fleet.schedule import Runs, alert_step, hourly, run_schedule, run_step
+from loader.fleet.schedule import Schedule, alert_command, hourly, run_command
 from loader.operations.status.receivers import URLS_VARIABLE
 
 __all__ = ["schedule_command"]
@@ -57,7 +57,7 @@ def schedule_command(
     if alert and not has_urls:
         message = f"{URLS_VARIABLE} is not set, so that nobody would be told"
         raise ConfigurationError(message, hint="set it as docs/alerts.md says, or drop --alert")
-    steps = [run_step(context.obj, jobs=jobs, time_limit=time_limit)]
+    commands = [run_command(context.obj, jobs=jobs, time_limit=time_limit)]
     if has_urls and alert is not False:
-        steps.append(alert_step(context.obj))
-    raise typer.Exit(run_schedule(Runs(steps, hourly(minute))))
+        commands.append(alert_command(context.obj))
+    raise typer.Exit(Schedule(commands, hourly(minute)).run())

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
-    from loader.operations.status.facts import FleetRun, Laundromat, RawTable
-    from loader.operations.status.status import StatusReport
+    from loader.operations.status.facts import FleetRun, LastRun, RawTable
+    from loader.operations.status.overview import StatusReport
     from loader.services import Services
 
 __all__ = ["show_status", "status_command", "status_of_fleet"]
@@ -91,7 +91,7 @@ def status_of_fleet(
     services: Services, *, as_of: datetime, limits: Limits, receivers: Receivers | None = None
 ) -> StatusReport:
     """Look at the fleet, and tell receivers what has changed; see `loader.operations.status`."""
-    from loader.operations.status.status import status  # noqa: PLC0415
+    from loader.operations.status.overview import status  # noqa: PLC0415
 
     return status(
         services.warehouse,
@@ -168,7 +168,7 @@ def _runs_table(runs: Iterable[FleetRun]) -> Table:
     return table
 
 
-def _failing_line(laundromat: Laundromat) -> str:
+def _failing_line(laundromat: LastRun) -> str:
     error = laundromat.error or f"exit code {laundromat.exit_code}"
     where = f" in {laundromat.step}" if laundromat.step else ""
     earlier = "" if laundromat.succeeded_at else ", no success within 7 days"
@@ -185,7 +185,7 @@ def _raw_line(table: RawTable) -> str:
 
 
 def _extremes(
-    title: str, unit: str, ranked: Sequence[Laundromat], figure: Callable[[Laundromat], str]
+    title: str, unit: str, ranked: Sequence[LastRun], figure: Callable[[LastRun], str]
 ) -> Table:
     table = Table(title=f"{title} last runs", title_justify="left")
     table.add_column("CNPJ")

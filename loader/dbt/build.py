@@ -113,7 +113,7 @@ def build(
     for result in results:
         status = str(result.status)
         nodes[status] = nodes.get(status, 0) + 1
-        node = FailedNode(result.node.name, status, _in_words(str(result.message or "")))
+        node = FailedNode(result.node.name, status, _counts_in_words(str(result.message or "")))
         if status in ("error", "fail", "runtime error"):
             failed.append(node)
         elif status == "warn":
@@ -137,7 +137,7 @@ def build(
     )
 
 
-def _in_words(message: str) -> str:
+def _counts_in_words(message: str) -> str:
     """Return what dbt says of a node in one line, without what may quote a row."""
     lines = [line.strip() for line in message.strip().splitlines()] or ["no message"]
     if len(lines) > 1 and not _QUOTES_NO_ROW.match(lines[1]):

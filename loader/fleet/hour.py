@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
+import signal
 import threading
-import time
 import traceback
 from dataclasses import dataclass
 from enum import StrEnum
@@ -38,12 +38,20 @@ if TYPE_CHECKING:
     from loader.messages import Oddity
     from loader.services import Services
 
-__all__ = ["Fate", "Served", "Server", "StoppedError", "TimeLimitError", "limit_reason"]
+__all__ = [
+    "TIME_LIMIT_SIGNAL",
+    "HourOutcome",
+    "HourResult",
+    "HourRunner",
+    "StoppedError",
+    "TimeLimitError",
+    "limit_reason",
+]
 
 _log = logging.getLogger(__name__)
 
 
-class Fate(StrEnum):
+class HourOutcome(StrEnum):
     """What became of a laundromat in a run; each has exactly one."""
 
     OK = "ok"
@@ -67,18 +75,21 @@ class Fate(StrEnum):
 # Exit codes from here on say by which signal something was stopped.
 _BY_SIGNAL = 128
 
-_MOMENT_SECONDS = 1.0
+TIME_LIMIT_SIGNAL = signal.SIGUSR1
+"""What tells a worker that its laundromat has had its time; SIGTERM says that the run is to end."""
 
 # What says that there is nothing to record: the laundromat was not touched.
-UNTOUCHED = frozenset({Fate.SKIPPED, Fate.BUSY, Fate.DONE_ELSEWHERE, Fate.NOT_STARTED})
+UNTOUCHED = frozenset(
+    {HourOutcome.SKIPPED, HourOutcome.BUSY, HourOutcome.DONE_ELSEWHERE, HourOutcome.NOT_STARTED}
+)
 
 
 @dataclass(frozen=True)
-class Served:
+class HourResult:
     """What became of one laundromat."""
 
     cnpj: str
-    fate: Fate
+    outcome: HourOutcome
     step: str = ""
     """Where it ended, when it did not end well."""
     error: str = ""
@@ -109,7 +120,7 @@ def limit_reason(limit_seconds: float, step: str) -> str:
     return f"ended after {limit_seconds:g} seconds, the limit, at {step}"
 
 
-class Server:
+class HourRunner:
     """Serves laundromats, one after the other."""
 
     def __init__(
@@ -151,40 +162,38 @@ class Server:
         self._seeds_version = services.project.seeds_version()
         self._step = ""
 
-    def serve(self, cnpj: Cnpj) -> Served:
+    def serve(self, cnpj: Cnpj) -> HourResult:
         """Serve a laundromat; whatever goes wrong is its own, and in the result."""
-        as_of, began = self._as_of or now(), time.monotonic()
+        as_of = self._as_of or now()
         run = Run(cnpj, "run", as_of, fleet_run_id=self._fleet_run_id)
         failure: Exception | None = None
         try:
-            fate = self._serve(cnpj, as_of, run)
+            outcome = self._serve(cnpj, as_of, run)
         except StoppedError as error:
-            # Whoever tells it counts from a moment before.
-            if time.monotonic() - began < self._limit_seconds - _MOMENT_SECONDS:
-                fate, failure = Fate.INTERRUPTED, error
-            else:
+            outcome, failure = HourOutcome.INTERRUPTED, error
+            if self._interrupts.received is TIME_LIMIT_SIGNAL:
                 reason = limit_reason(self._limit_seconds, self._step)
-                fate, failure = Fate.TIMED_OUT, TimeLimitError(reason)
+                outcome, failure = HourOutcome.TIMED_OUT, TimeLimitError(reason)
         except Exception as error:  # noqa: BLE001 - no laundromat may end another's run
-            fate, failure = Fate.FAILED, error
-        if fate in UNTOUCHED:
-            return Served(cnpj, fate)
+            outcome, failure = HourOutcome.FAILED, error
+        if outcome in UNTOUCHED:
+            return HourResult(cnpj, outcome)
         self._on_step("RECORD")
         log = self._services.new_ops_log()
         row = run.row(failure)
         log.insert("runs", [row])
-        return Served(
+        return HourResult(
             cnpj,
-            fate,
+            outcome,
             step=self._step if failure else "",
             error=type(failure).__name__ if failure else "",
-            reason=_in_words(failure) if failure else "",
+            reason=_error_in_words(failure) if failure else "",
             seconds=row["seconds"],
             peak_memory_mib=row["peak_memory_mib"],
             not_recorded=log.failure,
         )
 
-    def _serve(self, cnpj: Cnpj, as_of: datetime, run: Run) -> Fate:
+    def _serve(self, cnpj: Cnpj, as_of: datetime, run: Run) -> HourOutcome:
         self._begin("SETTINGS")
         services = self._services
         laundromat = services.laundromat(cnpj)
@@ -193,10 +202,10 @@ class Server:
         window = SendWindow(spec.settings)
         must_build = window.is_open(as_of) or self._has_pending(laundromat)
         if not must_build and not has_news(reader, laundromat.entry):
-            return Fate.SKIPPED
+            return HourOutcome.SKIPPED
         lease = self._leases.take(cnpj, since=self._since)
         if isinstance(lease, Refusal):
-            return Fate.BUSY if lease is Refusal.HELD else Fate.DONE_ELSEWHERE
+            return HourOutcome.BUSY if lease is Refusal.HELD else HourOutcome.DONE_ELSEWHERE
         is_served = False
         try:
             with _Renewal(lease, self._renew_seconds) as renewal:
@@ -214,7 +223,7 @@ class Server:
         finally:
             _give_back(lease, is_served=is_served)
         is_odd = any(step.exit_code for step in run.steps)
-        return Fate.PARTLY if is_odd else Fate.OK
+        return HourOutcome.PARTLY if is_odd else HourOutcome.OK
 
     def _has_pending(self, laundromat: Laundromat) -> bool:
         store, retry = TargetStore(self._services.database, laundromat.cnpj), Retry()
@@ -334,7 +343,7 @@ def _give_back(lease: Lease, *, is_served: bool) -> None:
         _log.warning("giving back the lease of %s: %s", lease.cnpj, error)
 
 
-def _in_words(error: Exception) -> str:
+def _error_in_words(error: Exception) -> str:
     """Return what to tell of an error; of others than ours only the place: they can quote rows."""
     if isinstance(error, VmhubError):
         return str(error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import os
 import signal
 import threading
 import time
@@ -12,7 +13,14 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from loader.base.errors import RunError
-from loader.fleet.hour import Fate, Served, StoppedError, TimeLimitError, limit_reason
+from loader.fleet.hour import (
+    TIME_LIMIT_SIGNAL,
+    HourOutcome,
+    HourResult,
+    StoppedError,
+    TimeLimitError,
+    limit_reason,
+)
 from loader.fleet.worker import READY, work
 
 if TYPE_CHECKING:
@@ -81,11 +89,11 @@ class Pool:
         self.problem = ""
         """Why a worker could not be started; empty while all could."""
         self._waiting: deque[Cnpj] = deque()
-        self._answers: SimpleQueue[Served | None] = SimpleQueue()
+        self._answers: SimpleQueue[HourResult | None] = SimpleQueue()
         self._workers: list[_Worker | None] = []
         self._is_stopped = False
 
-    def serve(self, cnpjs: Iterable[Cnpj]) -> Generator[Served, None, None]:
+    def serve(self, cnpjs: Iterable[Cnpj]) -> Generator[HourResult, None, None]:
         """Yield what became of each laundromat, in the order in which they end.
 
         To be closed, so that nothing goes on when the taking of an answer fails.
@@ -114,7 +122,7 @@ class Pool:
                 thread.join()
         # The run was told to end, or no worker is left and none can be started.
         for cnpj in self._waiting:
-            yield Served(cnpj, Fate.NOT_STARTED)
+            yield HourResult(cnpj, HourOutcome.NOT_STARTED)
 
     def _stop(self) -> None:
         """Begin no further laundromat, and let those under way end soon."""
@@ -206,7 +214,7 @@ class _Worker:
         self._kill()
         return answer
 
-    def serve(self, cnpj: Cnpj, limit_seconds: float) -> Served:
+    def serve(self, cnpj: Cnpj, limit_seconds: float) -> HourResult:
         """Hand it a laundromat, and return what became of it."""
         began = time.monotonic()
         self._step = ""
@@ -215,42 +223,43 @@ class _Worker:
             served = self._answer(began + limit_seconds)
         except Exception:  # noqa: BLE001 - whatever it says or does not, it is of no use any more
             reason = f"its process {self._ending()} at {self._step or 'its start'}"
-            return self._lost(cnpj, began, Fate.FAILED, WorkerDiedError, reason)
+            return self._lost(cnpj, began, HourOutcome.FAILED, WorkerDiedError, reason)
         if served is not None:
             return served
         if self._drained_by is not None:
             reason = f"told to end, and did not in time, at {self._step}"
-            return self._lost(cnpj, began, Fate.INTERRUPTED, StoppedError, reason)
+            return self._lost(cnpj, began, HourOutcome.INTERRUPTED, StoppedError, reason)
         reason = limit_reason(limit_seconds, self._step)
         late = self._ended_late()
         if late is not None:
             # What it says itself it has recorded itself.
             self._kill()
             return late
-        return self._lost(cnpj, began, Fate.TIMED_OUT, TimeLimitError, reason)
+        return self._lost(cnpj, began, HourOutcome.TIMED_OUT, TimeLimitError, reason)
 
-    def _ended_late(self) -> Served | None:
-        self._is_told = True
-        self._process.terminate()
+    def _ended_late(self) -> HourResult | None:
+        self._tell(TIME_LIMIT_SIGNAL)
         try:
             return self._answer(time.monotonic() + self._grace_seconds)
         except Exception:  # noqa: BLE001 - as above
             return None
 
     def _lost(
-        self, cnpj: Cnpj, began: float, fate: Fate, error: type[RunError], reason: str
-    ) -> Served:
+        self, cnpj: Cnpj, began: float, outcome: HourOutcome, error: type[RunError], reason: str
+    ) -> HourResult:
         self._kill()
         seconds = round(time.monotonic() - began, 3)
-        return Served(cnpj, fate, self._step, error.__name__, reason, seconds=seconds, is_lost=True)
+        return HourResult(
+            cnpj, outcome, self._step, error.__name__, reason, seconds=seconds, is_lost=True
+        )
 
-    def _answer(self, until: float) -> Served | None:
+    def _answer(self, until: float) -> HourResult | None:
         """Return the answer; None: it did not come in time."""
         while (left := min(until, self._drained_by or until) - time.monotonic()) > 0:
             if not self._connection.poll(min(left, _LOOK_SECONDS)):
                 continue
             message = self._connection.recv()
-            if isinstance(message, Served):
+            if isinstance(message, HourResult):
                 return message
             self._step = message
         return None
@@ -258,9 +267,13 @@ class _Worker:
     def terminate(self, drain_seconds: float) -> None:
         """Tell it to end its laundromat within some seconds."""
         self._drained_by = time.monotonic() + drain_seconds
-        # A second signal would end it in the midst of a write.
-        if not self._is_told:
-            self._process.terminate()
+        self._tell(signal.SIGTERM)
+
+    def _tell(self, number: signal.Signals) -> None:
+        # Once: a second signal would end it in the midst of a write.
+        if not self._is_told and self._process.pid is not None and self._process.is_alive():
+            self._is_told = True
+            os.kill(self._process.pid, number)
 
     def close(self) -> None:
         """Let it end: it has nothing to do."""

@@ -23,7 +23,7 @@ from loader.base.retry import Retry
 from loader.base.shards import Shard, stable_hash
 from loader.bigquery.runs import Run, peak_memory_mib
 from loader.firestore.lease import LeaseLostError, Leases
-from loader.fleet.hour import UNTOUCHED, Fate, Served, StoppedError, TimeLimitError
+from loader.fleet.hour import UNTOUCHED, HourOutcome, HourResult, StoppedError, TimeLimitError
 from loader.fleet.pool import Pool, WorkerDiedError
 from loader.fleet.worker import WorkerSetup
 
@@ -43,8 +43,8 @@ _ERRORS: dict[str, type[VmhubError]] = {
     error.__name__: error
     for error in (TimeLimitError, WorkerDiedError, StoppedError, ConfigurationError)
 }
-_WELL = frozenset({Fate.OK, *UNTOUCHED} - {Fate.NOT_STARTED})
-_DONE = _WELL | {Fate.PARTLY}
+_WELL = frozenset({HourOutcome.OK, *UNTOUCHED} - {HourOutcome.NOT_STARTED})
+_DONE = _WELL | {HourOutcome.PARTLY}
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ class FleetReport:
     """As 0/3; None: of laundromats that were named."""
     laundromats: int
     """The sum of the counts."""
-    counts: dict[Fate, int]
-    not_well: tuple[Served, ...]
+    counts: dict[HourOutcome, int]
+    not_well: tuple[HourResult, ...]
     """Those that are neither done nor without need."""
     seconds: float
     cpu_seconds: float
@@ -92,7 +92,7 @@ class FleetReport:
         """Return how the process is to end; see docs/operations.md."""
         if self.interrupted_by is not None:
             return 128 + self.interrupted_by
-        failed = self.counts.get(Fate.FAILED, 0) + self.counts.get(Fate.TIMED_OUT, 0)
+        failed = self.counts.get(HourOutcome.FAILED, 0) + self.counts.get(HourOutcome.TIMED_OUT, 0)
         if (failed or self.problem) and not self.counts.keys() & _DONE:
             return ExitCode.FAILED
         is_well = not (self.not_well or self.problem or self.not_recorded)
@@ -176,14 +176,14 @@ def _check_instant(as_of: datetime | None, service_time: datetime) -> None:
 
 def _of_shard(
     services: Services, cnpjs: Sequence[Cnpj] | None, shard: Shard
-) -> tuple[list[Cnpj], list[Served]]:
+) -> tuple[list[Cnpj], list[HourResult]]:
     """Return a shard's laundromats, and what is wrong with registry entries that name none."""
     if cnpjs is not None:
         # Each once, however often it is named: the same run could serve one twice at a time.
         return [cnpj for cnpj in dict.fromkeys(cnpjs) if shard.has(cnpj)], []
     entries, errors = Retry(patience_seconds=20.0).call(services.registry.fleet)
     broken = [
-        Served(name, Fate.FAILED, "REGISTRY", ConfigurationError.__name__, reason)
+        HourResult(name, HourOutcome.FAILED, "REGISTRY", ConfigurationError.__name__, reason)
         for name, reason in errors.items()
         if shard.has(name)
     ]
@@ -201,8 +201,8 @@ class _Tally:
         options: FleetOptions,
         shard: str | None,
     ) -> None:
-        self.counts: Counter[Fate] = Counter()
-        self._not_well: list[Served] = []
+        self.counts: Counter[HourOutcome] = Counter()
+        self._not_well: list[HourResult] = []
         self._not_recorded = ""
         self._peak_memory_mib = 0.0
         self._services = services
@@ -213,21 +213,21 @@ class _Tally:
         self._log = services.new_ops_log()
         self._began, self._cpu_began = now(), _cpu_seconds()
 
-    def add(self, served: Served) -> None:
+    def add(self, served: HourResult) -> None:
         """Count a laundromat."""
-        self.counts[served.fate] += 1
+        self.counts[served.outcome] += 1
         self._peak_memory_mib = max(self._peak_memory_mib, served.peak_memory_mib)
         self._not_recorded = self._not_recorded or served.not_recorded
-        if served.fate not in _WELL:
+        if served.outcome not in _WELL:
             self._not_well.append(served)
         if served.reason:
-            _log.error("%s %s: %s: %s", served.cnpj, served.fate, served.error, served.reason)
+            _log.error("%s %s: %s: %s", served.cnpj, served.outcome, served.error, served.reason)
         if served.is_lost:
             self._free(served)
         if served.is_lost or served.step == "REGISTRY":
             self._record(served)
 
-    def _free(self, served: Served) -> None:
+    def _free(self, served: HourResult) -> None:
         """Give back the lease that a process left behind."""
         try:
             self._leases.drop(parse_cnpj(served.cnpj))
@@ -237,7 +237,7 @@ class _Tally:
         except VmhubError as error:
             _log.warning("giving back the lease of %s: %s", served.cnpj, error)
 
-    def _record(self, served: Served) -> None:
+    def _record(self, served: HourResult) -> None:
         ended = now()
         instants = iter([ended - timedelta(seconds=served.seconds), ended])
         run = Run(
@@ -267,7 +267,9 @@ class _Tally:
             fleet_run_id=self._fleet_run_id,
             shard=self._shard,
             laundromats=laundromats,
-            counts={fate: self.counts[fate] for fate in Fate if self.counts[fate]},
+            counts={
+                outcome: self.counts[outcome] for outcome in HourOutcome if self.counts[outcome]
+            },
             not_well=tuple(self._not_well),
             seconds=round((ended - self._began).total_seconds(), 3),
             cpu_seconds=round(_cpu_seconds() - self._cpu_began, 3),

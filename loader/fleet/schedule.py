@@ -9,25 +9,29 @@ import logging
 import signal
 import subprocess
 import sys
-import threading
+import time
+from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, Protocol
+from datetime import timedelta
+from typing import TYPE_CHECKING, Protocol
 
 from loader.base.clock import now
 from loader.base.logs import LogFormat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from datetime import datetime
+    from types import FrameType
 
-__all__ = ["Child", "Runs", "Step", "alert_step", "hourly", "run_schedule", "run_step"]
+__all__ = ["Child", "ChildCommand", "Schedule", "alert_command", "hourly", "run_command"]
 
 _log = logging.getLogger(__name__)
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_LOOK_SECONDS = 60
+# The time that a process sleeps stands still while the machine does: the clock is looked at often,
+# so that an hour that was slept through is made up for soon, and a signal is seen at once.
+_LOOK_SECONDS = 0.5
 _A_MOMENT = timedelta(seconds=1)
 _INTERRUPTED = {128 + number: f"interrupted by {number.name}" for number in _SIGNALS}
 _RUN_CODES = {
@@ -45,7 +49,7 @@ _ALERT_CODES = {
 
 
 @dataclass(frozen=True)
-class Step:
+class ChildCommand:
     """A command of ours that runs in a process of its own."""
 
     name: str
@@ -65,16 +69,9 @@ class Child(Protocol):
         """Pass a signal on; nothing happens when it has ended."""
 
 
-class Trigger(Protocol):
-    """Says when a run is due; APScheduler's triggers do."""
-
-    def get_next_fire_time(self, previous: datetime | None, now: datetime, /) -> datetime | None:
-        """Return the first instant from ``now`` on."""
-
-
-def run_step(
+def run_command(
     log_format: LogFormat, *, jobs: int | None = None, time_limit: int | None = None
-) -> Step:
+) -> ChildCommand:
     """Return the hourly run of all laundromats.
 
     Args:
@@ -85,22 +82,27 @@ def run_step(
     """
     options = {"--jobs": jobs, "--time-limit": time_limit}
     given = [text for name, n in options.items() if n is not None for text in (name, str(n))]
-    return Step("vmhub run --all", _vmhub(log_format, "run", "--all", *given), _RUN_CODES)
+    command = _vmhub(log_format, "run", "--all", *given)
+    return ChildCommand("vmhub run --all", command, _RUN_CODES)
 
 
-def alert_step(log_format: LogFormat) -> Step:
+def alert_command(log_format: LogFormat) -> ChildCommand:
     """Return the look at what is open, which tells those whom VMHUB_ALERT_URLS names."""
-    return Step("vmhub status --alert", _vmhub(log_format, "status", "--alert"), _ALERT_CODES)
+    command = _vmhub(log_format, "status", "--alert")
+    return ChildCommand("vmhub status --alert", command, _ALERT_CODES)
 
 
-def hourly(minute: int) -> Trigger:
-    """Return the trigger of a minute of every hour."""
-    # Imported here: most commands do without it.
-    from apscheduler.triggers.cron import CronTrigger  # noqa: PLC0415
+def hourly(minute: int) -> Callable[[datetime], datetime]:
+    """Return what says, of an instant in UTC, when the minute of an hour comes next from then on.
 
-    # UTC, since clocks of other zones skip or repeat hours.
-    trigger: Trigger = CronTrigger(minute=minute, timezone=UTC)
-    return trigger
+    UTC, since clocks of other zones skip or repeat hours.
+    """
+
+    def next_due(instant: datetime) -> datetime:
+        due = instant.replace(minute=minute, second=0, microsecond=0)
+        return due if due >= instant else due + timedelta(hours=1)
+
+    return next_due
 
 
 def start_process(command: Sequence[str]) -> Child:
@@ -112,133 +114,105 @@ def start_process(command: Sequence[str]) -> Child:
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, process_group=0)  # noqa: S603 - ours
 
 
-class Runs:
-    """One run after the other, until somebody asks for the end."""
+class Schedule:
+    """One hour's commands after the other, until somebody asks for the end."""
 
     def __init__(
         self,
-        steps: Sequence[Step],
-        trigger: Trigger,
+        commands: Sequence[ChildCommand],
+        next_due: Callable[[datetime], datetime],
         *,
         start: Callable[[Sequence[str]], Child] = start_process,
         clock: Callable[[], datetime] = now,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """Begin nothing yet.
 
         Args:
-            steps: What an hour consists of; each begins however the one before ended.
-            trigger: When hours are due.
+            commands: What an hour consists of; each begins however the one before ended.
+            next_due: When the first hour from an instant on is due.
             start: Starts a program.
             clock: Tells the time.
+            sleep: Waits that many seconds.
 
         """
-        self.trigger = trigger
         self.received: int | None = None
         """The first signal."""
-        self._steps = steps
+        self._commands = commands
+        self._next_due = next_due
         self._start = start
         self._clock = clock
-        self._lock = threading.Lock()
+        self._sleep = sleep
         self._child: Child | None = None
+        self._to_pass_on: deque[int] = deque()
 
-    def tick(self) -> None:
-        """Do the hour's steps, and once more for all hours that became due meanwhile."""
-        while self.received is None:
-            # The hour after this one, also for a clock that stands exactly at this one.
-            due = self.trigger.get_next_fire_time(None, self._clock() + _A_MOMENT)
-            for step in self._steps:
-                self._do(step)
-            if due is None or self.received is not None or self._clock() < due:
-                return
-            _log.warning("that took until after the next hour was due, which begins now")
+    def run(self) -> int:
+        """Run every hour until SIGINT or SIGTERM, then wait for what runs; return the exit code.
 
-    def stop(self, number: int) -> None:
-        """Begin nothing any more, and pass the signal on to what runs."""
-        with self._lock:
-            self.received = self.received or number
-            if self._child is not None:
-                self._child.send_signal(number)
+        However many hours were missed, they are made up for by one. A signal is passed on to the
+        child, and so is a second one, which `vmhub run` takes as a wish to end at once.
+        """
+        with self._signals_taken():
+            due = self._next_due(self._clock())
+            _log.info("the next run begins at %s", f"{due:%Y-%m-%d %H:%M:%SZ}")
+            while self._wait_until(due):
+                # The hour after this one, also for a clock that stands exactly at this one.
+                due = self._next_due(self._clock() + _A_MOMENT)
+                self.do_hour()
+                if self._clock() >= due:
+                    _log.warning("that took until after the next hour was due, which begins now")
+        assert self.received is not None
+        return 128 + self.received
 
-    def _do(self, step: Step) -> None:
+    def do_hour(self) -> None:
+        """Run the commands, one after the other."""
+        for command in self._commands:
+            if self.received is None:
+                self._do(command)
+
+    def stop(self, number: int, _frame: FrameType | None = None) -> None:
+        """Begin nothing any more, and pass the signal on to what runs; a handler of signals."""
+        self.received = self.received or number
+        self._to_pass_on.append(number)
+        self._pass_on()
+
+    def _wait_until(self, due: datetime) -> bool:
+        """Return whether the hour is due; False: the schedule is to end."""
+        while self.received is None and (left := due - self._clock()) > timedelta():
+            self._sleep(min(left.total_seconds(), _LOOK_SECONDS))
+        return self.received is None
+
+    def _do(self, command: ChildCommand) -> None:
         try:
-            # With the lock, so that a signal finds the child or prevents it.
-            with self._lock:
-                if self.received is not None:
-                    return
-                self._child = child = self._start(step.command)
+            child = self._start(command.command)
         except OSError as error:
-            _log.error("%s could not be started: %s", step.name, error)
+            _log.error("%s could not be started: %s", command.name, error)
             return
-        _log.info("%s has begun", step.name)
+        self._child = child
+        # A signal that came before the child was known.
+        self._pass_on()
+        _log.info("%s has begun", command.name)
         code = child.wait()
-        with self._lock:
-            self._child = None
+        self._child = None
         if code == 0:
-            _log.info("%s has ended", step.name)
+            _log.info("%s has ended", command.name)
         else:
-            _log.error("%s has ended with exit code %d: %s", step.name, code, _meaning(step, code))
+            meaning = _meaning(command, code)
+            _log.error("%s has ended with exit code %d: %s", command.name, code, meaning)
 
+    def _pass_on(self) -> None:
+        # Each signal once: the handler can come between any two steps of this method.
+        while self._child is not None and self._to_pass_on:
+            self._child.send_signal(self._to_pass_on.popleft())
 
-def run_schedule(runs: Runs) -> int:
-    """Run every hour until SIGINT or SIGTERM, then wait for what runs; return the exit code.
-
-    The signal is passed on, and so is a second one, which `vmhub run` takes as a wish to end at
-    once.
-    """
-    from apscheduler.events import EVENT_SCHEDULER_STARTED  # noqa: PLC0415
-    from apscheduler.executors.pool import ThreadPoolExecutor  # noqa: PLC0415
-
-    pool = ThreadPoolExecutor(2)
-    scheduler = scheduler_of(runs, pool)
-    # The handlers only put: they come between any two steps of this thread, which may hold a lock.
-    signals: SimpleQueue[int] = SimpleQueue()
-
-    def listen() -> None:
-        while True:
-            runs.stop(signals.get())
-            if scheduler.running:
-                scheduler.shutdown(wait=False)
-
-    listener = threading.Thread(target=listen, daemon=True)
-    # Not before: a scheduler that has not started cannot be shut down.
-    scheduler.add_listener(lambda _event: listener.start(), EVENT_SCHEDULER_STARTED)
-    with _taken(signals.put):
-        _log.info("the next run begins at %s", _at(runs.trigger))
-        scheduler.start()
-        pool.shutdown(wait=True)
-    assert runs.received is not None
-    return 128 + runs.received
-
-
-def scheduler_of(runs: Runs, pool: Any) -> Any:
-    """Return APScheduler's scheduler of the runs, not yet started."""
-    from apscheduler.schedulers.blocking import BlockingScheduler  # noqa: PLC0415
-
-    # However late and however many hours were missed: one run, now.
-    late = {"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
-    scheduler = BlockingScheduler(timezone=UTC, executors={"default": pool}, job_defaults=late)
-    scheduler.add_job(runs.tick, runs.trigger, id="run", name="the hourly run")
-    # The time that a thread waits stands still while the machine sleeps: without looking at the
-    # clock now and then, the run would come by as much later.
-    scheduler.add_job(_nothing, "interval", seconds=_LOOK_SECONDS)
-    return scheduler
-
-
-def _nothing() -> None:
-    pass
-
-
-@contextmanager
-def _taken(on_signal: Callable[[int], None]) -> Iterator[None]:
-    before = {
-        number: signal.signal(number, lambda received, _frame: on_signal(received))
-        for number in _SIGNALS
-    }
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    @contextmanager
+    def _signals_taken(self) -> Iterator[None]:
+        before = {number: signal.signal(number, self.stop) for number in _SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def _vmhub(log_format: LogFormat, *arguments: str) -> tuple[str, ...]:
@@ -246,12 +220,7 @@ def _vmhub(log_format: LogFormat, *arguments: str) -> tuple[str, ...]:
     return (sys.executable, "-m", "loader", *options, *arguments)
 
 
-def _meaning(step: Step, code: int) -> str:
+def _meaning(command: ChildCommand, code: int) -> str:
     if code < 0:
         return f"killed by {signal.Signals(-code).name}"
-    return step.codes.get(code, "an exit code that is not ours")
-
-
-def _at(trigger: Trigger) -> str:
-    due = trigger.get_next_fire_time(None, now())
-    return f"{due:%Y-%m-%d %H:%M:%SZ}" if due else "no time"
+    return command.codes.get(code, "an exit code that is not ours")

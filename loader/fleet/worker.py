@@ -21,7 +21,7 @@ from loader.base.interrupts import Interrupts
 from loader.base.logs import configure_logs
 from loader.dbt.runner import ParsedProject
 from loader.firestore.lease import Leases
-from loader.fleet.hour import Server
+from loader.fleet.hour import TIME_LIMIT_SIGNAL, HourRunner
 from loader.services import Services
 
 if TYPE_CHECKING:
@@ -61,18 +61,19 @@ def work(connection: Connection, setup: WorkerSetup) -> None:
     """Serve the laundromats that come over a connection, until it is closed.
 
     `READY` is sent first, or why it cannot be; then for each laundromat its steps as they begin, as
-    texts, and a `Served` at the end.
+    texts, and a `HourResult` at the end.
     """
     interrupts = Interrupts()
     # A group of its own: what is typed at the terminal is for the parent, which tells the workers.
     os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Noted at all times, so that a sync that has only read does not begin to write.
-    signal.signal(signal.SIGTERM, interrupts.note)
+    for number in (signal.SIGTERM, TIME_LIMIT_SIGNAL):
+        signal.signal(number, interrupts.note)
     _end_with(os.getppid())
     configure_logs(setup.log_format)
     try:
-        server = _server(connection, setup, interrupts)
+        server = _runner(connection, setup, interrupts)
     except VmhubError as error:
         connection.send(str(error))
         return
@@ -85,7 +86,7 @@ def work(connection: Connection, setup: WorkerSetup) -> None:
         connection.send(server.serve(cnpj))
 
 
-def _server(connection: Connection, setup: WorkerSetup, interrupts: Interrupts) -> Server:
+def _runner(connection: Connection, setup: WorkerSetup, interrupts: Interrupts) -> HourRunner:
     parsed = ParsedProject(setup.project, setup.state_dir / "dbt" / "parse")
     services = Services(setup.project, setup.environment, setup.state_dir, parsed)
     parsed.manifest(setup.environment)
@@ -93,7 +94,7 @@ def _server(connection: Connection, setup: WorkerSetup, interrupts: Interrupts) 
     gc.collect()
     gc.freeze()
     lasts = timedelta(seconds=setup.lease_seconds)
-    return Server(
+    return HourRunner(
         services,
         Leases(services.database, setup.fleet_run_id, lasts=lasts),
         fleet_run_id=setup.fleet_run_id,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from loader.dbt.spec import BuildSpec
 from loader.firestore.targets import TargetStore
 from loader.local.sample import SAMPLE_AS_OF, load_sample, sample_laundromats
-from loader.local.sender import Delivery, play_sender
+from loader.local.sender import PlayedMessage, play_sender
 from loader.questions.decisions import funnels, read_decisions
 from loader.sync.run import SyncOptions
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from loader.local.sample import Laundromat
+    from loader.local.sample import SampleLaundromat
     from loader.questions.decisions import Funnel
     from loader.services import Services
     from loader.sync.run import SyncReport
@@ -33,7 +33,7 @@ _SHOWN_DOCUMENTS = (("BIRTHDAY", "ipe-001"), ("REACTIVATION", "ipe-009"), ("LOYA
 class Cycle:
     """What one laundromat's cycle came to."""
 
-    laundromat: Laundromat
+    laundromat: SampleLaundromat
     as_of: datetime
     funnels: tuple[Funnel, ...]
     sync: SyncReport
@@ -46,7 +46,7 @@ class DemoReport:
     rows: dict[str, dict[str, int]]
     first: tuple[Cycle, ...]
     documents: tuple[dict[str, Any], ...]
-    deliveries: dict[str, list[Delivery]]
+    deliveries: dict[str, list[PlayedMessage]]
     second: tuple[Cycle, ...]
 
 
@@ -76,7 +76,7 @@ def run_demo(services: Services, progress: Callable[[str], None]) -> DemoReport:
         store.fields(campaign_type, customer_id) for campaign_type, customer_id in _SHOWN_DOCUMENTS
     )
     progress("playing an hour of the sender")
-    deliveries: dict[str, list[Delivery]] = {
+    deliveries: dict[str, list[PlayedMessage]] = {
         laundromat.cnpj: play_sender(
             services.environment,
             laundromat.cnpj,
@@ -95,7 +95,7 @@ def run_demo(services: Services, progress: Callable[[str], None]) -> DemoReport:
 
 def _cycle(
     services: Services,
-    laundromat: Laundromat,
+    laundromat: SampleLaundromat,
     as_of: datetime,
     progress: Callable[[str], None],
     *,

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from loader.dbt.project import Project
     from loader.firestore.registry import Registry
 
-__all__ = ["SAMPLE_AS_OF", "Laundromat", "load_sample", "sample_laundromats"]
+__all__ = ["SAMPLE_AS_OF", "SampleLaundromat", "load_sample", "sample_laundromats"]
 
 SAMPLE_AS_OF = datetime(2026, 11, 23, 13, tzinfo=UTC)
 """The instant the sample rows are about: a Monday, 10:00 in São Paulo."""
 
 
 @dataclass(frozen=True)
-class Laundromat:
+class SampleLaundromat:
     """A sample laundromat."""
 
     cnpj: Cnpj
@@ -32,16 +32,16 @@ class Laundromat:
     timezone: str
 
 
-def sample_laundromats(project: Project) -> tuple[Laundromat, ...]:
+def sample_laundromats(project: Project) -> tuple[SampleLaundromat, ...]:
     """Return the sample laundromats in file order."""
     return tuple(
-        Laundromat(parse_cnpj(row["cnpj"] or ""), row["name"] or "", row["timezone"] or "")
+        SampleLaundromat(parse_cnpj(row["cnpj"] or ""), row["name"] or "", row["timezone"] or "")
         for row in _read(project.root / "seeds" / "sample" / "laundromats.csv")
     )
 
 
 def load_sample(
-    project: Project, warehouse: Warehouse, registry: Registry, laundromat: Laundromat
+    project: Project, warehouse: Warehouse, registry: Registry, laundromat: SampleLaundromat
 ) -> dict[str, int]:
     """Create a sample laundromat with its rows; return the rows per table.
 

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from loader.base.cnpj import Cnpj
     from loader.base.environment import Environment
 
-__all__ = ["Delivery", "play_sender"]
+__all__ = ["PlayedMessage", "play_sender"]
 
 
 @dataclass(frozen=True)
-class Delivery:
+class PlayedMessage:
     """What the sender did with one target."""
 
     campaign_type: str
@@ -33,7 +33,7 @@ class Delivery:
 
 def play_sender(
     environment: Environment, cnpj: Cnpj, *, at: datetime, failing: frozenset[str]
-) -> list[Delivery]:
+) -> list[PlayedMessage]:
     """Send every pending target of a laundromat, in order of campaign and customer.
 
     Args:
@@ -60,7 +60,7 @@ def play_sender(
             target.reference.update(
                 update, option=client.write_option(last_update_time=target.update_time)
             )
-            deliveries.append(Delivery(campaign.id, target.id, update["status"]))
+            deliveries.append(PlayedMessage(campaign.id, target.id, update["status"]))
     return deliveries
 
 

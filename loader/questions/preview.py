@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from loader.questions.decisions import Decision, Funnel
     from loader.questions.explain import Explainer, Verdict
 
-__all__ = ["Change", "Comparison", "PreviewReport", "preview"]
+__all__ = ["Comparison", "PreviewReport", "TargetChange", "preview"]
 
 # The tables hold people's names and phones: they go when nobody looks at them any more.
 _KEPT_FOR = timedelta(days=7)
 
 
 @dataclass(frozen=True)
-class Change:
+class TargetChange:
     """A customer who is a target of one build and not of the other."""
 
     campaign_type: str
@@ -47,8 +47,8 @@ class Comparison:
     is_live: bool
     """Whether it is the last build of the live tables; else the settings as they are."""
     funnels: tuple[Funnel, ...]
-    comes: tuple[Change, ...]
-    goes: tuple[Change, ...]
+    comes: tuple[TargetChange, ...]
+    goes: tuple[TargetChange, ...]
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def _compare(
     baseline: BuildSpec,
     before: list[Decision],
 ) -> Comparison:
-    now_targeted, once_targeted = _targets(decided), _targets(before)
+    now_targeted, once_targeted = _target_keys(decided), _target_keys(before)
     return Comparison(
         baseline.as_of,
         is_live=baseline.side is Side.LIVE,
@@ -119,7 +119,7 @@ def _compare(
     )
 
 
-def _targets(decisions: Iterable[Decision]) -> set[tuple[str, str]]:
+def _target_keys(decisions: Iterable[Decision]) -> set[tuple[str, str]]:
     return {
         (decision.campaign_type, decision.customer_id)
         for decision in decisions
@@ -129,12 +129,12 @@ def _targets(decisions: Iterable[Decision]) -> set[tuple[str, str]]:
 
 def _changes(
     explainer: Explainer, missing_in: BuildSpec, keys: set[tuple[str, str]]
-) -> tuple[Change, ...]:
+) -> tuple[TargetChange, ...]:
     """Return the changes with the reason why these are no targets in that build."""
     if not keys:
         return ()
     verdicts = explainer.verdicts(missing_in, sorted({customer_id for _, customer_id in keys}))
-    return tuple(Change(*key, _reason(verdicts.get(key))) for key in sorted(keys))
+    return tuple(TargetChange(*key, _reason(verdicts.get(key))) for key in sorted(keys))
 
 
 def _reason(verdict: Verdict | None) -> str:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from loader.sync.model import Target, TargetDocument
 
-__all__ = ["Action", "Decision", "decide", "must_withdraw"]
+__all__ = ["Action", "PlannedAction", "decide", "must_withdraw"]
 
 
 class Action(Enum):
@@ -31,7 +31,7 @@ class Action(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class PlannedAction:
     """An action and the outcome to count once it has taken effect."""
 
     action: Action
@@ -39,16 +39,16 @@ class Decision:
     reason: str = ""
 
 
-_CREATE = Decision(Action.CREATE, Outcome.CREATED)
-_REPLACE = Decision(Action.REPLACE, Outcome.REPLACED)
-_UPDATE = Decision(Action.UPDATE, Outcome.UPDATED)
-_REQUEUE = Decision(Action.REQUEUE, Outcome.REQUEUED)
-_UNCHANGED = Decision(Action.NONE, Outcome.UNCHANGED)
-_IN_FLIGHT = Decision(Action.NONE, Outcome.IN_FLIGHT)
-_UNTRACKED = Decision(
+_CREATE = PlannedAction(Action.CREATE, Outcome.CREATED)
+_REPLACE = PlannedAction(Action.REPLACE, Outcome.REPLACED)
+_UPDATE = PlannedAction(Action.UPDATE, Outcome.UPDATED)
+_REQUEUE = PlannedAction(Action.REQUEUE, Outcome.REQUEUED)
+_UNCHANGED = PlannedAction(Action.NONE, Outcome.UNCHANGED)
+_IN_FLIGHT = PlannedAction(Action.NONE, Outcome.IN_FLIGHT)
+_UNTRACKED = PlannedAction(
     Action.NONE, Outcome.IN_FLIGHT, "the message of an older cycle is not in message_history yet"
 )
-_ALREADY_SENT = Decision(Action.NONE, Outcome.ALREADY_SENT)
+_ALREADY_SENT = PlannedAction(Action.NONE, Outcome.ALREADY_SENT)
 
 
 def decide(
@@ -58,7 +58,7 @@ def decide(
     payload: bytes,
     as_of: datetime,
     max_attempts: int,
-) -> Decision:
+) -> PlannedAction:
     """Return what a row of campaign_targets asks of its document.
 
     Args:
@@ -86,7 +86,7 @@ def decide(
         return _UNCHANGED if document.payload == payload else _UPDATE
     if document.status == Status.FAILED:
         return _after_failure(document, as_of=as_of, max_attempts=max_attempts)
-    return Decision(
+    return PlannedAction(
         Action.NONE,
         Outcome.FAILED,
         f"the document's status is {document.status!r}, none of {', '.join(Status)}",
@@ -107,11 +107,13 @@ def must_withdraw(document: TargetDocument, *, as_of: datetime) -> bool:
     )
 
 
-def _after_failure(document: TargetDocument, *, as_of: datetime, max_attempts: int) -> Decision:
+def _after_failure(
+    document: TargetDocument, *, as_of: datetime, max_attempts: int
+) -> PlannedAction:
     if not document.is_recoverable:
-        return Decision(Action.NONE, Outcome.EXHAUSTED, "the last error is final")
+        return PlannedAction(Action.NONE, Outcome.EXHAUSTED, "the last error is final")
     if document.attempts >= max_attempts:
-        return Decision(
+        return PlannedAction(
             Action.NONE, Outcome.EXHAUSTED, f"{document.attempts} of {max_attempts} attempts failed"
         )
     if document.next_attempt_at is not None and document.next_attempt_at > as_of:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from loader.sync.model import Target
 
-__all__ = ["Fate", "Matches", "RowKeys", "Withdrawals"]
+__all__ = ["Matches", "RowKeys", "RowState", "Withdrawals"]
 
 _KEY_BYTES = 16
 _KEY_TYPE = f"S{_KEY_BYTES}"
@@ -32,7 +32,7 @@ _NO_INSTANT = -(2**63)
 _NO_KEY = bytes(_KEY_BYTES)
 
 
-class Fate(IntEnum):
+class RowState(IntEnum):
     """What the first reading of the rows says about one."""
 
     ACCEPTED = 0
@@ -44,7 +44,7 @@ class Fate(IntEnum):
 
 
 class RowKeys:
-    """The rows of campaign_targets by position: key and fate of each."""
+    """The rows of campaign_targets by position: key and state of each."""
 
     def __init__(self) -> None:
         """Begin without rows."""
@@ -55,30 +55,30 @@ class RowKeys:
         """Return the number of rows."""
         return len(self._fates)
 
-    def add(self, targets: Sequence[Target], fates: Sequence[Fate]) -> None:
+    def add(self, targets: Sequence[Target], states: Sequence[RowState]) -> None:
         """Add the next rows."""
-        self._fates += bytes(fates)
+        self._fates += bytes(states)
         # What is not accepted needs no key: nothing is looked up under it.
         self._keys += b"".join(
             [
-                _NO_KEY if fate else _key(target.campaign_type, target.customer_id)
-                for target, fate in zip(targets, fates, strict=True)
+                _NO_KEY if state else _key(target.campaign_type, target.customer_id)
+                for target, state in zip(targets, states, strict=True)
             ]
         )
 
     def matches(self) -> Matches:
         """Return the rows ready to be matched; they take no more."""
-        fates = np.frombuffer(self._fates, np.uint8).copy()
+        states = np.frombuffer(self._fates, np.uint8).copy()
         # Keys of one length: that numpy drops zero bytes from their end makes none equal.
         keys = np.frombuffer(self._keys, _KEY_TYPE)
-        accepted = np.flatnonzero(fates == Fate.ACCEPTED)
+        accepted = np.flatnonzero(states == RowState.ACCEPTED)
         # Stable: of equal keys, the first row stays the first.
         positions = accepted[np.argsort(keys[accepted], kind="stable")].astype(np.int32)
         ordered = keys[positions]
         is_second = np.zeros(len(ordered), bool)
         is_second[1:] = ordered[1:] == ordered[:-1]
-        fates[positions[is_second]] = Fate.SECOND
-        return Matches(fates, ordered[~is_second], positions[~is_second])
+        states[positions[is_second]] = RowState.SECOND
+        return Matches(states, ordered[~is_second], positions[~is_second])
 
 
 class Matches:
@@ -86,15 +86,15 @@ class Matches:
 
     def __init__(
         self,
-        fates: np.ndarray[tuple[int], np.dtype[np.uint8]],
+        states: np.ndarray[tuple[int], np.dtype[np.uint8]],
         keys: np.ndarray[tuple[int], np.dtype[np.bytes_]],
         positions: np.ndarray[tuple[int], np.dtype[np.int32]],
     ) -> None:
         """Take the accepted rows' keys in order, with the rows' positions."""
-        self._fates = fates.tobytes()
+        self._fates = states.tobytes()
         self._keys = keys
         self._positions = positions
-        self._document_of_row = np.full(len(fates), -1, np.int32)
+        self._document_of_row = np.full(len(states), -1, np.int32)
         self._payloads = bytearray()
         self._update_times = array("q")
         self._created_at = array("q")
@@ -127,8 +127,8 @@ class Matches:
         """Give the memory of the matching back; no documents can be added any more."""
         self._keys, self._positions = self._keys[:0].copy(), self._positions[:0].copy()
 
-    def fates(self, start: int, count: int) -> bytes:
-        """Return the fates of rows from a position on, each a byte."""
+    def states(self, start: int, count: int) -> bytes:
+        """Return the states of rows from a position on, each a byte."""
         return self._fates[start : start + count]
 
     def documents(self, start: int, targets: Sequence[Target]) -> list[TargetDocument | None]:
@@ -146,16 +146,16 @@ class Matches:
             update_time=_EPOCH + self._update_times[number] * _MICROSECOND,
             status=Status.PENDING,
             payload=bytes(self._payloads[start : start + _KEY_BYTES]),
-            created_at=_instant(self._created_at[number]),
-            claimed_until=_instant(self._claimed_until[number]),
+            created_at=_from_microseconds(self._created_at[number]),
+            claimed_until=_from_microseconds(self._claimed_until[number]),
             is_recorded=bool(self._is_recorded[number]),
         )
 
     def _remember(self, document: TargetDocument) -> None:
         self._payloads += document.payload
-        self._update_times.append(_number(document.update_time))
-        self._created_at.append(_number(document.created_at))
-        self._claimed_until.append(_number(document.claimed_until))
+        self._update_times.append(_to_microseconds(document.update_time))
+        self._created_at.append(_to_microseconds(document.created_at))
+        self._claimed_until.append(_to_microseconds(document.claimed_until))
         self._is_recorded.append(document.is_recorded)
 
 
@@ -172,7 +172,7 @@ class Withdrawals:
         """Add a campaign's document."""
         self._ids.setdefault(campaign_type, []).append(document.customer_id)
         times = self._update_times.setdefault(campaign_type, array("q"))
-        times.append(_number(document.update_time))
+        times.append(_to_microseconds(document.update_time))
         attempted = self._was_attempted.setdefault(campaign_type, bytearray())
         attempted.append(document.was_attempted)
 
@@ -202,9 +202,9 @@ def _key(campaign_type: str, customer_id: str) -> bytes:
     return blake2b(path, digest_size=_KEY_BYTES).digest()
 
 
-def _number(instant: datetime | None) -> int:
+def _to_microseconds(instant: datetime | None) -> int:
     return _NO_INSTANT if instant is None else (instant - _EPOCH) // _MICROSECOND
 
 
-def _instant(number: int) -> datetime | None:
+def _from_microseconds(number: int) -> datetime | None:
     return None if number == _NO_INSTANT else _EPOCH + number * _MICROSECOND

@@ -125,10 +125,6 @@ class Ledger:
         """Count for this campaign too, also when there is nothing to count."""
         self.outcomes.setdefault(campaign_type, Counter())
 
-    def settled(self) -> int:
-        """Return how many rows have their outcome."""
-        return sum(map(_of_rows, self.outcomes.values()))
-
     def defer_rest(self) -> None:
         """Give the rows that a stopped run did not get to their outcome."""
         for campaign_type, outcomes in self.outcomes.items():

@@ -19,7 +19,7 @@ from loader.base.interrupts import Interrupts
 from loader.base.retry import Retry, resumed
 from loader.sync.decide import must_withdraw
 from loader.sync.guards import check_rows, check_withdrawals, is_expired, published_at, rejection
-from loader.sync.match import Fate, RowKeys, Withdrawals
+from loader.sync.match import RowKeys, RowState, Withdrawals
 from loader.sync.report import CampaignCounts, Ledger, Problem, SyncReport
 from loader.sync.write import PlannedRow, Writing
 
@@ -174,22 +174,22 @@ class _Plan:
         keys = RowKeys()
         for part in rows:
             check_rows(part, self.cnpj, self.built_at)
-            fates = [self._fate(target) for target in part]
-            keys.add(part, fates)
-            for target, fate in zip(part, fates, strict=True):
-                if fate is not Fate.NOT_ASKED_FOR:
+            states = [self._state(target) for target in part]
+            keys.add(part, states)
+            for target, state in zip(part, states, strict=True):
+                if state is not RowState.NOT_ASKED_FOR:
                     self.ledger.rows_read[target.campaign_type] += 1
         for campaign_type in self.ledger.rows_read:
             self.ledger.add_campaign(campaign_type)
         return keys.matches()
 
-    def _fate(self, target: Target) -> Fate:
+    def _state(self, target: Target) -> RowState:
         if self.options.campaigns and target.campaign_type not in self.options.campaigns:
-            return Fate.NOT_ASKED_FOR
+            return RowState.NOT_ASKED_FOR
         if rejection(target, self.as_of):
-            return Fate.REJECTED
+            return RowState.REJECTED
         self.campaign_types.add(target.campaign_type)
-        return Fate.ACCEPTED
+        return RowState.ACCEPTED
 
     def read_pending(
         self, matches: Matches, campaign_type: str, parts: Iterable[list[TargetDocument]]
@@ -214,12 +214,12 @@ class _Plan:
         for part in rows:
             if position + len(part) > len(matches):
                 break
-            fates = matches.fates(position, len(part))
+            states = matches.states(position, len(part))
             documents = matches.documents(position, part)
             yield [
-                PlannedRow(target, self._reason(target, fate) if fate else "", document)
-                for target, fate, document in zip(part, fates, documents, strict=True)
-                if fate != Fate.NOT_ASKED_FOR
+                PlannedRow(target, self._reason(target, state) if state else "", document)
+                for target, state, document in zip(part, states, documents, strict=True)
+                if state != RowState.NOT_ASKED_FOR
             ]
             position += len(part)
             on_progress(position, len(matches))
@@ -229,7 +229,7 @@ class _Plan:
         message = f"{self.cnpj}_CAMPAIGN.campaign_targets gave other rows when read a second time"
         raise RunError(message, hint="run the same command again; what was written is counted")
 
-    def _reason(self, target: Target, fate: int) -> str:
-        if fate == Fate.SECOND:
+    def _reason(self, target: Target, state: int) -> str:
+        if state == RowState.SECOND:
             return "a second row for the same customer"
         return rejection(target, self.as_of)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from loader.base.cnpj import Cnpj
     from loader.bigquery.ops import OpsLog
-    from loader.bigquery.runs import Step
+    from loader.bigquery.runs import StepRecord
     from loader.bigquery.warehouse import Warehouse
     from loader.firestore.changes import ChangeReader
     from loader.firestore.registry import Registry, RegistryEntry
@@ -181,7 +181,7 @@ def track_one(
     entry: RegistryEntry,
     *,
     as_of: datetime,
-    step: Step,
+    step: StepRecord,
     on_oddities: Callable[[Sequence[Oddity]], None],
 ) -> None:
     """Bring one laundromat's message_history up to date, as part of a longer run.
@@ -230,7 +230,7 @@ def _since(entry: RegistryEntry) -> datetime | None:
     return entry.watermark.until - _OVERLAP if entry.watermark.until else None
 
 
-def _merge(warehouse: Warehouse, cnpj: Cnpj, news: _News, step: Step) -> None:
+def _merge(warehouse: Warehouse, cnpj: Cnpj, news: _News, step: StepRecord) -> None:
     """Write what there is to write, and count it."""
     step.rows, step.documents_read = len(news.rows), news.documents
     if not news.rows:

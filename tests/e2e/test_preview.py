@@ -11,7 +11,7 @@ from loader.base.errors import ConfigurationError
 from loader.bigquery.warehouse_probe import WarehouseProbe
 from loader.cli.preview import preview_laundromat, show_preview
 from loader.local.sample import SAMPLE_AS_OF, sample_laundromats
-from loader.questions.preview import Change
+from loader.questions.preview import TargetChange
 from tests.support import documents
 
 if TYPE_CHECKING:
@@ -79,14 +79,14 @@ def test_another_setting_shows_who_comes_and_who_goes_and_why(
     assert report.comparison is not None
     assert (report.comparison.as_of, report.comparison.is_live) == (SAMPLE_AS_OF, False)
     assert report.comparison.comes == (
-        Change(
+        TargetChange(
             "LOYALTY",
             "ipe-008",
             "no candidate: visits within 3 months: 4, at least 10 needed",
         ),
     )
     assert report.comparison.goes == (
-        Change("REACTIVATION", "ipe-008", "FREQUENCY_CAP: another message goes out today"),
+        TargetChange("REACTIVATION", "ipe-008", "FREQUENCY_CAP: another message goes out today"),
     )
     assert live_state(services, cnpj) == before
     show_preview(report)

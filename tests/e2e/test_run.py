@@ -17,7 +17,7 @@ from loader.dbt.runner import ParsedProject
 from loader.dbt.settings import effective_settings
 from loader.dbt.spec import BuildSpec
 from loader.firestore.lease import Lease, Leases
-from loader.fleet.hour import Fate, Served, Server
+from loader.fleet.hour import TIME_LIMIT_SIGNAL, HourOutcome, HourResult, HourRunner
 from loader.fleet.run import FleetOptions, run_fleet
 from loader.fleet.window import SendWindow
 from loader.local.sample import SAMPLE_AS_OF, load_sample, sample_laundromats
@@ -50,9 +50,9 @@ HOUR = timedelta(hours=1)
 NIGHT = AS_OF + 13 * HOUR
 
 
-def server(services: Services, as_of: datetime, holder: str = "run", **options: Any) -> Server:
+def server(services: Services, as_of: datetime, holder: str = "run", **options: Any) -> HourRunner:
     leases = Leases(services.database, holder, lasts=timedelta(minutes=2))
-    return Server(
+    return HourRunner(
         services,
         leases,
         fleet_run_id=holder,
@@ -81,7 +81,11 @@ def check_broken_ones_fail_alone(fleet: Fleet) -> None:
         pass
     found = {served.cnpj: (served.step, served.error) for served in report.not_well}
     assert found == {fleet.broken[kind]: error for kind, error in BROKEN.items()}
-    assert report.counts == {Fate.OK: len(fleet.well), Fate.FAILED: 4, Fate.TIMED_OUT: 1}
+    assert report.counts == {
+        HourOutcome.OK: len(fleet.well),
+        HourOutcome.FAILED: 4,
+        HourOutcome.TIMED_OUT: 1,
+    }
     assert report.laundromats == total
     assert report.exit_code == ExitCode.PARTLY_FAILED
     assert report.not_recorded == ""
@@ -98,7 +102,7 @@ def check_broken_ones_fail_alone(fleet: Fleet) -> None:
     fleet.fix()
     with fleet.served(as_of=AS_OF + HOUR) as report:
         pass
-    assert (report.counts, report.exit_code) == ({Fate.OK: total}, ExitCode.OK)
+    assert (report.counts, report.exit_code) == ({HourOutcome.OK: total}, ExitCode.OK)
     for cnpj in (*fleet.well, *fleet.broken.values()):
         assert len(documents(services.environment, cnpj)) == 2
     [first, second] = services.warehouse.query(
@@ -123,8 +127,8 @@ def test_a_run_gives_what_track_build_and_sync_give_and_once_a_day_the_figures(
 ) -> None:
     make_small(services, CNPJ)
     put_document(services, "customer-0", cnpj=CNPJ, **sent())
-    assert server(services, AS_OF).serve(CNPJ).fate is Fate.OK
-    assert server(services, AS_OF + HOUR).serve(CNPJ).fate is Fate.OK
+    assert server(services, AS_OF).serve(CNPJ).outcome is HourOutcome.OK
+    assert server(services, AS_OF + HOUR).serve(CNPJ).outcome is HourOutcome.OK
     first, second = rows_of_runs(services)
     assert steps(first) == ["TRACK", "DEPLOY", "BUILD", "SYNC", "FIGURES"]
     assert steps(second) == ["TRACK", "BUILD", "SYNC"]
@@ -149,18 +153,18 @@ def test_at_night_a_laundromat_is_withdrawn_from_then_tracked_and_then_skipped_w
     services: Services,
 ) -> None:
     make_small(services, CNPJ)
-    assert server(services, AS_OF).serve(CNPJ).fate is Fate.OK
+    assert server(services, AS_OF).serve(CNPJ).outcome is HourOutcome.OK
     assert len(documents(services.environment, CNPJ)) == 2
     # What expired is withdrawn.
-    assert server(services, NIGHT).serve(CNPJ).fate is Fate.OK
+    assert server(services, NIGHT).serve(CNPJ).outcome is HourOutcome.OK
     assert documents(services.environment, CNPJ) == {}
     assert steps(rows_of_runs(services)[-1]) == ["TRACK", "BUILD", "SYNC"]
     put_document(services, "customer-9", cnpj=CNPJ, **sent(at=NIGHT + HOUR / 2))
-    assert server(services, NIGHT + HOUR).serve(CNPJ).fate is Fate.OK
+    assert server(services, NIGHT + HOUR).serve(CNPJ).outcome is HourOutcome.OK
     assert steps(rows_of_runs(services)[-1]) == ["TRACK"]
     blind = replace(services)
     vars(blind)["warehouse"] = NoWarehouse()
-    assert server(blind, NIGHT + 2 * HOUR).serve(CNPJ) == Served(CNPJ, Fate.SKIPPED)
+    assert server(blind, NIGHT + 2 * HOUR).serve(CNPJ) == HourResult(CNPJ, HourOutcome.SKIPPED)
 
 
 def test_what_another_run_holds_or_has_served_is_left_to_it(services: Services) -> None:
@@ -171,21 +175,21 @@ def test_what_another_run_holds_or_has_served_is_left_to_it(services: Services) 
         Leases(services.database, "other", lasts=timedelta(minutes=2)),
     )
     lease = other.take(CNPJ, since=other.now())
-    assert mine.serve(CNPJ).fate is Fate.BUSY
+    assert mine.serve(CNPJ).outcome is HourOutcome.BUSY
     assert isinstance(lease, Lease)
     lease.give_back(is_served=True)
-    assert mine.serve(CNPJ).fate is Fate.DONE_ELSEWHERE
+    assert mine.serve(CNPJ).outcome is HourOutcome.DONE_ELSEWHERE
     assert rows_of_runs(services) == []
 
 
-def told_at(step: str, begun: list[str]) -> dict[str, Any]:
+def told_at(step: str, begun: list[str], number: signal.Signals = signal.SIGTERM) -> dict[str, Any]:
     """Have a server told to end as it begins a step, and note the steps it begins."""
     interrupts = Interrupts()
 
     def on_step(name: str) -> None:
         begun.append(name)
         if name == step:
-            interrupts.note(signal.SIGTERM)
+            interrupts.note(number)
 
     return {"interrupts": interrupts, "on_step": on_step}
 
@@ -196,7 +200,7 @@ def test_a_run_that_is_told_to_end_before_it_writes_documents_writes_none(
     make_small(services, CNPJ)
     load_texts(services, CNPJ)
     served = server(services, AS_OF, **told_at("SYNC", [])).serve(CNPJ)
-    assert (served.fate, served.step) == (Fate.INTERRUPTED, "SYNC")
+    assert (served.outcome, served.step) == (HourOutcome.INTERRUPTED, "SYNC")
     client = official_client(services.environment)
     assert not list(client.collection(f"users/{CNPJ}/campaigns/BIRTHDAY/targets").stream())
     [sync] = services.warehouse.query("select * from `VMHUB_OPS`.`sync_runs`", doing="reading it")
@@ -207,23 +211,28 @@ def test_a_run_that_is_told_to_end_stops_before_the_next_step(services: Services
     make_small(services, CNPJ)
     begun: list[str] = []
     served = server(services, AS_OF, **told_at("TRACK", begun)).serve(CNPJ)
-    assert (served.fate, served.reason) == (
-        Fate.INTERRUPTED,
+    assert (served.outcome, served.reason) == (
+        HourOutcome.INTERRUPTED,
         "told to end before DEPLOY: the next run does the rest",
     )
     assert begun == ["SETTINGS", "TRACK", "RECORD"]
     # Not served: another run may begin at once.
-    assert server(services, AS_OF, "another").serve(CNPJ).fate is Fate.OK
+    assert server(services, AS_OF, "another").serve(CNPJ).outcome is HourOutcome.OK
 
 
 def test_one_that_is_told_to_end_when_its_time_is_over_has_failed(services: Services) -> None:
     make_small(services, CNPJ)
-    served = server(services, AS_OF, limit_seconds=0, **told_at("TRACK", [])).serve(CNPJ)
-    assert (served.fate, served.error, served.is_lost) == (Fate.TIMED_OUT, "TimeLimitError", False)
+    told = told_at("TRACK", [], TIME_LIMIT_SIGNAL)
+    served = server(services, AS_OF, limit_seconds=600, **told).serve(CNPJ)
+    assert (served.outcome, served.error, served.is_lost) == (
+        HourOutcome.TIMED_OUT,
+        "TimeLimitError",
+        False,
+    )
     [row] = rows_of_runs(services)
     # Not 130, which says that it has neither failed nor been served.
     assert (row["exit_code"], row["error"]) == (1, "TimeLimitError")
-    assert row["reason"] == "ended after 0 seconds, the limit, at TRACK"
+    assert row["reason"] == "ended after 600 seconds, the limit, at TRACK"
 
 
 def test_an_error_that_is_not_ours_is_named_by_its_place_and_quotes_nothing(
@@ -237,7 +246,11 @@ def test_an_error_that_is_not_ours_is_named_by_its_place_and_quotes_nothing(
             raise ValueError(message)
 
     served = server(services, AS_OF, on_step=fail).serve(CNPJ)
-    assert (served.fate, served.error, served.step) == (Fate.FAILED, "ValueError", "TRACK")
+    assert (served.outcome, served.error, served.step) == (
+        HourOutcome.FAILED,
+        "ValueError",
+        "TRACK",
+    )
     assert served.reason.startswith("ValueError in test_run.py, line ")
     [row] = rows_of_runs(services)
     assert (row["error"], row["reason"]) == ("ValueError", None)
@@ -249,7 +262,7 @@ def test_a_document_that_was_sent_and_gives_no_row_is_recorded(services: Service
         f"users/{CNPJ}/campaigns/BIRTHDAY/targets/customer-9"
     )
     document.set({"status": "SENT", "attempts": 1, "updatedAt": NIGHT - HOUR})
-    assert server(services, NIGHT).serve(CNPJ).fate is Fate.PARTLY
+    assert server(services, NIGHT).serve(CNPJ).outcome is HourOutcome.PARTLY
     [reject] = services.warehouse.query(
         "select * from `VMHUB_OPS`.`sync_rejects`", doing="reading what is to be looked at"
     )
@@ -265,7 +278,7 @@ def test_a_registry_entry_that_is_no_cnpj_fails_and_the_others_are_served(
 ) -> None:
     official_client(services.environment).document("users/not-a-cnpj").set({"name": "?"})
     report = run_fleet(services, None, FleetOptions(jobs=1, as_of=AS_OF))
-    assert report.counts == {Fate.FAILED: 1}
+    assert report.counts == {HourOutcome.FAILED: 1}
     [served] = report.not_well
     assert (served.cnpj, served.error) == ("not-a-cnpj", "ConfigurationError")
     assert report.exit_code == ExitCode.FAILED
@@ -293,7 +306,7 @@ def test_a_project_that_reads_another_laundromats_tables_is_refused_before_anyth
 
     served = server(foreign, AS_OF).serve(CNPJ)
 
-    assert (served.fate, served.step, served.error) == (Fate.FAILED, "BUILD", "RunError")
+    assert (served.outcome, served.step, served.error) == (HourOutcome.FAILED, "BUILD", "RunError")
     assert f"customer_facts is in {ALPHANUMERIC_CNPJ}_CAMPAIGN" in served.reason
     client = bigquery_client(services.environment)
     for cnpj in (CNPJ, ALPHANUMERIC_CNPJ):
@@ -400,7 +413,7 @@ def test_a_run_builds_the_tables_of_a_plain_dbt_build_row_by_row(
     laundromat = sample_laundromats(services.project)[0]
     cnpj = laundromat.cnpj
     load_sample(services.project, services.warehouse, services.registry, laundromat)
-    assert server(services, SAMPLE_AS_OF).serve(cnpj).fate is not Fate.FAILED
+    assert server(services, SAMPLE_AS_OF).serve(cnpj).outcome is not HourOutcome.FAILED
     by_run = contents(services, cnpj)
     assert set(by_run) >= {"campaign_targets", "customer_facts", "target_log", "message_templates"}
     assert all(by_run[table] for table in ("campaign_targets", "campaign_decisions", "target_log"))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from loader.fleet.hour import Fate
+from loader.fleet.hour import HourOutcome
 from tests.e2e.test_run import server
 from tests.faults.backends import EmulatorBackend
 from tests.faults.server import FaultServer, Moment, Point, serving
@@ -91,8 +91,8 @@ class Fleet:
         """Run until nobody holds a dead run's lease any more."""
         for _ in range(10):
             counts = self.end(self.begin())
-            if Fate.BUSY not in counts:
-                assert counts == {Fate.OK: len(self.cnpjs)}
+            if HourOutcome.BUSY not in counts:
+                assert counts == {HourOutcome.OK: len(self.cnpjs)}
                 return
         pytest.fail("a dead run's lease does not expire")
 
@@ -108,7 +108,7 @@ def fleet(services: Services) -> Iterator[Fleet]:
     for cnpj in (*names, model):
         make(services, cnpj)
     # One clean run of one of them, which then leaves the fleet.
-    assert server(services, AS_OF).serve(model).fate is Fate.OK
+    assert server(services, AS_OF).serve(model).outcome is HourOutcome.OK
     expected = state(services, model)
     assert set(expected["documents"]) == {
         ("BIRTHDAY", "customer-0"),
@@ -169,7 +169,7 @@ def test_what_a_killed_process_left_the_next_run_completes(
         assert psutil.wait_procs(workers, timeout=60)[1] == []
     else:
         counts = fleet.end(process)
-        assert counts == {Fate.OK: len(fleet.cnpjs) - 1, Fate.FAILED: 1}
+        assert counts == {HourOutcome.OK: len(fleet.cnpjs) - 1, HourOutcome.FAILED: 1}
     assert len(workers) == 1
     fleet.complete()
     fleet.check()
@@ -179,11 +179,11 @@ def test_what_a_killed_process_left_the_next_run_completes(
 def test_two_runs_at_once_serve_each_laundromat_once(fleet: Fleet) -> None:
     processes = [fleet.begin(jobs=2), fleet.begin(jobs=2)]
     counts = [fleet.end(process) for process in processes]
-    assert sum(count.get(Fate.OK, 0) for count in counts) == len(fleet.cnpjs)
-    assert {fate for count in counts for fate in count} <= {
-        Fate.OK,
-        Fate.BUSY,
-        Fate.DONE_ELSEWHERE,
+    assert sum(count.get(HourOutcome.OK, 0) for count in counts) == len(fleet.cnpjs)
+    assert {outcome for count in counts for outcome in count} <= {
+        HourOutcome.OK,
+        HourOutcome.BUSY,
+        HourOutcome.DONE_ELSEWHERE,
     }
     fleet.check()
 
@@ -192,5 +192,5 @@ def test_two_runs_at_once_serve_each_laundromat_once(fleet: Fleet) -> None:
 def test_three_shards_together_serve_the_fleet(fleet: Fleet) -> None:
     processes = [fleet.begin("--shard", f"{index}/3") for index in range(3)]
     counts = [fleet.end(process) for process in processes]
-    assert sum(count.get(Fate.OK, 0) for count in counts) == len(fleet.cnpjs)
+    assert sum(count.get(HourOutcome.OK, 0) for count in counts) == len(fleet.cnpjs)
     fleet.check()

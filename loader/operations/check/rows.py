@@ -235,7 +235,7 @@ class RowChecks:
     def _aged(self, instant: datetime, fix: str = "") -> Finding:
         age = max(self.as_of - instant, timedelta())
         figures = {"newest": instant, "age_hours": round(age / timedelta(hours=1), 1)}
-        return Finding(f"{instant:%Y-%m-%d %H:%M:%SZ}, {_in_words(age)} ago", fix, figures)
+        return Finding(f"{instant:%Y-%m-%d %H:%M:%SZ}, {_age_in_words(age)} ago", fix, figures)
 
 
 def _share(counts: dict[str, int], name: str, fix: str) -> Finding:
@@ -248,7 +248,7 @@ def _share(counts: dict[str, int], name: str, fix: str) -> Finding:
     return Finding(found, fix if percent < _ENOUGH_PERCENT else "", figures)
 
 
-def _in_words(age: timedelta) -> str:
+def _age_in_words(age: timedelta) -> str:
     minutes = age // timedelta(minutes=1)
     hours, days = minutes // 60, minutes // (24 * 60)
     if days > 1:

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
 
-    from loader.operations.status.facts import Facts, Laundromat, Limits, RawTable
+    from loader.operations.status.facts import Facts, LastRun, Limits, RawTable
 
 __all__ = [
     "DIGEST_ABOVE",
-    "Change",
+    "AlertChange",
     "Conditions",
     "Kind",
     "Notice",
@@ -63,7 +63,7 @@ class Conditions:
 
 
 @dataclass(frozen=True)
-class Change:
+class AlertChange:
     """An alert that begins, or is over."""
 
     alert: str
@@ -77,7 +77,7 @@ class Notice:
 
     title: str
     body: str
-    changes: tuple[Change, ...]
+    changes: tuple[AlertChange, ...]
 
     @property
     def is_open(self) -> bool:
@@ -155,7 +155,7 @@ def _check_laundromats(
     undecided |= {f"{Kind.FAILING}:{cnpj}" for cnpj in facts.without_runs}
 
 
-def _failing_text(laundromat: Laundromat) -> str:
+def _failing_text(laundromat: LastRun) -> str:
     times = "once" if laundromat.failures == 1 else f"{laundromat.failures} times in a row"
     where = f" in {laundromat.step}" if laundromat.step else ""
     error = laundromat.error or f"exit code {laundromat.exit_code}"
@@ -175,7 +175,7 @@ def _stale_text(table: RawTable) -> str:
     return f"{table.cnpj}_RAW.vendas was last written at {_instant(table.modified_at)}"
 
 
-def changes(now: Conditions, open_alerts: Mapping[str, datetime]) -> list[Change]:
+def changes(now: Conditions, open_alerts: Mapping[str, datetime]) -> list[AlertChange]:
     """Return what to tell: what is wrong and not open, and what is open and no longer wrong.
 
     Args:
@@ -183,16 +183,16 @@ def changes(now: Conditions, open_alerts: Mapping[str, datetime]) -> list[Change
         open_alerts: What somebody was told of, with the instant, and not told that it is over.
 
     """
-    begun = [Change(alert, is_open=True, text=text) for alert, text in now.wrong.items()]
+    begun = [AlertChange(alert, is_open=True, text=text) for alert, text in now.wrong.items()]
     over = [
-        Change(alert, is_open=False, text=f"{alert} is over; it began {_instant(since)}")
+        AlertChange(alert, is_open=False, text=f"{alert} is over; it began {_instant(since)}")
         for alert, since in open_alerts.items()
         if alert not in now.wrong and not now.is_undecided(alert)
     ]
     return [*(change for change in begun if change.alert not in open_alerts), *over]
 
 
-def notices(changed: list[Change], project: str) -> list[Notice]:
+def notices(changed: list[AlertChange], project: str) -> list[Notice]:
     """Return the messages that tell changes: what begins first, the most urgent first.
 
     Args:
@@ -207,10 +207,12 @@ def notices(changed: list[Change], project: str) -> list[Notice]:
     ]
 
 
-def _by_kind(changed: list[Change]) -> Iterator[tuple[tuple[Kind, bool], tuple[Change, ...]]]:
+def _by_kind(
+    changed: list[AlertChange],
+) -> Iterator[tuple[tuple[Kind, bool], tuple[AlertChange, ...]]]:
     order = list(Kind)
 
-    def key(change: Change) -> tuple[bool, int]:
+    def key(change: AlertChange) -> tuple[bool, int]:
         return not change.is_open, order.index(kind_of(change.alert))
 
     for (is_over, number), group in groupby(sorted(changed, key=key), key):
@@ -218,7 +220,7 @@ def _by_kind(changed: list[Change]) -> Iterator[tuple[tuple[Kind, bool], tuple[C
 
 
 def _notices_of(
-    kind: Kind, group: tuple[Change, ...], project: str, *, is_open: bool
+    kind: Kind, group: tuple[AlertChange, ...], project: str, *, is_open: bool
 ) -> Iterator[Notice]:
     over = "" if is_open else "over: "
     advice = f"\nWhat to do: docs/alerts.md, section {kind}" if is_open else ""

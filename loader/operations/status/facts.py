@@ -18,10 +18,10 @@ __all__ = [
     "SUCCESS_CODES",
     "Facts",
     "FleetRun",
-    "Laundromat",
+    "LastRun",
     "Limits",
     "RawTable",
-    "Served",
+    "ServedCount",
 ]
 
 LOOK_BACK = timedelta(days=7)
@@ -74,7 +74,7 @@ class FleetRun:
 
 
 @dataclass(frozen=True)
-class Laundromat:
+class LastRun:
     """The last run of one laundromat, and the unbroken row of failures that it ends."""
 
     cnpj: str
@@ -108,7 +108,7 @@ class RawTable:
 
 
 @dataclass(frozen=True)
-class Served:
+class ServedCount:
     """Laundromats that runs went through, and how many of them failed."""
 
     laundromats: int = 0
@@ -127,12 +127,12 @@ class Facts:
     as_of: datetime
     fleet_runs: tuple[FleetRun, ...] = ()
     """In any order, none older than LOOK_BACK."""
-    laundromats: tuple[Laundromat, ...] = ()
+    laundromats: tuple[LastRun, ...] = ()
     """Those that ran within LOOK_BACK."""
     without_runs: tuple[str, ...] = ()
     """The CNPJs of the others."""
     raw_tables: tuple[RawTable, ...] = ()
-    served: Served = Served()
+    served: ServedCount = ServedCount()
     """By the runs of `last_runs`."""
 
     @property
@@ -167,7 +167,7 @@ class Facts:
         )
 
     @property
-    def failing(self) -> tuple[Laundromat, ...]:
+    def failing(self) -> tuple[LastRun, ...]:
         """The laundromats whose last run failed; those that have failed longest come first."""
         failing = [laundromat for laundromat in self.laundromats if laundromat.failures]
         return tuple(sorted(failing, key=lambda item: (-item.failures, item.cnpj)))

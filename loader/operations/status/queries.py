@@ -19,9 +19,9 @@ from loader.operations.status.facts import (
     SUCCESS_CODES,
     Facts,
     FleetRun,
-    Laundromat,
+    LastRun,
     RawTable,
-    Served,
+    ServedCount,
 )
 
 if TYPE_CHECKING:
@@ -231,8 +231,8 @@ def _fleet_run(row: dict[str, Any]) -> FleetRun | None:
     )
 
 
-def _laundromat(row: dict[str, Any]) -> Laundromat:
-    return Laundromat(
+def _laundromat(row: dict[str, Any]) -> LastRun:
+    return LastRun(
         cnpj=row["cnpj"],
         started_at=row["started_at"],
         exit_code=1 if row["exit_code"] is None else row["exit_code"],
@@ -267,7 +267,7 @@ def _with_served(warehouse: Warehouse, facts: Facts) -> Facts:
         statement(SERVED, since=since, until=facts.as_of),
         {"fleet_run_ids": [run.fleet_run_id for run in last_runs]},
     )
-    served = Served(rows[0]["laundromats"], rows[0]["failed"]) if rows else Served()
+    served = ServedCount(rows[0]["laundromats"], rows[0]["failed"]) if rows else ServedCount()
     return replace(facts, served=served)
 
 

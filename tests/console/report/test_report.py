@@ -16,8 +16,8 @@ import pytest
 
 from console.report import words
 from console.report.figures import Lift, Period, Rows, Sums, figures_of, group_name
-from console.report.output import write_page
 from console.report.page import render
+from console.report.page_file import write_page
 from loader.base.errors import ConfigurationError, RunError
 from tests.console.report.owner_rows import (
     FIFTH_GROUPS,

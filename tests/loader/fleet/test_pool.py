@@ -13,7 +13,7 @@ import pytest
 
 from loader.base.cnpj import with_check_digits
 from loader.base.interrupts import Interrupts
-from loader.fleet.hour import Fate, Served
+from loader.fleet.hour import TIME_LIMIT_SIGNAL, HourOutcome, HourResult
 from loader.fleet.pool import Pool
 from loader.fleet.worker import READY
 
@@ -32,7 +32,7 @@ def answer(connection: Connection, _setup: Any) -> None:
 
 
 def hang(connection: Connection, _setup: Any) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(TIME_LIMIT_SIGNAL, signal.SIG_IGN)
     serve(connection, lambda: time.sleep(3600))
 
 
@@ -53,10 +53,12 @@ def finish_when_told(connection: Connection, setup: Any) -> None:
         while not told:
             time.sleep(0.01)
 
-    serve(connection, wait, fate=Fate.INTERRUPTED)
+    serve(connection, wait, outcome=HourOutcome.INTERRUPTED)
 
 
-def serve(connection: Connection, odd: Callable[[], None], fate: Fate = Fate.OK) -> None:
+def serve(
+    connection: Connection, odd: Callable[[], None], outcome: HourOutcome = HourOutcome.OK
+) -> None:
     """Answer for every laundromat; for one of them do something first."""
     connection.send(READY)
     while True:
@@ -67,7 +69,7 @@ def serve(connection: Connection, odd: Callable[[], None], fate: Fate = Fate.OK)
         connection.send("BUILD")
         if cnpj == ODD:
             odd()
-        connection.send(Served(cnpj, fate if cnpj == ODD else Fate.OK))
+        connection.send(HourResult(cnpj, outcome if cnpj == ODD else HourOutcome.OK))
 
 
 def pool(
@@ -79,7 +81,7 @@ def pool(
 
 def told_to_end(
     work: Any, order: list[Cnpj], waiting: Path, *, limit: float, **options: Any
-) -> list[Served]:
+) -> list[HourResult]:
     """Serve by one worker, and tell the run to end once that says that it waits."""
     interrupts = Interrupts()
     with interrupts.held_back():
@@ -93,17 +95,17 @@ def told_to_end(
     return served
 
 
-def fates(served: list[Served]) -> dict[str, Fate]:
+def outcomes(served: list[HourResult]) -> dict[str, HourOutcome]:
     assert len({item.cnpj for item in served}) == len(served)
-    return {item.cnpj: item.fate for item in served}
+    return {item.cnpj: item.outcome for item in served}
 
 
-ALL_OK = dict.fromkeys(CNPJS, Fate.OK)
+ALL_OK = dict.fromkeys(CNPJS, HourOutcome.OK)
 
 
 @pytest.mark.parametrize("jobs", [1, 2, 9])
 def test_every_laundromat_is_served_once(jobs: int) -> None:
-    assert fates(list(pool(answer, jobs=jobs).serve(CNPJS))) == ALL_OK
+    assert outcomes(list(pool(answer, jobs=jobs).serve(CNPJS))) == ALL_OK
 
 
 def test_without_laundromats_nothing_is_started() -> None:
@@ -112,7 +114,7 @@ def test_without_laundromats_nothing_is_started() -> None:
 
 def test_one_that_hangs_is_ended_and_the_others_are_served() -> None:
     served = list(pool(hang, limit=3).serve(CNPJS))
-    assert fates(served) == ALL_OK | {ODD: Fate.TIMED_OUT}
+    assert outcomes(served) == ALL_OK | {ODD: HourOutcome.TIMED_OUT}
     [hung] = [item for item in served if item.cnpj == ODD]
     assert (hung.step, hung.error) == ("BUILD", "TimeLimitError")
     assert hung.reason == "ended after 3 seconds, the limit, at BUILD"
@@ -121,7 +123,7 @@ def test_one_that_hangs_is_ended_and_the_others_are_served() -> None:
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_one_whose_process_is_killed_fails_alone(jobs: int) -> None:
     served = list(pool(die, jobs=jobs).serve(CNPJS))
-    assert fates(served) == ALL_OK | {ODD: Fate.FAILED}
+    assert outcomes(served) == ALL_OK | {ODD: HourOutcome.FAILED}
     [dead] = [item for item in served if item.cnpj == ODD]
     assert (dead.step, dead.error) == ("BUILD", "WorkerDiedError")
     assert dead.reason == "its process was ended by SIGKILL at BUILD"
@@ -129,13 +131,13 @@ def test_one_whose_process_is_killed_fails_alone(jobs: int) -> None:
 
 def test_when_no_worker_starts_nobody_is_started_and_the_pool_says_why() -> None:
     broken = pool(cannot_start)
-    assert fates(list(broken.serve(CNPJS))) == dict.fromkeys(CNPJS, Fate.NOT_STARTED)
+    assert outcomes(list(broken.serve(CNPJS))) == dict.fromkeys(CNPJS, HourOutcome.NOT_STARTED)
     assert broken.problem == "no worker starts: dbt parse: it does not compile"
 
 
 def answer_late(connection: Connection, _setup: Any) -> None:
     told: list[bool] = []
-    signal.signal(signal.SIGTERM, lambda *_: told.append(True))
+    signal.signal(TIME_LIMIT_SIGNAL, lambda *_: told.append(True))
 
     def wait() -> None:
         while not told:
@@ -146,7 +148,7 @@ def answer_late(connection: Connection, _setup: Any) -> None:
 
 def test_one_that_answers_when_its_time_is_over_has_the_end_that_it_recorded() -> None:
     served = list(pool(answer_late, limit=2, grace=30).serve(CNPJS))
-    assert fates(served) == ALL_OK
+    assert outcomes(served) == ALL_OK
     [late] = [item for item in served if item.cnpj == ODD]
     assert not late.is_lost
 
@@ -156,7 +158,9 @@ def test_a_run_that_is_told_to_end_finishes_what_is_under_way_and_begins_nothing
 ) -> None:
     order = [ODD, *(cnpj for cnpj in CNPJS if cnpj != ODD)]
     served = told_to_end(finish_when_told, order, tmp_path / "waiting", limit=60, grace=10)
-    assert fates(served) == dict.fromkeys(CNPJS, Fate.NOT_STARTED) | {ODD: Fate.INTERRUPTED}
+    assert outcomes(served) == dict.fromkeys(CNPJS, HourOutcome.NOT_STARTED) | {
+        ODD: HourOutcome.INTERRUPTED
+    }
 
 
 def hang_when_told(connection: Connection, setup: Any) -> None:
@@ -178,7 +182,7 @@ def test_one_that_hangs_does_not_keep_a_run_from_ending_that_is_told_to(tmp_path
         grace=10,
         drain_seconds=0.5,
     )
-    assert fates(served) == {ODD: Fate.INTERRUPTED, CNPJS[0]: Fate.NOT_STARTED}
+    assert outcomes(served) == {ODD: HourOutcome.INTERRUPTED, CNPJS[0]: HourOutcome.NOT_STARTED}
     assert served[0].reason == "told to end, and did not in time, at BUILD"
     assert served[0].is_lost
 

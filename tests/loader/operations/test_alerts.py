@@ -17,7 +17,7 @@ from loader.base.errors import ConfigurationError, ServiceError
 from loader.base.shards import Shard
 from loader.operations.status.alerts import (
     DIGEST_ABOVE,
-    Change,
+    AlertChange,
     Conditions,
     Kind,
     Notice,
@@ -26,9 +26,9 @@ from loader.operations.status.alerts import (
     kind_of,
     notices,
 )
-from loader.operations.status.facts import Facts, FleetRun, Laundromat, Limits, RawTable, Served
+from loader.operations.status.facts import Facts, FleetRun, LastRun, Limits, RawTable, ServedCount
+from loader.operations.status.overview import report_of, tell
 from loader.operations.status.receivers import Receivers
-from loader.operations.status.status import report_of, tell
 from tests.loader.alert_receiver import SECRET, alert_receiver
 from tests.support import AS_OF, NUMERIC_CNPJ
 
@@ -63,9 +63,9 @@ def run(shard: str = "0/1", ended_ago: timedelta = HOUR, **changed: Any) -> Flee
     )
 
 
-def laundromat(cnpj: str = NUMERIC_CNPJ, failures: int = 0, **changed: Any) -> Laundromat:
+def laundromat(cnpj: str = NUMERIC_CNPJ, failures: int = 0, **changed: Any) -> LastRun:
     return replace(
-        Laundromat(
+        LastRun(
             cnpj,
             started_at=AS_OF - HOUR,
             exit_code=1 if failures else 0,
@@ -94,7 +94,7 @@ def test_a_fleet_that_runs_well_has_no_alert() -> None:
     fine = facts(
         laundromats=(laundromat(),),
         raw_tables=(RawTable(NUMERIC_CNPJ, AS_OF - 25 * HOUR),),
-        served=Served(10, 0),
+        served=ServedCount(10, 0),
     )
     assert conditions(fine, Limits()) == Conditions({})
 
@@ -122,7 +122,7 @@ def test_a_run_whose_workers_do_not_start_is_an_error_unless_it_was_told_to_end(
     exit_code: int,
 ) -> None:
     left = run(counts={"not_started": 9, "ok": 1}, exit_code=exit_code)
-    for served in (Served(0, 0), Served(1, 0)):
+    for served in (ServedCount(0, 0), ServedCount(1, 0)):
         text = conditions(facts(left, served=served), Limits()).wrong.get("error_rate", "")
         assert text.startswith("9 laundromats were not served") == (exit_code < 128)
 
@@ -143,12 +143,12 @@ def test_a_run_whose_workers_do_not_start_is_an_error_unless_it_was_told_to_end(
 def test_the_error_rate_is_wrong_above_its_share_and_from_two_laundromats(
     failed: int, served: int, *, is_wrong: bool
 ) -> None:
-    found = facts(served=Served(served, failed))
+    found = facts(served=ServedCount(served, failed))
     assert ("error_rate" in wrong(found)) == is_wrong
 
 
 def test_a_night_in_which_nobody_is_served_leaves_the_error_rate_as_it_was() -> None:
-    night = conditions(facts(served=Served(0, 0)), Limits())
+    night = conditions(facts(served=ServedCount(0, 0)), Limits())
     assert night.is_undecided("error_rate")
     assert changes(night, {"error_rate": AS_OF - HOUR}) == []
 
@@ -212,7 +212,7 @@ def test_no_row_at_all_is_no_run_and_leaves_what_cannot_be_told_as_it_was() -> N
 
 
 def test_a_run_of_which_all_laundromats_were_left_out_is_a_run() -> None:
-    assert wrong(facts(run(counts={"skipped": 10}), served=Served())) == set()
+    assert wrong(facts(run(counts={"skipped": 10}), served=ServedCount())) == set()
 
 
 @pytest.mark.parametrize(
@@ -251,7 +251,9 @@ def test_fewer_failures_without_a_success_in_sight_do_not_end_an_alert() -> None
     assert changes(conditions(facts(laundromats=(aged,)), Limits()), {alert: AS_OF}) == []
     fixed = facts(laundromats=(laundromat(failures=0),))
     [over] = changes(conditions(fixed, Limits()), {alert: AS_OF - HOUR})
-    assert over == Change(alert, is_open=False, text=f"{alert} is over; it began 2026-11-23 12:00Z")
+    assert over == AlertChange(
+        alert, is_open=False, text=f"{alert} is over; it began 2026-11-23 12:00Z"
+    )
 
 
 def test_a_laundromat_that_is_no_longer_served_ends_its_alerts() -> None:
@@ -267,7 +269,7 @@ def test_the_limits_are_those_that_are_given() -> None:
         run(seconds=61, peak_memory_mib=11),
         laundromats=(laundromat(failures=1),),
         raw_tables=(RawTable(NUMERIC_CNPJ, AS_OF - 2 * HOUR),),
-        served=Served(100, 2),
+        served=ServedCount(100, 2),
     )
     assert wrong(found) == set()
     assert wrong(found, Limits(1, 1.0, HOUR, 1.0, 10.0)) == {

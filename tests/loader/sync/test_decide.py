@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loader.sync.decide import Action, Decision, decide, must_withdraw
+from loader.sync.decide import Action, PlannedAction, decide, must_withdraw
 from loader.sync.model import Outcome, Status, TargetDocument
 from tests.loader.fakes import (
     CYCLE_START,
@@ -26,31 +26,31 @@ LAST_CYCLE = CYCLE_START - timedelta(days=30)
 STATUSES = (*Status, "QUEUED", None)
 
 
-def _decide(document: TargetDocument | None, **changes: Any) -> Decision:
+def _decide(document: TargetDocument | None, **changes: Any) -> PlannedAction:
     target = make_target(**changes)
     return decide(target, document, payload=payload_digest(target), as_of=AS_OF, max_attempts=3)
 
 
 def test_a_row_without_a_document_creates_one() -> None:
-    assert _decide(None) == Decision(Action.CREATE, Outcome.CREATED)
+    assert _decide(None) == PlannedAction(Action.CREATE, Outcome.CREATED)
 
 
 @pytest.mark.parametrize("status", STATUSES)
 def test_a_document_of_an_older_cycle_is_replaced_whatever_its_status(status: str | None) -> None:
     document = make_document(status=status, created_at=LAST_CYCLE, attempts=3)
-    assert _decide(document) == Decision(Action.REPLACE, Outcome.REPLACED)
+    assert _decide(document) == PlannedAction(Action.REPLACE, Outcome.REPLACED)
 
 
 @pytest.mark.parametrize("status", [Status.SENT, Status.DELIVERED])
 def test_the_cycle_begins_at_cycle_start_itself(status: Status) -> None:
     at_start = make_document(status=status, created_at=CYCLE_START)
     just_before = replace(at_start, created_at=CYCLE_START - MICROSECOND)
-    assert _decide(at_start) == Decision(Action.NONE, Outcome.ALREADY_SENT)
+    assert _decide(at_start) == PlannedAction(Action.NONE, Outcome.ALREADY_SENT)
     assert _decide(just_before).action is Action.REPLACE
 
 
 def test_a_pending_document_with_the_same_payload_is_unchanged() -> None:
-    assert _decide(make_document()) == Decision(Action.NONE, Outcome.UNCHANGED)
+    assert _decide(make_document()) == PlannedAction(Action.NONE, Outcome.UNCHANGED)
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_a_pending_document_with_the_same_payload_is_unchanged() -> None:
     ids=lambda change: next(iter(change)),
 )
 def test_a_pending_document_with_another_payload_is_updated(change: dict[str, Any]) -> None:
-    assert _decide(make_document(), **change) == Decision(Action.UPDATE, Outcome.UPDATED)
+    assert _decide(make_document(), **change) == PlannedAction(Action.UPDATE, Outcome.UPDATED)
 
 
 @pytest.mark.parametrize("missing", ["name", "phone", "data", "expires_at", "cycle_key"])
@@ -82,7 +82,7 @@ def test_a_claimed_document_is_left_to_its_sender(status: str | None, created_at
     document = make_document(
         status=status, created_at=created_at, claimed_until=AS_OF + MICROSECOND, name="Other"
     )
-    assert _decide(document) == Decision(Action.NONE, Outcome.IN_FLIGHT)
+    assert _decide(document) == PlannedAction(Action.NONE, Outcome.IN_FLIGHT)
     assert not must_withdraw(document, as_of=AS_OF)
 
 
@@ -91,7 +91,7 @@ def test_a_claimed_document_of_an_older_cycle_that_was_sent_is_left(status: Stat
     document = make_document(
         status=status, created_at=LAST_CYCLE, claimed_until=AS_OF + MICROSECOND
     )
-    assert _decide(document) == Decision(Action.NONE, Outcome.IN_FLIGHT)
+    assert _decide(document) == PlannedAction(Action.NONE, Outcome.IN_FLIGHT)
 
 
 def test_a_claim_that_ends_now_has_ended() -> None:
@@ -102,7 +102,7 @@ def test_a_claim_that_ends_now_has_ended() -> None:
 
 def test_an_attempt_whose_end_is_unknown_is_left_until_the_next_cycle() -> None:
     document = make_document(has_open_attempt=True, name="Other")
-    assert _decide(document) == Decision(Action.NONE, Outcome.IN_FLIGHT)
+    assert _decide(document) == PlannedAction(Action.NONE, Outcome.IN_FLIGHT)
     assert not must_withdraw(document, as_of=AS_OF)
     assert _decide(replace(document, created_at=LAST_CYCLE)).action is Action.REPLACE
 
@@ -111,7 +111,7 @@ def test_an_attempt_whose_end_is_unknown_is_left_until_the_next_cycle() -> None:
 @pytest.mark.parametrize("claimed_until", [None, AS_OF - MICROSECOND, AS_OF + MICROSECOND])
 def test_a_document_sent_in_this_cycle_is_left(status: Status, claimed_until: Any) -> None:
     document = make_document(status=status, claimed_until=claimed_until, name="Other")
-    assert _decide(document) == Decision(Action.NONE, Outcome.ALREADY_SENT)
+    assert _decide(document) == PlannedAction(Action.NONE, Outcome.ALREADY_SENT)
 
 
 @pytest.mark.parametrize("status", [Status.SENT, Status.DELIVERED])
@@ -119,7 +119,7 @@ def test_a_sent_document_that_does_not_say_when_it_was_created_counts_as_this_cy
     status: Status,
 ) -> None:
     document = make_document(status=status, created_at=None)
-    assert _decide(document) == Decision(Action.NONE, Outcome.ALREADY_SENT)
+    assert _decide(document) == PlannedAction(Action.NONE, Outcome.ALREADY_SENT)
 
 
 @pytest.mark.parametrize("next_attempt_at", [None, AS_OF - timedelta(minutes=1), AS_OF])
@@ -130,12 +130,12 @@ def test_a_recoverable_failure_is_requeued_once_its_pause_is_over(
     document = make_document(
         status=Status.FAILED, attempts=attempts, next_attempt_at=next_attempt_at
     )
-    assert _decide(document) == Decision(Action.REQUEUE, Outcome.REQUEUED)
+    assert _decide(document) == PlannedAction(Action.REQUEUE, Outcome.REQUEUED)
 
 
 def test_a_recoverable_failure_waits_for_its_next_attempt() -> None:
     document = make_document(status=Status.FAILED, attempts=1, next_attempt_at=AS_OF + MICROSECOND)
-    assert _decide(document) == Decision(Action.NONE, Outcome.IN_FLIGHT)
+    assert _decide(document) == PlannedAction(Action.NONE, Outcome.IN_FLIGHT)
 
 
 @pytest.mark.parametrize("attempts", [3, 4])

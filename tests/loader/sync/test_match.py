@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loader.sync.match import Fate, Matches, RowKeys, Withdrawals
+from loader.sync.match import Matches, RowKeys, RowState, Withdrawals
 from tests.loader.fakes import make_document, make_target
 from tests.support import AS_OF
 
@@ -21,12 +21,12 @@ LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 _IDS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/"), min_size=1)
 
 
-def _matches(targets: Sequence[Target], fates: Sequence[Fate] | None = None) -> Matches:
+def _matches(targets: Sequence[Target], states: Sequence[RowState] | None = None) -> Matches:
     keys = RowKeys()
-    fates = fates or [Fate.ACCEPTED] * len(targets)
+    states = states or [RowState.ACCEPTED] * len(targets)
     # In parts, as the rows come.
     for start in range(0, len(targets), 2):
-        keys.add(targets[start : start + 2], fates[start : start + 2])
+        keys.add(targets[start : start + 2], states[start : start + 2])
     return keys.matches()
 
 
@@ -69,14 +69,20 @@ def test_the_same_customer_in_another_campaign_is_another_match() -> None:
 
 def test_of_the_rows_of_one_customer_the_first_accepted_one_counts() -> None:
     targets = [make_target("c1"), make_target("c2"), *[make_target("c1")] * 3]
-    fates = [Fate.REJECTED, Fate.ACCEPTED, Fate.ACCEPTED, Fate.ACCEPTED, Fate.NOT_ASKED_FOR]
-    matches = _matches(targets, fates)
-    assert list(matches.fates(0, 5)) == [
-        Fate.REJECTED,
-        Fate.ACCEPTED,
-        Fate.ACCEPTED,
-        Fate.SECOND,
-        Fate.NOT_ASKED_FOR,
+    states = [
+        RowState.REJECTED,
+        RowState.ACCEPTED,
+        RowState.ACCEPTED,
+        RowState.ACCEPTED,
+        RowState.NOT_ASKED_FOR,
+    ]
+    matches = _matches(targets, states)
+    assert list(matches.states(0, 5)) == [
+        RowState.REJECTED,
+        RowState.ACCEPTED,
+        RowState.ACCEPTED,
+        RowState.SECOND,
+        RowState.NOT_ASKED_FOR,
     ]
     matches.add("BIRTHDAY", [make_document("c1")])
     assert [document is not None for document in matches.documents(0, targets)] == [
@@ -89,7 +95,7 @@ def test_of_the_rows_of_one_customer_the_first_accepted_one_counts() -> None:
 
 
 def test_a_rejected_row_matches_nothing() -> None:
-    matches = _matches([make_target()], [Fate.REJECTED])
+    matches = _matches([make_target()], [RowState.REJECTED])
     assert matches.add("BIRTHDAY", [make_document()]) == [make_document()]
 
 

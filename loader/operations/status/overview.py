@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from loader.bigquery.warehouse import Warehouse
     from loader.firestore.registry import Registry
     from loader.operations.status.alerts import Notice
-    from loader.operations.status.facts import Facts, FleetRun, Laundromat, Limits, RawTable
+    from loader.operations.status.facts import Facts, FleetRun, LastRun, Limits, RawTable
     from loader.operations.status.receivers import Receivers
 
-__all__ = ["Delivery", "StatusReport", "report_of", "status", "tell"]
+__all__ = ["AlertDelivery", "StatusReport", "report_of", "status", "tell"]
 
 _SHOWN_EXTREMES = 5
 
 
 @dataclass(frozen=True)
-class Delivery:
+class AlertDelivery:
     """What became of the messages."""
 
     told: tuple[str, ...] = ()
@@ -51,17 +51,17 @@ class StatusReport:
     error_percent: float
     with_problems: tuple[str, ...]
     """The laundromats whose last run left rows to look at."""
-    failing: tuple[Laundromat, ...]
+    failing: tuple[LastRun, ...]
     without_runs: tuple[str, ...]
     """The active laundromats that no run served within a week."""
     stale_raw: tuple[RawTable, ...]
     unknown_raw: tuple[str, ...]
     """The laundromats of whose RAW data BigQuery did not say the age."""
-    slowest: tuple[Laundromat, ...]
-    heaviest: tuple[Laundromat, ...]
+    slowest: tuple[LastRun, ...]
+    heaviest: tuple[LastRun, ...]
     alerts: dict[str, str]
     """What is wrong by the limits."""
-    delivery: Delivery | None = None
+    delivery: AlertDelivery | None = None
     """None: nobody was to be told."""
 
     @property
@@ -149,14 +149,14 @@ def _alert_rows(notice: Notice, as_of: datetime) -> list[dict[str, Any]]:
     ]
 
 
-def _highest(facts: Facts, figure: Callable[[Laundromat], float]) -> tuple[Laundromat, ...]:
+def _highest(facts: Facts, figure: Callable[[LastRun], float]) -> tuple[LastRun, ...]:
     ranked = sorted(facts.laundromats, key=lambda item: (-figure(item), item.cnpj))
     return tuple(ranked[:_SHOWN_EXTREMES])
 
 
 def tell(
     messages: Sequence[Notice], receivers: Receivers, record: Callable[[Notice], None]
-) -> Delivery:
+) -> AlertDelivery:
     """Send messages; record each as soon as a receiver has taken it.
 
     In this order, so that a message that was lost is sent again, at the price that one is sent
@@ -189,4 +189,4 @@ def tell(
         down.update(dict.fromkeys(refused))
     if failure is not None:
         raise failure
-    return Delivery(tuple(told), tuple(not_told), tuple(down))
+    return AlertDelivery(tuple(told), tuple(not_told), tuple(down))
