@@ -86,7 +86,7 @@ def _headline(verdict: Verdict | None) -> str:
     if verdict is None:
         return "switched off for this laundromat"
     if not verdict.is_candidate:
-        return "no candidate"
+        return "not a candidate"
     held_back = ", held back" if verdict.blockers else ""
     return f"{'candidate' if held_back else 'target'} for cycle {verdict.cycle_key}{held_back}"
 
@@ -94,10 +94,7 @@ def _headline(verdict: Verdict | None) -> str:
 def _reasons(verdict: Verdict) -> Iterator[str]:
     for trigger in verdict.triggers:
         mark = "met" if trigger.is_met else "not met"
-        yield (
-            f"{mark}: {trigger.fact}: {trigger.actual or 'unknown'}, {trigger.needed} needed"
-            f"{_change_date(trigger.changes_on)}"
-        )
+        yield f"{mark}: {trigger.sentence}{_change_date(trigger.changes_on)}"
     for blocker in verdict.blockers:
         yield f"{blocker.name}: {blocker.fact}{_change_date(blocker.changes_on)}"
 

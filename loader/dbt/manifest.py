@@ -90,7 +90,7 @@ def check_relations(manifest: Any, spec: BuildSpec) -> None:
     if foreign:
         message = f"a build of {spec.cnpj} would touch others' tables: {'; '.join(foreign)}"
         raise RunError(
-            message, hint="models take their dataset from macros/generate_schema_name.sql alone"
+            message, hint="models take their dataset from macros/dbt/generate_schema_name.sql alone"
         )
 
 

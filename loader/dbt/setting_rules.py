@@ -1,7 +1,7 @@
 """What a setting may be, by the rules in dbt_project.yml.
 
-dbt reads the same rules (macros/setting_problem.sql), so that a plain `dbt build --vars` refuses
-what `vmhub` refuses; tests/e2e/test_dbt_project.py holds the two to the same answers.
+dbt reads the same rules (macros/settings/setting_rules.sql), so that a plain `dbt build --vars`
+refuses what `vmhub` refuses; tests/e2e/test_dbt_project.py holds the two to the same answers.
 """
 
 from __future__ import annotations

@@ -26,12 +26,12 @@ class Side(Enum):
 
     @property
     def dataset_suffix(self) -> str:
-        """Return the last part of the dataset's name; as macros/generate_schema_name does."""
+        """Return the last part of the dataset's name; as macros/dbt/generate_schema_name does."""
         return "CAMPAIGN" if self is Side.LIVE else "PREVIEW"
 
     @property
     def table_suffix(self) -> str:
-        """Return the last part of the tables' names; as macros/generate_alias_name does."""
+        """Return the last part of the tables' names; as macros/dbt/generate_alias_name does."""
         return "__baseline" if self is Side.BASELINE else ""
 
 

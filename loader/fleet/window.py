@@ -1,6 +1,6 @@
 """When a laundromat's messages go out, as far as it decides what an hour has to do.
 
-The rule itself is macros/is_in_send_window.sql; tests/e2e/test_run.py holds the two to the same
+The rule itself is macros/campaigns/send_window.sql; tests/e2e/test_run.py holds the two to the same
 answers. Here it only spares hours in which the SQL would find no target.
 """
 

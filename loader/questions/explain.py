@@ -68,12 +68,18 @@ class Trigger:
     """One condition of a campaign, with the numbers behind it."""
 
     fact: str
+    """What the campaign compares, such as `birthday`."""
     actual: str | None
-    """None: not known, such as the last purchase of who never bought."""
+    """The customer's value; None: not known, such as for a customer who never bought anything."""
     needed: str
     is_met: bool
     changes_on: date | None
     """The next business day on which time alone changes the answer, where that is known."""
+
+    @property
+    def sentence(self) -> str:
+        """The comparison in words, such as `birthday is on 6 April, needed: on 23 November`."""
+        return f"{self.fact} is {self.actual or 'unknown'}, needed: {self.needed}"
 
 
 @dataclass(frozen=True)
@@ -104,14 +110,12 @@ class Verdict:
         return self.is_candidate == all(trigger.is_met for trigger in self.triggers)
 
     def why_not(self) -> str:
-        """Return why the customer is no target: the first blocker, or what the trigger lacks."""
+        """Return why the customer is not a target: the first blocker, or the triggers not met."""
         if self.blockers:
             first = self.blockers[0]
             return f"{first.name}: {first.fact}"
-        return "no candidate: " + "; ".join(
-            f"{trigger.fact}: {trigger.actual or 'unknown'}, {trigger.needed} needed"
-            for trigger in self.triggers
-            if not trigger.is_met
+        return "not a candidate: " + "; ".join(
+            trigger.sentence for trigger in self.triggers if not trigger.is_met
         )
 
 
@@ -224,14 +228,18 @@ def explain(
 
 
 def _verdict(row: dict[str, Any]) -> Verdict:
-    # A campaign may keep the fact behind a blocker of its own to itself.
+    # A campaign need not explain a blocker of its own.
     known = {entry["blocker"]: entry for entry in row["blocker_facts"]}
     unknown = {"fact": "", "changes_on": None}
     return Verdict(
         row["campaign_type"],
         is_candidate=row["is_candidate"],
         cycle_key=row["cycle_key"],
-        triggers=tuple(Trigger(**trigger) for trigger in row["triggers"]),
+        triggers=tuple(
+            # SQL's answer is NULL when the customer's value is: not met.
+            Trigger(**{**trigger, "is_met": bool(trigger["is_met"])})
+            for trigger in row["triggers"]
+        ),
         blockers=tuple(
             Blocker(name, entry["fact"], entry["changes_on"])
             for name in row["blockers"]

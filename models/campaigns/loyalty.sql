@@ -1,20 +1,31 @@
-{%- set triggers = [
-    trigger(
-        'visits within ' ~ var('loyalty_months') ~ ' months',
-        'loyalty_visits',
-        '>=',
-        var('loyalty_min_visits'),
-    ),
-] -%}
-
 with
 
 customers as (
+    select * from {{ ref('customer_facts') }}
+),
+
+checked as (
+    select
+        *,
+        [
+            struct(
+                'number of visits within {{ var("loyalty_months") }} months' as fact,
+                cast(loyalty_visits as string) as actual,
+                'at least {{ var("loyalty_min_visits") }}' as needed,
+                loyalty_visits >= {{ var('loyalty_min_visits') }} as is_met,
+                -- Only another visit changes it, not time alone.
+                cast(null as date) as changes_on
+            )
+        ] as triggers
+    from customers
+),
+
+loyal as (
     select
         *,
         (
             select count(distinct coalesce(past.cycle_key, cast(past.sent_at as string)))
-            from unnest(customer_facts.messages) as past
+            from unnest(checked.messages) as past
             where
                 past.campaign_type = 'LOYALTY'
                 and past.is_own
@@ -22,30 +33,37 @@ customers as (
         ) as past_cycles,
         (
             select max({{ local_date('past.sent_at') }})
-            from unnest(customer_facts.messages) as past
+            from unnest(checked.messages) as past
             where past.campaign_type = 'LOYALTY'
         ) as last_message_on,
-        -- The highest tier whose first visit is reached; below all of them, the lowest.
-        case
-            {% for tier, visits in setting('loyalty_tiers') | dictsort(by='value', reverse=true) -%}
-                {%- if not loop.last %}
-                    when loyalty_visits >= {{ visits }} then '{{ tier }}'
-                {%- else %}
-                    when true then '{{ tier }}'
-                {%- endif %}
-            {%- endfor %}
-        end as tier
-    from {{ ref('customer_facts') }} as customer_facts
+        -- The highest tier that is reached; below all of them, the lowest.
+        (
+            select tier.name
+            from unnest({{ loyalty_tiers() }}) as tier
+            order by
+                tier.visits <= checked.loyalty_visits desc,
+                abs(tier.visits - checked.loyalty_visits)
+            limit 1
+        ) as tier
+    from checked
+    where
+        not exists (
+            select 1
+            from unnest(triggers) as trigger
+            where trigger.is_met is not true
+        )
+        -- `vmhub explain` also asks for the customers who are not candidates.
+        or {{ var('with_non_candidates') }}
 ),
 
 final as (
     select
         'LOYALTY' as campaign_type,
         customer_id,
-        {{ trigger_list(triggers) }} as triggers,
+        triggers,
         concat('R', past_cycles + 1) as cycle_key,
         {{ loyalty_window_start() }} as cycle_start,
-        -- The window moves along with the days: a message leaves it as a visit does.
+        -- The window moves on each day, and old messages leave it like old visits.
         date_add(
             date_add(last_message_on, interval {{ var('loyalty_months') }} month),
             interval 1 day
@@ -62,10 +80,9 @@ final as (
                 tier as tier
             )
         ) as data,
-        {{ blocker_list({}) }} as blockers,
-        {{ blocker_facts({}) }} as blocker_facts
-    from customers
-    where {{ are_met(triggers) }}
+        array<string>[] as blockers,
+        array<struct<blocker string, fact string, changes_on date>>[] as blocker_facts
+    from loyal
 )
 
 select * from final

@@ -34,8 +34,8 @@ purchases as (
     group by cpf
 ),
 
--- A message concerns the customer it was sent to and everybody who shares that phone. The two
--- ways are joined apart, since one join with OR would compare every customer with every message.
+-- A message counts for the customer it was sent to and for everybody with the same phone. There are
+-- two joins, because one join with OR would compare every customer with every message.
 customer_messages as (
     select
         customers.customer_id,

@@ -1,6 +1,3 @@
-{%- set next_year = 'date_add(date_trunc(' ~ today() ~ ', year), interval 1 year)' -%}
-{%- set cap_days = var('frequency_cap_days') -%}
-
 with
 
 customers as (
@@ -11,7 +8,7 @@ customers as (
             triggers,
             next_cycle_on,
             blocker_facts,
-            '{{ send_window_text(campaign) }}' as send_window,
+            {{ send_hours(campaign) | first }} as send_from_hour,
             {{ next_send_day(campaign) }} as next_send_on
         from {{ ref(campaign) }}
         {% if not loop.last %}
@@ -21,7 +18,17 @@ customers as (
 ),
 
 decisions as (
-    select * from {{ ref('campaign_decisions') }}
+    select
+        *,
+        format_timestamp('%F %H:%M', messaged_at, '{{ var("timezone") }}') as messaged_text,
+        format_timestamp(
+            '%F %H:%M', recently_messaged_at, '{{ var("timezone") }}'
+        ) as recently_messaged_text,
+        date_add(
+            coalesce({{ local_date('recently_messaged_at') }}, {{ today() }}),
+            interval {{ var('frequency_cap_days') }} day
+        ) as cap_ends_on
+    from {{ ref('campaign_decisions') }}
 ),
 
 final as (
@@ -34,58 +41,70 @@ final as (
         decisions.blockers,
         array_concat(
             customers.blocker_facts,
-            {{ blocker_facts({
-                'INVALID_CUSTOMER_ID': {
-                    'fact': "'the id cannot name a Firestore document'",
-                },
-                'INVALID_PHONE': {
-                    'fact': "'the phone is no Brazilian mobile'",
-                },
-                'OPTED_OUT': {
-                    'fact': "'opted out by id or phone, and did not resume'",
-                },
-                'ALREADY_MESSAGED': {
-                    'fact':
-                        "concat('a message of this cycle went out at ', "
-                        ~ local_time_text('decisions.messaged_at') ~ ")",
-                    'changes_on': 'customers.next_cycle_on',
-                },
-                'ATTEMPTS_EXHAUSTED': {
-                    'fact':
-                        "concat(cast(decisions.failed_attempts as string), "
-                        ~ "if(decisions.has_final_failure, "
-                        ~ "' failed in this cycle, one of them for good', "
-                        ~ "' failed attempts in this cycle, fewer than "
-                        ~ var('max_attempts') ~ " needed'))",
-                    'changes_on': 'customers.next_cycle_on',
-                },
-                'DUPLICATE_PERSON': {
-                    'fact':
-                        "'another candidate with the same phone or CPF ranks higher'",
-                },
-                'HOLDOUT': {
-                    'fact': "'belongs to the control group of this year'",
-                    'changes_on': next_year,
-                },
-                'NOT_IN_ROLLOUT': {
-                    'fact': "'the campaign is not rolled out to this customer yet'",
-                },
-                'FREQUENCY_CAP': {
-                    'fact':
-                        "if(decisions.recently_messaged_at is null, "
-                        ~ "'another message goes out today', "
-                        ~ "concat('a message went out at ', "
-                        ~ local_time_text('decisions.recently_messaged_at') ~ "))",
-                    'changes_on':
-                        'date_add(coalesce('
-                        ~ local_date('decisions.recently_messaged_at') ~ ', ' ~ today()
-                        ~ '), interval ' ~ cap_days ~ ' day)',
-                },
-                'OUTSIDE_SEND_WINDOW': {
-                    'fact': 'customers.send_window',
-                    'changes_on': 'customers.next_send_on',
-                },
-            }) }}
+            [
+                struct(
+                    'INVALID_CUSTOMER_ID' as blocker,
+                    'the id cannot name a Firestore document' as fact,
+                    cast(null as date) as changes_on
+                ),
+                struct('INVALID_PHONE', 'the phone is not a Brazilian mobile number', null),
+                struct('OPTED_OUT', 'opted out of messages and did not opt in again', null),
+                struct(
+                    'ALREADY_MESSAGED',
+                    concat('a message of this cycle went out at ', decisions.messaged_text),
+                    customers.next_cycle_on
+                ),
+                struct(
+                    'ATTEMPTS_EXHAUSTED',
+                    concat(
+                        decisions.failed_attempts,
+                        ' attempts failed in this cycle',
+                        if(
+                            decisions.has_final_failure,
+                            ', one of them for good',
+                            '; the limit is {{ var("max_attempts") }}'
+                        )
+                    ),
+                    customers.next_cycle_on
+                ),
+                struct(
+                    'DUPLICATE_PERSON',
+                    'another candidate with the same phone or CPF ranks higher',
+                    null
+                ),
+                struct(
+                    'HOLDOUT',
+                    'belongs to the control group of this year',
+                    date_add(date_trunc({{ today() }}, year), interval 1 year)
+                ),
+                struct(
+                    'NOT_IN_ROLLOUT',
+                    'the campaign is not rolled out to this customer yet',
+                    null
+                ),
+                struct(
+                    'FREQUENCY_CAP',
+                    coalesce(
+                        concat('a message went out at ', decisions.recently_messaged_text),
+                        'another message goes out today'
+                    ),
+                    decisions.cap_ends_on
+                ),
+                struct(
+                    'OUTSIDE_SEND_WINDOW',
+                    concat(
+                        format_timestamp(
+                            'it is %A %H:%M; messages go out from ',
+                            {{ now() }},
+                            '{{ var("timezone") }}'
+                        ),
+                        customers.send_from_hour,
+                        ':00 to {{ var("send_until_hour") }}:00',
+                        ' on {{ var("send_weekdays") | join(", ") }}'
+                    ),
+                    customers.next_send_on
+                )
+            ]
         ) as blocker_facts
     from customers
     left join decisions

@@ -52,7 +52,7 @@ steps as (
         cast(json_value(step, '$.cpu_seconds') as float64) as cpu_seconds
     from runs
     cross join unnest(json_query_array(runs.steps)) as step
-    -- A sync has a record of its own, which says more.
+    -- SYNC has its own table, with more columns.
     where json_value(step, '$.step') in ('TRACK', 'DEPLOY', 'BUILD', 'FIGURES')
 ),
 
@@ -61,7 +61,7 @@ hours as (
         timestamp_trunc(started_at, hour) as hour_at,
         step,
         count(*) as runs,
-        -- A run that left no exit code did not get to its end.
+        -- A run without an exit code did not finish.
         countif(coalesce(exit_code, 1) != 0) as failed_runs,
         sum(rows_read) as rows_read,
         sum(problems) as problems,

@@ -19,13 +19,13 @@ candidates as (
             candidate.placeholders,
             candidate.data,
             candidate.blockers,
-            {{ campaign_setting(campaign, 'rollout_percent') }} as rollout_percent,
-            {{ campaign_setting(campaign, 'holdout_percent') }} as holdout_percent,
+            {{ var(campaign ~ '_rollout_percent') }} as rollout_percent,
+            {{ var(campaign ~ '_holdout_percent') }} as holdout_percent,
             {{ voucher_code(campaign) }} as voucher_code,
-            {{ voucher_valid_until(campaign) }} as voucher_valid_until,
+            {{ var(campaign ~ '_voucher_valid_days') }} as voucher_valid_days,
             {{ is_in_send_window(campaign) }} as is_in_send_window,
-            {{ tojson(campaign | upper in var('personal_campaigns')) }} as is_personal,
-            {{ yielding_rank(campaign) }} as yielding_rank
+            candidate.campaign_type
+            in unnest(array<string>{{ var('personal_campaigns') }}) as is_personal
         from {{ ref(campaign) }} as candidate
         {% if not loop.last %}
             union all
@@ -44,93 +44,119 @@ facts as (
         customers.cpf,
         customers.registered_at,
         customers.has_opted_out,
-        -- Of the facts: if another build replaced them meanwhile, sync sees that these decisions
-        -- are not of one build.
+        -- When the facts were built. If another build has replaced them meanwhile, sync sees that
+        -- these decisions do not belong to one build.
         customers.built_at,
+        -- What this campaign sent in this cycle.
+        (
+            select as struct
+                max(
+                    if(
+                        not message.is_failed
+                        and (message.is_own or not candidates.is_personal),
+                        message.sent_at,
+                        null
+                    )
+                ) as messaged_at,
+                countif(message.is_failed and message.is_own) as failed_attempts,
+                coalesce(
+                    logical_or(
+                        message.is_failed and message.is_own and not message.is_recoverable
+                    ),
+                    false
+                ) as has_final_failure
+            from unnest(customers.messages) as message
+            where
+                message.campaign_type = candidates.campaign_type
+                and message.sent_at >= candidates.cycle_start
+        ) as this_cycle,
         (
             select max(message.sent_at)
             from unnest(customers.messages) as message
             where
-                message.campaign_type = candidates.campaign_type
-                and message.sent_at >= candidates.cycle_start
-                and not message.is_failed
-                and (message.is_own or not candidates.is_personal)
-        ) as messaged_at,
-        (
-            select count(*)
-            from unnest(customers.messages) as message
-            where
-                message.campaign_type = candidates.campaign_type
-                and message.sent_at >= candidates.cycle_start
-                and message.is_failed
-                and message.is_own
-        ) as failed_attempts,
-        exists(
-            select 1
-            from unnest(customers.messages) as message
-            where
-                message.campaign_type = candidates.campaign_type
-                and message.sent_at >= candidates.cycle_start
-                and message.is_failed
-                and message.is_own
-                and not message.is_recoverable
-        ) as has_final_failure,
-        (
-            select max(message.sent_at)
-            from unnest(customers.messages) as message
-            where
-                message.sent_at >= {{ frequency_cap_start() }}
-                and not message.is_failed
+                not message.is_failed
+                and {{ local_date('message.sent_at') }}
+                > date_sub({{ today() }}, interval {{ var('frequency_cap_days') }} day)
         ) as recently_messaged_at,
-        -- Who is in stays in as the percentage grows.
-        {{ stable_percentile(
-            ["'rollout'", 'candidates.campaign_type', 'candidates.customer_id']
-        ) }} >= candidates.rollout_percent as is_not_in_rollout,
-        -- Who is held out stays out for the year, so that the group can be compared.
-        {{ stable_percentile([
-            "'holdout'",
-            'candidates.campaign_type',
-            'candidates.customer_id',
-            "'" ~ local_now().year ~ "'",
-        ]) }} < candidates.holdout_percent as is_held_out
+        -- Of two campaigns that can wait, the one with the smaller rank yields. NULL: never yields.
+        (
+            select position
+            from
+                unnest(array<string>{{ var('deferrable_campaigns') }}) as deferrable
+                with offset as position
+            where deferrable = candidates.campaign_type
+        ) as yielding_rank,
+        if(
+            candidates.voucher_code is null,
+            null,
+            date_add({{ today() }}, interval candidates.voucher_valid_days day)
+        ) as voucher_valid_until,
+        -- A hash places each customer between 0 and 99, the same in every run. The remainder comes
+        -- before the sign: the smallest INT64 has no absolute value.
+        -- As the percentage of a rollout grows, who is in it stays in it.
+        abs(
+            mod(
+                farm_fingerprint(
+                    concat('rollout|', candidates.campaign_type, '|', candidates.customer_id)
+                ),
+                100
+            )
+        ) >= candidates.rollout_percent as is_not_in_rollout,
+        -- The control group stays the same for a year, so that it can be compared.
+        abs(
+            mod(
+                farm_fingerprint(
+                    concat(
+                        'holdout|',
+                        candidates.campaign_type,
+                        '|',
+                        candidates.customer_id,
+                        format_date('|%Y', {{ today() }})
+                    )
+                ),
+                100
+            )
+        ) < candidates.holdout_percent as is_held_out
     from candidates
     inner join customers on candidates.customer_id = customers.customer_id
     where candidates.campaign_type in unnest(array<string>{{ var('enabled_campaigns') }})
 ),
 
--- A twin yields to one who ranks higher whatever that one's other blockers, so that it is not
--- messaged an hour after the other was.
+-- Of two twins the lower one is blocked even if the higher one is blocked, too. Otherwise the lower
+-- one could be messaged an hour after the higher one was.
 ranked as (
     select
-        *,
+        * except (this_cycle),
+        this_cycle.messaged_at,
+        this_cycle.failed_attempts,
+        this_cycle.has_final_failure,
         {{ yields_to_twin('phone') }} or {{ yields_to_twin('cpf') }} as has_higher_twin
     from facts
 ),
 
-unhindered as (
+checked as (
     select
         *,
         array_concat(
-            {{ blocker_list({
-                'INVALID_CUSTOMER_ID': 'not has_valid_id',
-                'INVALID_PHONE': 'phone is null',
-                'OPTED_OUT': 'has_opted_out',
-                'ALREADY_MESSAGED': 'messaged_at is not null',
-                'ATTEMPTS_EXHAUSTED':
-                    'failed_attempts >= ' ~ var('max_attempts') ~ ' or has_final_failure',
-            }) }},
+            if(not has_valid_id, ['INVALID_CUSTOMER_ID'], []),
+            if(phone is null, ['INVALID_PHONE'], []),
+            if(has_opted_out, ['OPTED_OUT'], []),
+            if(messaged_at is not null, ['ALREADY_MESSAGED'], []),
+            if(
+                failed_attempts >= {{ var('max_attempts') }} or has_final_failure,
+                ['ATTEMPTS_EXHAUSTED'],
+                []
+            ),
             own_blockers,
-            {{ blocker_list({
-                'DUPLICATE_PERSON': 'has_higher_twin',
-                'HOLDOUT': 'is_held_out',
-                'NOT_IN_ROLLOUT': 'is_not_in_rollout',
-            }) }}
+            if(has_higher_twin, ['DUPLICATE_PERSON'], []),
+            if(is_held_out, ['HOLDOUT'], []),
+            if(is_not_in_rollout, ['NOT_IN_ROLLOUT'], [])
         ) as blockers_but_time
     from ranked
 ),
 
--- Campaigns that can wait yield to a message that went out, or that goes out today, if only later,
--- to the same phone. Nobody yields to what a recent message keeps back.
+-- Campaigns that can wait yield to a message to the same phone that went out, or that goes out
+-- later today. A candidate who is capped by a recent message caps nobody.
 capped as (
     select
         *,
@@ -149,7 +175,7 @@ capped as (
                 false
             )
         ) as is_capped
-    from unhindered
+    from checked
 ),
 
 blocked as (
@@ -157,10 +183,8 @@ blocked as (
         *,
         array_concat(
             blockers_but_time,
-            {{ blocker_list({
-                'FREQUENCY_CAP': 'is_capped',
-                'OUTSIDE_SEND_WINDOW': 'not is_in_send_window',
-            }) }}
+            if(is_capped, ['FREQUENCY_CAP'], []),
+            if(is_in_send_window, [], ['OUTSIDE_SEND_WINDOW'])
         ) as blockers,
         array(
             -- WhatsApp refuses a parameter that is empty, or with line breaks, tabs or five spaces.

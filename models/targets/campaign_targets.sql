@@ -14,8 +14,12 @@ final as (
         data,
         cycle_key,
         cycle_start,
-        -- A target is permission to send today; tomorrow's run renews it.
-        {{ send_window_end() }} as expires_at,
+        -- The end of today's send window: a target is permission to send today, and tomorrow's run
+        -- renews it. Hour 24 is midnight, which TIME cannot say, so hours are added to the day.
+        timestamp(
+            datetime_add(datetime({{ today() }}), interval {{ var('send_until_hour') }} hour),
+            '{{ var("timezone") }}'
+        ) as expires_at,
         built_at
     from decisions
     where array_length(blockers) = 0

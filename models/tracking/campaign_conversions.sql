@@ -13,7 +13,7 @@ customers as (
     where cpf is not null
 ),
 
--- Sales have no key, but those of one person at one instant share their last message.
+-- Sales have no key. Those of one person at one instant have the same last message.
 purchases as (
     select
         cpf,
@@ -44,7 +44,7 @@ credited as (
             and messages.sent_at < purchases.sold_at
             and {{ conversion_end('messages.sent_at') }} >= purchases.sold_at
     where true
-    -- The last message before it, to whichever id of the person.
+    -- Credit the last message before the purchase, to any id of the person.
     qualify
         row_number() over (
             partition by purchases.cpf, purchases.sold_at

@@ -27,7 +27,7 @@ campaigns as (
     where first_held_out_at is not null
 ),
 
--- Who is in which group, and since when: as it was meant, whatever happened afterwards.
+-- Who was put into which group and when, whatever happened afterwards.
 assignments as (
     select
         campaign_type,
@@ -35,7 +35,7 @@ assignments as (
         first_targeted_at as assigned_at,
         true as is_treated
     from cycles
-    -- Those messaged before a build saw them have no like among the held out.
+    -- Customers who were messaged before a build saw them have no counterpart among the held out.
     where first_targeted_at >= first_seen_at
 
     union all
@@ -49,7 +49,7 @@ assignments as (
     where first_held_out_at is not null
 ),
 
--- The control group is drawn anew each year, so everybody counts once a year.
+-- There is a new control group each year, so everybody counts once a year.
 participants as (
     select *
     from assignments
@@ -76,7 +76,7 @@ outcomes as (
             customers.cpf = sales.cpf
             and participants.assigned_at < sales.sold_at
             and {{ conversion_end('participants.assigned_at') }} >= sales.sold_at
-    -- Whose time is not over could still buy.
+    -- Leave out those who still have time to buy.
     where {{ conversion_end('participants.assigned_at') }} <= {{ now() }}
     group by
         participants.campaign_type,

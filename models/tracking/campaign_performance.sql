@@ -16,8 +16,12 @@ attempts as (
 cycles as (
     select
         *,
-        -- Who was messaged before a build saw it was a candidate by then.
-        {{ earliest(['first_seen_on', 'first_targeted_on']) }} as first_candidate_on
+        -- Who was messaged before a build saw it was a candidate by then. (least() would be NULL as
+        -- soon as one of the two is.)
+        (
+            select min(day)
+            from unnest([first_seen_on, first_targeted_on]) as day
+        ) as first_candidate_on
     from {{ ref('target_log') }}
 ),
 
@@ -25,7 +29,7 @@ error_classes as (
     select * from {{ ref('whatsapp_error_classes') }}
 ),
 
--- Everything that is counted, once, on its day.
+-- One row for each thing that is counted, on its day.
 events as (
     select
         attempts.campaign_type,
@@ -66,7 +70,8 @@ events as (
     {% if is_incremental() %}
         union all
 
-        -- What was counted here and now is on another day or text; MERGE deletes no row.
+        -- Rows written before, so that they become 0 when their events are now on another day or
+        -- text: MERGE deletes no row.
         select
             campaign_type,
             template_variant,

@@ -26,7 +26,7 @@ newest_attempts as (
                 attempt desc,
                 sent_at desc,
                 updated_at desc,
-                -- Rows that say the same instant twice: what else they say breaks the tie.
+                -- If the instants are the same, the other columns break the tie.
                 to_json_string(
                     [
                         status,

@@ -25,8 +25,8 @@ attempts as (
     where {{ is_counted_anew('sent_at') }}
 ),
 
--- What is known of each cycle, from everywhere; what has the smaller precedence is believed when
--- they say different things.
+-- Everything that is known of each cycle. Where the sources differ, the one with the smallest
+-- precedence wins.
 sightings as (
     select
         campaign_type,
@@ -39,7 +39,7 @@ sightings as (
         if(is_held_out, built_at, null) as first_held_out_at,
         built_at as last_seen_at,
         first_blocker as last_blocker,
-        -- A text that was sent tells more than one that fits by now.
+        -- A text that was sent counts more than one that fits now.
         if(is_target, 1, 3) as precedence,
         true as is_news
     from candidates
@@ -53,7 +53,7 @@ sightings as (
         coalesce(template_variant, 'UNKNOWN') as template_variant,
         voucher_code,
         cast(null as timestamp) as first_seen_at,
-        -- Also an attempt that failed: it was meant to go out.
+        -- Failed attempts count, too: they were meant to go out.
         sent_at as first_targeted_at,
         cast(null as timestamp) as first_held_out_at,
         cast(null as timestamp) as last_seen_at,
@@ -76,7 +76,7 @@ sightings as (
             first_held_out_at,
             last_seen_at,
             last_blocker,
-            -- Once it was counted as a target or held out, its text stays.
+            -- The text of a cycle that was counted as a target or as held out does not change.
             if(coalesce(first_targeted_at, first_held_out_at) is null, 4, 0) as precedence,
             false as is_news
         from {{ this }}
@@ -106,7 +106,7 @@ cycles as (
         )[safe_offset(0)] as last_blocker
     from sightings
     group by campaign_type, customer_id, cycle_key
-    -- What nobody has said anything new of is not written again.
+    -- Cycles without news are not written again.
     having logical_or(is_news)
 ),
 

@@ -7,7 +7,7 @@ customers as (
     from {{ ref('customer_facts') }}
 ),
 
--- A code is one customer's and cycle's own; should two share it, it is who got it first.
+-- A code belongs to one customer and cycle. If two share it, the first who got it counts.
 sent as (
     select * from {{ ref('messages') }}
     where
@@ -31,10 +31,14 @@ sales as (
 ),
 
 prefixes as (
-    select
-        prefix.campaign_type,
-        prefix.voucher_prefix
-    from unnest({{ voucher_prefixes() }}) as prefix
+    {% for campaign in var('campaigns') -%}
+        select
+            {{ tojson(campaign | upper) }} as campaign_type,
+            {{ tojson(var(campaign ~ '_voucher_prefix')) }} as voucher_prefix
+        {% if not loop.last %}
+            union all
+        {% endif %}
+    {%- endfor %}
 ),
 
 uses as (
@@ -58,7 +62,9 @@ matched_by_prefix as (
     from uses
     inner join prefixes on starts_with(uses.voucher_code, prefixes.voucher_prefix)
     left join sent on uses.voucher_code = sent.voucher_code
-    where sent.voucher_code is null
+    where
+        sent.voucher_code is null
+        and prefixes.voucher_prefix != ''
     qualify
         row_number() over (
             partition by uses.voucher_code

@@ -156,13 +156,19 @@ def test_the_campaign_of_the_guide_works_from_raw_rows_to_document_with_those_fi
     assert explained.verdict is not None
     assert explained.verdict.triggers == (
         Trigger(
-            "anniversary of this year",
-            "2026-11-23",
-            "2026-11-23",
+            "anniversary of the first purchase",
+            "on 23 November",
+            "on 23 November",
             is_met=True,
             changes_on=date(2026, 11, 24),
         ),
-        Trigger("years since the first purchase", "2", "at least 1", is_met=True, changes_on=None),
+        Trigger(
+            "number of years since the first purchase",
+            "2",
+            "at least 1",
+            is_met=True,
+            changes_on=None,
+        ),
     )
     assert explained.verdict.blockers == (
         Blocker(
@@ -171,6 +177,13 @@ def test_the_campaign_of_the_guide_works_from_raw_rows_to_document_with_those_fi
             date(2027, 1, 1),
         ),
     )
+
+
+def test_the_readme_shows_the_condition_of_loyalty_as_it_is(project: Project) -> None:
+    readme = (project.root / "README.md").read_text(encoding="utf-8")
+    [shown] = re.findall(r"^```sql\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    loyalty = project.root / "models" / "campaigns" / "loyalty.sql"
+    assert shown in loyalty.read_text(encoding="utf-8")
 
 
 def test_dbt_and_googlesql_take_the_campaign_of_the_guide_and_all_of_it_is_described(

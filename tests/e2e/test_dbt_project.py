@@ -83,6 +83,28 @@ def test_a_plain_dbt_build_passes_all_tests_and_gives_the_same_tables(services: 
     services.sync(services.laundromat(ALPHANUMERIC_CNPJ), as_of=AS_OF, options=SyncOptions())
 
 
+_EXPRESSION = re.compile(r"{{(.*?)}}", re.DOTALL)
+_TEXT = re.compile(r"'[^']*'")
+_CALL = re.compile(r"(\w+)\(")
+
+
+def macros_of(sql: str) -> set[str]:
+    """Return the names of the macros that a model calls."""
+    expressions = [_TEXT.sub("", expression) for expression in _EXPRESSION.findall(sql)]
+    called = {name for expression in expressions for name in _CALL.findall(expression)}
+    return called - {"ref", "var", "setting"}
+
+
+def test_whoever_reads_a_campaign_knows_who_is_in_it(project: Project) -> None:
+    campaigns = {path.stem: path for path in (project.root / "models" / "campaigns").glob("*.sql")}
+    assert set(campaigns) == set(project.variables()["campaigns"])
+    for path in campaigns.values():
+        sql = path.read_text(encoding="utf-8")
+        assert "{%" not in sql, path
+        assert "first_name" in macros_of(sql), path
+        assert len(macros_of(sql)) <= 4, path
+
+
 def test_the_hourly_selector_is_the_tables_and_the_gate(services: Services) -> None:
     spec = BuildSpec({"cnpj": ALPHANUMERIC_CNPJ}, AS_OF)
     nodes = [result.node for result in services.dbt.run(spec, ["compile", "--selector", "hourly"])]

@@ -71,7 +71,13 @@ def test_one_customer_is_explained_with_numbers_dates_and_the_document_and_nobod
     assert reactivation is not None
     assert reactivation.triggers == (
         Trigger("day of the month", "23", "at least 20", is_met=True, changes_on=date(2026, 12, 1)),
-        Trigger("days since the last purchase", "49", "more than 30", is_met=True, changes_on=None),
+        Trigger(
+            "number of days since the last purchase",
+            "49",
+            "more than 30",
+            is_met=True,
+            changes_on=None,
+        ),
     )
     assert reactivation.blockers == (
         Blocker("RECENT_VOUCHER", "a voucher was used on 2026-10-05", date(2026, 12, 5)),
@@ -80,15 +86,15 @@ def test_one_customer_is_explained_with_numbers_dates_and_the_document_and_nobod
     assert birthday is not None
     assert birthday.triggers == (
         Trigger(
-            "birthday of this year",
-            "2026-01-07",
-            "2026-11-23",
+            "birthday",
+            "on 7 January",
+            "on 23 November",
             is_met=False,
             changes_on=date(2027, 1, 7),
         ),
     )
     assert birthday.why_not() == (
-        "no candidate: birthday of this year: 2026-01-07, 2026-11-23 needed"
+        "not a candidate: birthday is on 7 January, needed: on 23 November"
     )
 
     target = explain_customer(services, cnpj, "ipe-001")

@@ -82,7 +82,7 @@ def test_another_setting_shows_who_comes_and_who_goes_and_why(
         TargetChange(
             "LOYALTY",
             "ipe-008",
-            "no candidate: visits within 3 months: 4, at least 10 needed",
+            "not a candidate: number of visits within 3 months is 4, needed: at least 10",
         ),
     )
     assert report.comparison.goes == (
@@ -91,7 +91,7 @@ def test_another_setting_shows_who_comes_and_who_goes_and_why(
     assert live_state(services, cnpj) == before
     show_preview(report)
     shown = capsys.readouterr().out
-    assert "LOYALTY ipe-008: no candidate: visits within 3 months: 4" in shown
+    assert "LOYALTY ipe-008: not a candidate: number of visits within 3 months is 4" in shown
     people = services.warehouse.query(
         f"select name, phone, cpf from `{cnpj}_PREVIEW`.`customer_facts`", doing="reading people"
     )
@@ -111,7 +111,7 @@ def test_another_instant_is_compared_with_the_settings_as_they_are(
     assert (report.comparison.as_of, report.comparison.is_live) == (SAMPLE_AS_OF, False)
     gone = {(change.campaign_type, change.customer_id): change for change in report.comparison.goes}
     assert gone["BIRTHDAY", "ipe-001"].reason == (
-        "no candidate: birthday of this year: 2026-11-23, 2026-11-24 needed"
+        "not a candidate: birthday is on 23 November, needed: on 24 November"
     )
 
 

@@ -288,7 +288,7 @@ def test_a_project_that_reads_another_laundromats_tables_is_refused_before_anyth
     services: Services, tmp_path: Path
 ) -> None:
     copy = copy_project(services.project, tmp_path / "project")
-    macro = copy.root / "macros" / "generate_schema_name.sql"
+    macro = copy.root / "macros" / "dbt" / "generate_schema_name.sql"
     sql = macro.read_text(encoding="utf-8")
     # As a cached schema would: that of the laundromat that was served before.
     planted = (

@@ -1,3 +1,0 @@
-{% macro campaign_setting(campaign, name) %}
-    {{ return(setting(campaign ~ "_" ~ name)) }}
-{% endmacro %}

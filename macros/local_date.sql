@@ -1,3 +1,0 @@
-{% macro local_date(instant) -%}
-    date({{ instant }}, '{{ var("timezone") }}')
-{%- endmacro %}

@@ -1,3 +1,0 @@
-{% macro local_midnight(business_date) -%}
-    timestamp({{ business_date }}, '{{ var("timezone") }}')
-{%- endmacro %}

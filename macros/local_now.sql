@@ -1,3 +1,0 @@
-{% macro local_now() %}
-    {{ return(run_instant().astimezone(modules.pytz.timezone(var("timezone")))) }}
-{% endmacro %}

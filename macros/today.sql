@@ -1,3 +1,0 @@
-{% macro today() -%}
-    date '{{ local_now().strftime("%Y-%m-%d") }}'
-{%- endmacro %}
