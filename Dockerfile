@@ -10,6 +10,7 @@ RUN /opt/vmhub/bin/python -m pip install --no-cache-dir --disable-pip-version-ch
     --require-hashes --no-deps --requirement requirements-run.lock
 COPY pyproject.toml README.md ./
 COPY loader loader
+COPY whatsapp whatsapp
 RUN /opt/vmhub/bin/python -m pip install --no-cache-dir --disable-pip-version-check \
     --no-deps --no-build-isolation .
 
