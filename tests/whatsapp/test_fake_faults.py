@@ -61,7 +61,7 @@ def test_a_hanging_call_was_accepted(fake: Fake) -> None:
     add(fake, "accept_and_hang")
 
     with pytest.raises(httpx2.ReadTimeout):
-        fake.send(timeout=0.2)
+        fake.send(timeout=0.5)
 
     assert [row["answer"] for row in fake.ledger()] == ["accept_and_hang"]
 

@@ -13,7 +13,7 @@ from whatsapp.fake.errors import ApiError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Category", "Template", "TemplateStatus", "create_template", "edge_has_variable"]
+__all__ = ["Category", "Template", "TemplateStatus", "create_template"]
 
 Category = Literal["MARKETING", "UTILITY", "AUTHENTICATION"]
 TemplateStatus = Literal["PENDING", "APPROVED", "REJECTED", "PAUSED", "DISABLED"]
@@ -138,7 +138,7 @@ def create_template(waba_id: str, template_id: str, body: object) -> Template:
     )
 
 
-def edge_has_variable(text: str) -> bool:
+def _edge_has_variable(text: str) -> bool:
     """Tell whether a text begins or ends with a variable, which WhatsApp refuses."""
     stripped = text.strip()
     return stripped.startswith("{{") or stripped.endswith("}}")
@@ -146,7 +146,7 @@ def edge_has_variable(text: str) -> bool:
 
 def _variables(text: str, *, is_named: bool) -> tuple[str, ...]:
     """Return the variables in the order in which they first stand in the text."""
-    if edge_has_variable(text):
+    if _edge_has_variable(text):
         details = "Variables can't be at the start or end of the template."
         raise _refusal(2388299, "Leading or trailing params not allowed", details)
     found = tuple(dict.fromkeys(match[1] for match in _VARIABLE.finditer(text)))
