@@ -11,6 +11,7 @@ RUN /opt/vmhub/bin/python -m pip install --no-cache-dir --disable-pip-version-ch
 COPY pyproject.toml README.md ./
 COPY console console
 COPY loader loader
+COPY whatsapp whatsapp
 RUN /opt/vmhub/bin/python -m pip install --no-cache-dir --disable-pip-version-check \
     --no-deps --no-build-isolation .
 

@@ -101,12 +101,14 @@ counts as (
         countif(is_read) as read,
         countif(is_replied) as replied,
         countif(error_class is not null) as failed,
-        countif(error_class = 'temporary') as failed_temporary,
+        countif(error_class in ('temporary', 'pair')) as failed_temporary,
         countif(error_class = 'deferred') as failed_deferred,
         countif(error_class = 'opted_out') as failed_opted_out,
         countif(error_class = 'unreachable') as failed_unreachable,
-        countif(error_class = 'content') as failed_content,
-        countif(error_class = 'sender') as failed_sender,
+        countif(error_class in ('content', 'template', 'route')) as failed_content,
+        countif(
+            error_class in ('laundromat', 'token', 'portfolio', 'sender')
+        ) as failed_sender,
         countif(error_class = 'unknown') as failed_unknown
     from events
     group by campaign_type, template_variant, business_date

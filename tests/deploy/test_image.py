@@ -53,7 +53,7 @@ def test_everything_that_dbt_and_vmhub_read_is_copied() -> None:
         if (ROOT / folder).is_dir()
     }
     assert folders | {"dbt_project.yml", "selectors.yml", "profiles.yml.example"} <= _copied()
-    assert {"pyproject.toml", "README.md", "console", "loader"} <= _copied()
+    assert {"pyproject.toml", "README.md", "console", "loader", "whatsapp"} <= _copied()
 
 
 def test_the_image_runs_vmhub_as_somebody_else_than_root() -> None:

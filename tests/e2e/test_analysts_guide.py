@@ -143,12 +143,12 @@ def test_the_campaign_of_the_guide_works_from_raw_rows_to_document_with_those_fi
     written = documents(guided.environment, CNPJ)
     assert set(written) == {("ANNIVERSARY", "of 2024"), ("ANNIVERSARY", "one year")}
     data = written["ANNIVERSARY", "of 2024"]["data"]
-    assert data["message"].startswith("Ana, hoje faz 2 anos da sua primeira lavagem")
+    assert data["message"].startswith("Oi, Ana! Hoje faz 2 anos da sua primeira lavagem")
     assert data["template"]["name"] == "vmhub_anos_v1"
     assert (data["years"], data["first_purchase_on"]) == (2, "2024-11-23")
     assert data["voucher_code"].startswith("ANOS-")
     first = written["ANNIVERSARY", "one year"]["data"]
-    assert first["message"].startswith("Ana, hoje faz um ano da sua primeira lavagem")
+    assert first["message"].startswith("Oi, Ana! Hoje faz um ano da sua primeira lavagem")
 
     explanation = explain_customer(guided, CNPJ, "got it")
     assert explanation.is_current

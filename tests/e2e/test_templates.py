@@ -117,6 +117,7 @@ def test_texts_are_tested_before_a_candidate_needs_them(services: Services, tmp_
     texts["STAGE_1"]["language"] = "portuguese"
     texts["STAGE_2"]["template_name"] = "Saudade 2"
     texts["STAGE_3"]["body"] = "Oi, first_name}!"
+    texts["BRONZE"]["body"] = "{first_name}, obrigado!"
     broken = [*texts.values(), {**welcome, "campaign_type": "BIRTHDAY"}, texts["SILVER"]]
     with file.open("w", encoding="utf-8", newline="") as opened:
         writer = csv.DictWriter(opened, list(welcome))
@@ -132,6 +133,7 @@ def test_texts_are_tested_before_a_candidate_needs_them(services: Services, tmp_
         "matches_message_templates_language",
         "matches_message_templates_template_name",
         "matches_message_templates_body",
+        "message_templates_body_begins_and_ends_with_words: Got 1 result",
         "unique_together_message_templates",
         # WELCOME and GOLD.
         "assert_every_campaign_has_its_texts: Got 2 results",

@@ -1,0 +1,1 @@
+"""The WhatsApp integration: what is sent, and what comes back."""

@@ -1,0 +1,32 @@
+"""Run the fake: ``python -m whatsapp.fake ADDRESS_FILE [ACCOUNTS_FILE]``.
+
+The port is chosen by the system; the address is written to ADDRESS_FILE once connections are taken.
+ACCOUNTS_FILE is JSON such as POST /_fake/accounts takes. It serves until SIGTERM.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from whatsapp.fake.config import Accounts
+from whatsapp.fake.server import make_server
+from whatsapp.fake.state import State
+
+
+def main(arguments: list[str]) -> None:
+    """Serve until SIGTERM."""
+    state = State()
+    if len(arguments) > 1:
+        state.add_accounts(Accounts.model_validate_json(Path(arguments[1]).read_bytes()))
+    server, listening, url = make_server(state)
+    with listening:
+        # The socket listens already: whoever reads the file may connect, and waits.
+        part = Path(arguments[0] + ".part")
+        part.write_text(url, encoding="utf-8")
+        part.replace(arguments[0])
+        server.run(sockets=[listening])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

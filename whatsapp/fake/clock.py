@@ -1,0 +1,31 @@
+"""The fake's clock: it runs with the machine's clock, or stands still until a test moves it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+__all__ = ["Clock"]
+
+
+class Clock:
+    """Tells the instant, which tests may set."""
+
+    def __init__(self, at: datetime | None = None) -> None:
+        """Stand still at ``at``, or run with the machine's clock."""
+        self._at = at
+        self._ahead = timedelta()
+
+    def now(self) -> datetime:
+        """Return the instant, UTC."""
+        return self._at if self._at is not None else datetime.now(UTC) + self._ahead
+
+    def set(self, at: datetime) -> None:
+        """Stand still at this instant."""
+        self._at = at
+
+    def advance(self, by: timedelta) -> None:
+        """Move forward; a running clock goes on running."""
+        if self._at is not None:
+            self._at += by
+        else:
+            self._ahead += by
