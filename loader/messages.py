@@ -15,7 +15,7 @@ from typing import Any
 
 from loader.sync.model import Status
 
-__all__ = ["HistoryRow", "Oddity", "TrackedDocument", "Watermark", "history_rows"]
+__all__ = ["HistoryRow", "Oddity", "Status", "TrackedDocument", "Watermark", "history_rows"]
 
 _READ = "READ"
 # Whatever else a log says of an attempt, such as SENDING, says that its end is not known.

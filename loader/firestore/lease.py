@@ -1,4 +1,4 @@
-"""Who serves a laundromat at the moment: ``users/{cnpj}/operations/run``.
+"""Who serves a laundromat at the moment, ``users/{cnpj}/operations/run``, or sends for a portfolio.
 
 A lease is taken and changed in transactions, lasts for a short time, and is renewed while its
 holder lives; that of a holder which died is taken over once it has expired. All instants are the
@@ -29,14 +29,22 @@ from loader.firestore.values import decode_fields, decode_instant
 from loader.firestore.wire import encode_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from loader.base.cnpj import Cnpj
     from loader.firestore.client import Database
 
-__all__ = ["Lease", "LeaseLostError", "Leases", "Refusal"]
+__all__ = ["Lease", "LeaseLostError", "Leases", "Refusal", "portfolio_place"]
 
 _TIMEOUT_SECONDS = 10.0
+
+
+def _laundromat_place(cnpj: str) -> tuple[str, ...]:
+    return ("users", cnpj, "operations", "run")
+
+
+def portfolio_place(portfolio_id: str) -> tuple[str, ...]:
+    """Return where the lease of whoever sends for a portfolio is."""
+    return ("portfolios", portfolio_id, "operations", "send")
 
 
 class Refusal(Enum):
@@ -56,7 +64,13 @@ class Leases:
     """The leases of a database, for one holder."""
 
     def __init__(
-        self, database: Database, holder: str, *, lasts: timedelta, retry: Retry | None = None
+        self,
+        database: Database,
+        holder: str,
+        *,
+        lasts: timedelta,
+        retry: Retry | None = None,
+        place: Callable[[str], tuple[str, ...]] = _laundromat_place,
     ) -> None:
         """Use this database.
 
@@ -65,8 +79,10 @@ class Leases:
             holder: Names the run; the same holder may take its lease again.
             lasts: How long a lease that is not renewed is good for.
             retry: The patience with the service, and with others who want the same lease.
+            place: Where the lease of a key is: of a CNPJ, or of a portfolio's id.
 
         """
+        self._place = place
         self._database = database
         self._holder = holder
         self._lasts = lasts
@@ -88,11 +104,11 @@ class Leases:
 
         return self._retry.call(ask)
 
-    def take(self, cnpj: Cnpj, *, since: datetime) -> Lease | Refusal:
-        """Take a laundromat's lease.
+    def take(self, key: str, *, since: datetime) -> Lease | Refusal:
+        """Take a lease.
 
         Args:
-            cnpj: The laundromat.
+            key: The laundromat or portfolio.
             since: The service's time at which the run began.
 
         Raises:
@@ -101,19 +117,19 @@ class Leases:
         """
 
         def take() -> Lease | Refusal:
-            state = self._read(cnpj)
+            state = self._read(key)
             if state.is_held and state.holder != self._holder:
-                self._commit(cnpj, state, {})
+                self._commit(key, state, {})
                 return Refusal.HELD
             served_at = state.instant("servedAt")
             if served_at is not None and served_at > since:
-                self._commit(cnpj, state, {})
+                self._commit(key, state, {})
                 return Refusal.SERVED
             fields = {"holder": self._holder, "expiresAt": state.read_at + self._lasts}
-            self._commit(cnpj, state, fields)
+            self._commit(key, state, fields)
             return Lease(
                 self,
-                cnpj,
+                key,
                 taken_at=state.read_at,
                 figures_as_of=state.instant("figuresAsOf"),
                 deployed=state.fields.get("deployed"),
@@ -121,13 +137,13 @@ class Leases:
 
         return self._retry.call(take)
 
-    def drop(self, cnpj: Cnpj) -> None:
+    def drop(self, key: str) -> None:
         """Give back the lease of a process of this holder that ended without doing so."""
-        self.change(cnpj, expires_in=timedelta())
+        self.change(key, expires_in=timedelta())
 
     def change(
         self,
-        cnpj: Cnpj,
+        key: str,
         *,
         expires_in: timedelta | None = None,
         notes: Mapping[str, Any] | None = None,
@@ -135,7 +151,7 @@ class Leases:
         """Change a lease that this holder has.
 
         Args:
-            cnpj: The laundromat.
+            key: The laundromat or portfolio.
             expires_in: From now on, how long it is good for; zero gives it back; None: as long as
                 any.
             notes: Fields for the runs to come.
@@ -147,28 +163,28 @@ class Leases:
         """
 
         def change() -> None:
-            state = self._read(cnpj)
+            state = self._read(key)
             if state.holder != self._holder:
-                self._commit(cnpj, state, {})
-                message = f"another run has taken over {cnpj}"
+                self._commit(key, state, {})
+                message = f"another run has taken over {key}"
                 raise LeaseLostError(
                     message, hint="it serves the laundromat; look why this one was not heard of"
                 )
             lasts = self._lasts if expires_in is None else expires_in
             expires_at = state.read_at + lasts
-            self._commit(cnpj, state, {**(notes or {}), "expiresAt": expires_at})
+            self._commit(key, state, {**(notes or {}), "expiresAt": expires_at})
 
         self._retry.call(change)
 
-    def _read(self, cnpj: Cnpj) -> _State:
+    def _read(self, key: str) -> _State:
         """Begin a transaction by reading a lease."""
         request = BatchGetDocumentsRequest(
             database=self._database.name,
-            documents=[self._path(cnpj)],
+            documents=[self._path(key)],
             new_transaction={"read_write": {}},
         )
         transaction, fields, read_at = b"", {}, None
-        with service_errors(self._database, f"reading the lease of {cnpj}"):
+        with service_errors(self._database, f"reading the lease of {key}"):
             for response in self._get(request, _TIMEOUT_SECONDS):
                 transaction = response.transaction or transaction
                 if response.HasField("read_time"):
@@ -176,19 +192,19 @@ class Leases:
                 if response.HasField("found"):
                     fields = decode_fields(response.found.fields)
         if read_at is None:
-            message = f"reading the lease of {cnpj}: {self._database.address} broke off"
+            message = f"reading the lease of {key}: {self._database.address} broke off"
             raise ServiceError(message, is_transient=True)
         return _State(fields, read_at, transaction)
 
-    def _commit(self, cnpj: Cnpj, state: _State, fields: dict[str, Any]) -> None:
+    def _commit(self, key: str, state: _State, fields: dict[str, Any]) -> None:
         """End a transaction."""
         request = CommitRequest(database=self._database.name, transaction=state.transaction)
         if fields:
             write = CommitRequest.pb(request).writes.add()
-            write.update.name = self._path(cnpj)
+            write.update.name = self._path(key)
             write.update.MergeFromString(encode_fields(fields))
             write.update_mask.field_paths.extend(fields)
-        with service_errors(self._database, f"keeping the lease of {cnpj}"):
+        with service_errors(self._database, f"keeping the lease of {key}"):
             # Not sent again by the client: a transaction that may have ended is begun anew.
             self._database.api.commit(
                 request=request,
@@ -197,8 +213,8 @@ class Leases:
                 retry=None,
             )
 
-    def _path(self, cnpj: Cnpj) -> str:
-        return self._database.path("users", cnpj, "operations", "run")
+    def _path(self, key: str) -> str:
+        return self._database.path(*self._place(key))
 
 
 @dataclass(frozen=True)
@@ -206,7 +222,7 @@ class Lease:
     """A lease that this holder has; to be renewed until it is given back."""
 
     leases: Leases
-    cnpj: Cnpj
+    key: str
     taken_at: datetime
     """The service's time; what happened later, its holder may not have seen."""
     figures_as_of: datetime | None
@@ -216,20 +232,20 @@ class Lease:
 
     def renew(self) -> None:
         """Make it last from now on; raise a LeaseLostError when somebody else has it."""
-        self.leases.change(self.cnpj)
+        self.leases.change(self.key)
 
     def note_figures(self, as_of: datetime) -> None:
         """Remember that the daily figures were built as of an instant."""
-        self.leases.change(self.cnpj, notes={"figuresAsOf": as_of})
+        self.leases.change(self.key, notes={"figuresAsOf": as_of})
 
     def note_deployed(self, version: str) -> None:
         """Remember that the seeds of a version were loaded."""
-        self.leases.change(self.cnpj, notes={"deployed": version})
+        self.leases.change(self.key, notes={"deployed": version})
 
     def give_back(self, *, is_served: bool) -> None:
         """Let others have it; ``is_served`` says that there is nothing left for them to do."""
         notes = {"servedAt": self.taken_at} if is_served else None
-        self.leases.change(self.cnpj, expires_in=timedelta(), notes=notes)
+        self.leases.change(self.key, expires_in=timedelta(), notes=notes)
 
 
 @dataclass(frozen=True)
