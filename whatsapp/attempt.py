@@ -7,7 +7,7 @@ The open attempt in the document is the lock: it is written before the POST, in 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from loader.base.errors import ServiceError
 from loader.firestore.aio import LostRaceError
@@ -34,64 +34,17 @@ if TYPE_CHECKING:
     from whatsapp.accounts import Account
     from whatsapp.api import Endpoint
     from whatsapp.outcomes import Answer
+    from whatsapp.ports import Books, SendApi, SendStore
     from whatsapp.targets import TargetState, Waiting
 
-__all__ = ["Attempter", "Books", "Result", "Unrecorded"]
+__all__ = ["Attempter", "Result", "Unrecorded"]
 
 _COMMIT_TRIES = 6
 _FIRST_PAUSE_SECONDS = 0.2
-_FRESH_SECONDS = 2.0
 _OPPOSITE: Mapping[Endpoint, Endpoint] = {
     "messages": "marketing_messages",
     "marketing_messages": "messages",
 }
-
-
-class SendStore(Protocol):
-    """What of `whatsapp.store.Store` an attempt needs."""
-
-    async def target(self, name: str) -> TargetState | None: ...
-    async def is_suppressed(self, target: TargetState) -> bool: ...
-    async def claim(self, target: TargetState, attempt: Attempt) -> datetime: ...
-    async def record(
-        self,
-        target: TargetState,
-        attempt: Attempt,
-        *,
-        fields: dict[str, Any] | None,
-        send: dict[str, Any],
-        suppression: dict[str, Any] | None = None,
-    ) -> None: ...
-
-
-class SendApi(Protocol):
-    """What of `whatsapp.api.Api` an attempt needs."""
-
-    async def send(
-        self, number_id: str, endpoint: Endpoint, body: Mapping[str, Any], token: str
-    ) -> Answer: ...
-
-
-class Books(Protocol):
-    """What the sender keeps in its head while attempts are made."""
-
-    def reserve(self, account: Account, person: str) -> WhyNot | None:
-        """Take a place in the budgets; return why there is none."""
-
-    def forbids(self, account: Account) -> bool:
-        """Return whether nothing may be begun any more: the lease is lost, the process ends."""
-
-    async def turn(self, account: Account, phone: str) -> None:
-        """Wait until the number may send one more message to this person, and count it."""
-
-    def refused(self, account: Account, phone: str, answer: Answer, tries: int) -> None:
-        """Learn that a message will be posted again."""
-
-    async def rest(self, seconds: float) -> None:
-        """Wait until the message may be posted again, or the process is to end."""
-
-    async def token(self, account: Account) -> str:
-        """Return the access token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,12 +209,8 @@ class Attempter:
     ) -> WhyNot | None:
         """Return what speaks against the POST at the last moment; None: it is posted at once."""
         assert target.phone is not None
-        looked_at = self._now()
-        if await self._store.is_suppressed(target):
-            return WhyNot.SUPPRESSED
         await books.turn(account, target.phone)
-        is_stale = (self._now() - looked_at).total_seconds() > _FRESH_SECONDS
-        if is_stale and await self._store.is_suppressed(target):
+        if await self._store.is_suppressed(target):
             return WhyNot.SUPPRESSED
         # Nothing is waited for from here to the POST.
         if is_late(target, self._now()):

@@ -2,51 +2,51 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 __all__ = ["NumberRate", "PairRate", "Ramp"]
 
 # A little more than WhatsApp asks for: what counts there is when a message arrives.
 _PAIR_SECONDS = 6.2
-_SECOND = 1.02
+# Of the rate: what a network makes uneven must not be too much in any second.
+_SHARE = 0.96
 _HALVED_SECONDS = 60.0
 _LONGEST_PAIR_WAIT = 4.0**5
 _KEPT_PAIRS = 100_000
 
 
 class NumberRate:
-    """At most so many messages in any second; half as many for a minute after a refusal."""
+    """Messages of one number, evenly spaced; half as many for a minute after a refusal.
+
+    Evenly, since what counts at WhatsApp is when messages arrive: none of a burst could be late.
+    """
 
     def __init__(self, per_second: int) -> None:
         """Begin with an idle number."""
-        self.per_second = per_second
-        self._limit = per_second
+        self._per_second = per_second
+        self._limit = float(per_second)
         self._halved_at: float | None = None
-        self._turns: deque[float] = deque(maxlen=per_second)
+        self._next = 0.0
 
     @property
-    def limit(self) -> int:
+    def limit(self) -> float:
         """Return how many a second are allowed at the moment."""
         return self._limit
 
     def wait(self, now: float) -> float:
         """Take the next turn; return after how many seconds it is. Who asks first goes first."""
         self._recover(now)
-        at = now
-        if len(self._turns) >= self._limit:
-            at = max(now, self._turns[-self._limit] + _SECOND)
-        self._turns.append(at)
+        at = max(now, self._next)
+        self._next = at + 1.0 / (self._limit * _SHARE)
         return at - now
 
     def halve(self, now: float) -> None:
         """Slow down: the number was told that it sends too much."""
-        self._limit = max(1, self._limit // 2)
+        self._limit = max(1.0, self._limit / 2)
         self._halved_at = now
 
     def _recover(self, now: float) -> None:
         if self._halved_at is not None and now - self._halved_at >= _HALVED_SECONDS:
-            self._limit = min(self.per_second, self._limit * 2)
-            self._halved_at = now if self._limit < self.per_second else None
+            self._limit = min(float(self._per_second), self._limit * 2)
+            self._halved_at = now if self._limit < self._per_second else None
 
 
 class PairRate:

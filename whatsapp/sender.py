@@ -95,6 +95,11 @@ class Sender:
         self._desk.stopping.set()
         self._news.set()
 
+    def abandon(self) -> None:
+        """Drop everything that is under way, unrecorded, as the end of the process would."""
+        for task in self._tasks.values():
+            task.cancel()
+
     async def run(self, *, once: bool) -> SendReport:
         """Send until told to stop, or, once, until nothing more may be sent now.
 

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from whatsapp.fake.ledger import Message
     from whatsapp.report import SendReport
+    from whatsapp.sender import SendOwner
 
 __all__ = ["CNPJ", "Owner", "World", "phone_of"]
 
@@ -194,12 +195,21 @@ class World:
 
     # The sender
 
-    async def sender(self, *, cnpj: str | None = None) -> Sender:
+    async def sender(
+        self,
+        *,
+        cnpj: str | None = None,
+        channel: MemoryChannel | None = None,
+        transport: FakeTransport | None = None,
+        owner: SendOwner | None = None,
+    ) -> Sender:
         """Return a new sender, as a new process would have it."""
         loop = asyncio.get_running_loop()
-        database = AsyncDatabase(ROOT, self.channel, (), "Firestore")
+        owner = owner or self.owner
+        database = AsyncDatabase(ROOT, channel or self.channel, (), "Firestore")
         store = Store(database, rng=self.rng)
-        client = httpx2.AsyncClient(transport=self.transport, base_url="http://fake/v24.0")
+        transport = transport or self.transport
+        client = httpx2.AsyncClient(transport=transport, base_url="http://fake/v24.0")
         api = Api(client, CLASSES)
 
         async def read(name: str) -> str:
@@ -219,8 +229,8 @@ class World:
             deferred_codes=_DEFERRED,
         )
         secrets = Secrets(clock=loop.time, read=read)
-        desk = Desk(store, api, secrets, self.owner, now=self.now, prices=PRICES, seed={})
-        return Sender(store, attempter, desk, self.owner, now=self.now, cnpj=cnpj)
+        desk = Desk(store, api, secrets, owner, now=self.now, prices=PRICES, seed={})
+        return Sender(store, attempter, desk, owner, now=self.now, cnpj=cnpj)
 
     async def once(self) -> SendReport:
         """Send what may be sent now, with a new sender."""
