@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any
 
 from loader.base.errors import ExitCode
 from whatsapp.outcomes import Accepted, NotSent, Refused, Unknown
@@ -79,6 +79,15 @@ class SendReport:
                 continue
             if created_at is not None:
                 self.oldest_waiting_at = min(created_at, self.oldest_waiting_at or created_at)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return everything; counters as plain maps."""
+        found = {item.name: getattr(self, item.name) for item in fields(self)}
+        found = {
+            name: dict(value) if isinstance(value, Counter) else value
+            for name, value in found.items()
+        }
+        return found | {"pauses": [asdict(pause) for pause in self.pauses]}
 
     @property
     def exit_code(self) -> int:

@@ -94,6 +94,32 @@ class Store:
         )
         return [found for document in documents if (found := _waiting(document)) is not None]
 
+    async def failed_or_open(
+        self, cnpj: str | None = None
+    ) -> list[tuple[TargetState, dict[str, Any]]]:
+        """Return the documents that are FAILED or have an open attempt, with their fields."""
+        root = self._database.root if cnpj is None else self._database.path("users", cnpj)
+        found = []
+        for status in (Status.FAILED, Status.PENDING):
+            documents = await self._query(
+                root,
+                "targets",
+                [("status", _EQUAL, {"string_value": status.value})],
+                all_descendants=True,
+                doing="what failed",
+            )
+            for raw in documents:
+                fields = decode_fields(raw.fields)
+                state = read_target(raw.name, decode_instant(raw.update_time), fields)
+                if status is Status.FAILED or state.has_open_attempt:
+                    found.append((state, fields))
+        return found
+
+    def target_name(self, cnpj: str, campaign_type: str, customer_id: str) -> str:
+        """Return a target's full name."""
+        path = ("users", cnpj, "campaigns", campaign_type, "targets", customer_id)
+        return self._database.path(*path)
+
     async def target(self, name: str) -> TargetState | None:
         """Return a document as it is now."""
         found = await self._get([name], "reading a target")

@@ -31,6 +31,8 @@ COMMANDS = (
     "run",
     "explain",
     "preview",
+    "send",
+    "templates",
     "report",
     "schedule",
     "settings",
