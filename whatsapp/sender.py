@@ -37,6 +37,7 @@ _POLL_SECONDS = 1.0
 _LONGEST_POLL_SECONDS = 30.0
 _POLLED_PER_SECOND = 2_000
 _REGISTRY_SECONDS = 60.0
+_SHORTEST_WAIT_SECONDS = 0.001
 _RECORD_SECONDS = 600.0
 _GIVEN_UP_AFTER = timedelta(days=8)
 
@@ -217,7 +218,7 @@ class Sender:
         while not self._desk.stopping.is_set():
             begun += self._begin()
             left = None if deadline is None else deadline - self._seconds()
-            if left is not None and left <= 0:
+            if left is not None and left < _SHORTEST_WAIT_SECONDS:
                 return begun
             if left is None and not self._tasks:
                 return begun

@@ -83,13 +83,13 @@ class Store:
 
     async def waiting(self, cnpj: str | None = None) -> list[Waiting]:
         """Return all documents that are PENDING, of one laundromat or of all."""
-        root = self._database.root if cnpj is None else self._database.path("users", cnpj)
         documents = await self._query(
-            root,
+            self._database.root,
             "targets",
             [("status", _EQUAL, {"string_value": Status.PENDING.value})],
             fields=_WAITING_FIELDS,
             all_descendants=True,
+            below=cnpj,
             doing="what waits",
         )
         return [found for document in documents if (found := _waiting(document)) is not None]
@@ -98,14 +98,14 @@ class Store:
         self, cnpj: str | None = None
     ) -> list[tuple[TargetState, dict[str, Any]]]:
         """Return the documents that are FAILED or have an open attempt, with their fields."""
-        root = self._database.root if cnpj is None else self._database.path("users", cnpj)
         found = []
         for status in (Status.FAILED, Status.PENDING):
             documents = await self._query(
-                root,
+                self._database.root,
                 "targets",
                 [("status", _EQUAL, {"string_value": status.value})],
                 all_descendants=True,
+                below=cnpj,
                 doing="what failed",
             )
             for raw in documents:
@@ -252,6 +252,7 @@ class Store:
         fields: tuple[str, ...] = (),
         order: tuple[str, ...] = (),
         all_descendants: bool = False,
+        below: str | None = None,
     ) -> list[Any]:
         request = _request(
             parent,
@@ -260,6 +261,15 @@ class Store:
             fields,
             order,
         )
+
+        if below is not None:
+            # A query over all collections of a name can only begin at the root.
+            query = RunQueryRequest.pb(request).structured_query
+            query.order_by.add().field.field_path = "__name__"
+            first, last = (self._database.path("users", key) for key in (below, f"{below}0"))
+            query.start_at.before = query.end_at.before = True
+            query.start_at.values.add().reference_value = first
+            query.end_at.values.add().reference_value = last
 
         async def read() -> list[Any]:
             return [found async for found in self._database.query(request, f"reading {doing}")]

@@ -25,5 +25,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def test_nobody_is_messaged_twice_late_or_against_their_will(seeds: range) -> None:
+    accepted = 0
     for seed in seeds:
-        run_in_virtual_time(SendSchedule(seed).play())
+        schedule = SendSchedule(seed)
+        run_in_virtual_time(schedule.play())
+        accepted += len(schedule.world.accepted)
+    # The schedules are not so hard that nothing gets through.
+    assert accepted > len(seeds)

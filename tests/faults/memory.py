@@ -79,7 +79,7 @@ class MemoryBackend:
     def _run_query(self, request: Any) -> Iterator[Any]:
         query = request.structured_query
         (selector,) = query.from_
-        known = {"from_", "where", "select", "limit", "order_by", "start_at"}
+        known = {"from_", "where", "select", "limit", "order_by", "start_at", "end_at"}
         _require({field.name for field, _ in query.ListFields()} <= known)
         orders = [order.field.field_path for order in query.order_by]
         _require(orders in ([], ["__name__"]) or not query.HasField("start_at"))
@@ -102,6 +102,10 @@ class MemoryBackend:
                 for name in names
                 if (name.encode() >= first if query.start_at.before else name.encode() > first)
             ]
+        if query.HasField("end_at"):
+            (end,) = query.end_at.values
+            _require(query.end_at.before)
+            names = [name for name in names if name.encode() < end.reference_value.encode()]
         if query.HasField("limit"):
             names = names[: query.limit.value]
         replies = [RunQueryResponse.pb()() for _ in names or [""]]

@@ -27,7 +27,7 @@ from whatsapp.fake.config import Accounts
 from whatsapp.persons import same_person
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from loader.base.cnpj import Cnpj
     from loader.messages import HistoryRow
@@ -222,6 +222,7 @@ class SendSchedule:
             await asyncio.sleep(rng.choice((0, 0.001, 0.05, 2.0)))
 
         report = await stepped(work, between)
+        self._require(report.stopped is None, f"sync was stopped: {report.stopped}")
         self._say(f"sync {cnpj}: {[(c.campaign_type, c.outcomes) for c in report.campaigns]}")
 
     async def _track(self, cnpj: Cnpj) -> None:
@@ -397,5 +398,5 @@ class _Source(FakeSource):
     def published_at(self, cnpj: Cnpj) -> datetime | None:  # noqa: ARG002 - of the port
         return self.built_at
 
-    def targets(self, cnpj: Cnpj) -> Iterator[Sequence[Target]]:  # noqa: ARG002 - of the port
-        yield self.rows
+    def targets(self, cnpj: Cnpj) -> Sequence[Sequence[Target]]:  # noqa: ARG002 - of the port
+        return [self.rows]

@@ -25,7 +25,9 @@ class _Selector(selectors.DefaultSelector):
         if timeout is None:
             message = "everything waits for something that never comes"
             raise RuntimeError(message)
-        self.seconds += max(timeout, 0.0)
+        if timeout > 0:
+            # No less than what the sum of floats can hold, or an instant would never come.
+            self.seconds += max(timeout, 1e-6)
         return super().select(0)
 
 
