@@ -44,6 +44,7 @@ customer_messages as (
         messages.sent_at,
         messages.is_failed,
         messages.is_recoverable,
+        messages.counts_as_attempt,
         true as is_own
     from customers
     inner join messages on customers.customer_id = messages.customer_id
@@ -57,6 +58,7 @@ customer_messages as (
         messages.sent_at,
         messages.is_failed,
         messages.is_recoverable,
+        messages.counts_as_attempt,
         false as is_own
     from customers
     inner join messages on customers.phone = messages.phone
@@ -73,6 +75,7 @@ message_lists as (
                 sent_at as sent_at,
                 is_failed as is_failed,
                 is_recoverable as is_recoverable,
+                counts_as_attempt as counts_as_attempt,
                 is_own as is_own
             )
             order by sent_at, campaign_type, is_own, is_failed, is_recoverable, cycle_key
