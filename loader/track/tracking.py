@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from loader.base.errors import ExitCode, VmhubError
+from loader.base.fields import Fields
 from loader.bigquery.history import merge_history
 from loader.bigquery.runs import Run
 from loader.messages import Oddity, history_rows
@@ -37,6 +38,7 @@ _OVERLAP = timedelta(minutes=10)
 # Who is further behind is asked on its own, so that the others are not read again for it.
 _LAG = timedelta(hours=3)
 _AT_A_TIME = 400
+_TOLD_PROBLEMS = 5
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -87,17 +89,14 @@ class _News:
 
     def add(self, document: TrackedDocument) -> None:
         self.documents += 1
-        try:
-            rows = history_rows(document)
-        except ValueError as error:
-            self.oddities.append(Oddity(document.campaign_type, document.customer_id, str(error)))
-            return
+        rows, problems = history_rows(document)
+        if problems:
+            reason = "; ".join(problems[:_TOLD_PROBLEMS])
+            self.oddities.append(Oddity(document.campaign_type, document.customer_id, reason))
         if not rows:
             return
         self.rows.update((row.key, row) for row in rows)
-        created_at = document.fields.get("createdAt")
-        if not isinstance(created_at, datetime):
-            created_at = _BEGINNING
+        created_at = Fields(document.fields).instant("createdAt") or _BEGINNING
         first = min(created_at, *(row.sent_at for row in rows))
         self.oldest = first if self.oldest is None else min(self.oldest, first)
 
