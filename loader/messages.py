@@ -9,7 +9,7 @@ time of the document's last write.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -39,6 +39,15 @@ class Watermark:
     """The run's instant up to which documents are whose updatedAt tells of every change."""
     full_at: datetime | None = None
     """Firestore's own time up to which all are."""
+
+    def believed(self, as_of: datetime) -> Watermark:
+        """Return it without an instant that lies after a run's: no run can have put it there.
+
+        A message sent before then would count as recorded although it is not, and its customer
+        would be messaged again.
+        """
+        is_ahead = self.until is not None and self.until > as_of + _CLOCK_MARGIN
+        return replace(self, until=None) if is_ahead else self
 
     def covers(
         self, update_time: datetime, updated_at: datetime | None, *, keeps_log: bool

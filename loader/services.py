@@ -136,7 +136,9 @@ class Services:
         interrupts = interrupts or Interrupts()
         is_bounded = max_ops != 0 and (max_ops is not None or not self.environment.is_local)
         pace = Pace(max_ops, sleep=interrupts.sleep) if is_bounded else None
-        store = TargetStore(self.database, cnpj, pace=pace, watermark=laundromat.entry.watermark)
+        store = TargetStore(
+            self.database, cnpj, pace=pace, watermark=laundromat.entry.watermark.believed(as_of)
+        )
 
         def run(on_problem: Callable[[Problem], None]) -> SyncReport:
             return sync(
@@ -173,12 +175,15 @@ class Services:
             is_full: Read all documents.
 
         """
-        entries, errors = self.registry.fleet() if cnpjs is None else self.registry.entries(cnpjs)
+        if cnpjs is None:
+            entries, errors, _ = self.registry.fleet()
+        else:
+            entries, errors = self.registry.entries(cnpjs)
         return track(
             ChangeReader(self.database, Retry()),
             self.warehouse,
             self.registry,
-            entries,
+            [entry.believed(as_of) for entry in entries],
             as_of=as_of,
             is_full=is_full,
             broken=errors,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from loader.base.errors import RunError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Container, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from loader.base.cnpj import Cnpj
@@ -43,10 +43,7 @@ FAILURE_CLASSES = (
 )
 OTHER = "OTHER"
 
-# What campaigns, tiers and stages are called, by the rules of dbt_project.yml. Four digits make a
-# year; with more of them it could be a phone or a cpf.
-_NAME = re.compile(r"[A-Z][A-Z0-9_]{0,30}")
-_MOST_DIGITS = 4
+_STAGE = re.compile(r"STAGE_[0-9]{1,2}")
 _UNKNOWN = "UNKNOWN"
 _NO_MONEY = Decimal("0.00")
 # As they follow a customer's life; others come behind, by name.
@@ -82,6 +79,8 @@ class ReportedLaundromat:
     """When the tables were last built, in the laundromat's time zone."""
     conversion_days: int
     """For how many days a purchase is credited to a message."""
+    names: frozenset[str]
+    """The project's campaigns, tiers and text variants; stages need not be among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,16 +200,15 @@ class Rows:
     lift: Sequence[Mapping[str, Any]] = ()
 
 
-def group_name(raw: str | None) -> str:
-    """Return a campaign's, tier's or stage's name, or OTHER for what cannot be one.
+def group_name(raw: str | None, names: Container[str]) -> str:
+    """Return a campaign's, tier's or stage's name, or OTHER for what is none of them.
 
     Nothing else of the tables that is text reaches the page. An older system may have written
     anything into these columns, a customer's name or phone included.
     """
     if raw is None:
         return _UNKNOWN
-    digits = sum(character.isdigit() for character in raw)
-    return raw if _NAME.fullmatch(raw) and digits <= _MOST_DIGITS else OTHER
+    return raw if raw in names or _STAGE.fullmatch(raw) else OTHER
 
 
 def figures_of(laundromat: ReportedLaundromat, period: Period, rows: Rows) -> OwnerFigures:
@@ -220,16 +218,17 @@ def figures_of(laundromat: ReportedLaundromat, period: Period, rows: Rows) -> Ow
         RunError: The failures do not add up.
 
     """
+    names = laundromat.names
     groups: dict[tuple[str, str], list[Sums]] = {}
     for row in (*rows.performance, *rows.conversions, *rows.vouchers):
-        key = group_name(row["campaign_type"]), group_name(row["template_variant"])
+        key = group_name(row["campaign_type"], names), group_name(row["template_variant"], names)
         groups.setdefault(key, []).append(_sums(row))
     by_group = {key: Sums.total(parts) for key, parts in groups.items()}
     totals = Sums.total(by_group.values())
     if sum(totals.failures().values()) != totals.failed:
         message = f"campaign_performance of {laundromat.cnpj}: failures do not add up"
         raise RunError(message, hint="this is a bug in the models: report it")
-    lifts = {group_name(row["campaign_type"]): _lift(row) for row in rows.lift}
+    lifts = {group_name(row["campaign_type"], names): _lift(row) for row in rows.lift}
     return OwnerFigures(
         laundromat,
         period,

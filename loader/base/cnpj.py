@@ -12,7 +12,7 @@ from typing import NewType
 
 from loader.base.errors import ConfigurationError
 
-__all__ = ["Cnpj", "parse_cnpj", "with_check_digits"]
+__all__ = ["Cnpj", "looks_like_cnpj", "parse_cnpj", "with_check_digits"]
 
 Cnpj = NewType("Cnpj", str)
 
@@ -47,6 +47,11 @@ def parse_cnpj(text: str) -> Cnpj:
             message, hint=f"{cnpj[:12]} would end in {expected[12:]}; look for a typing error"
         )
     return expected
+
+
+def looks_like_cnpj(text: str) -> bool:
+    """Return whether a text has the form of a CNPJ, in whatever spelling and check digits."""
+    return text.isascii() and bool(_FORM.fullmatch(_PUNCTUATION.sub("", text).upper()))
 
 
 def with_check_digits(body: str) -> Cnpj:

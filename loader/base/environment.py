@@ -16,7 +16,10 @@ from loader.base.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Environment"]
+__all__ = ["ALERT_URLS_VARIABLE", "Environment"]
+
+ALERT_URLS_VARIABLE = "VMHUB_ALERT_URLS"
+"""Has the addresses of those who are told of alerts; they are secrets."""
 
 _PROFILE_TARGETS = ("local", "dev", "prod")
 

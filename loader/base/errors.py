@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from loader.base.text import safe_text
+
 __all__ = [
     "ConfigurationError",
     "ExitCode",
@@ -38,9 +40,10 @@ class VmhubError(Exception):
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         """Keep the message and the hint apart, so that each can be shown in its own way."""
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        # Names and ids from outside can be part of them: one line, and nothing a terminal acts on.
+        self.message = safe_text(message)
+        self.hint = safe_text(hint)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         """Return one line: the message and, behind it, the fix."""

@@ -79,6 +79,16 @@ class Fields:
         """Return a yes or no."""
         return self._read(name, read_flag)
 
+    def switch(self, name: str) -> bool | None:
+        """Return a boolean, and nothing that merely says yes or no."""
+
+        def read(value: Any) -> bool:
+            if not isinstance(value, bool):
+                raise UnreadableError(_kind(value))
+            return value
+
+        return self._read(name, read)
+
     def count(self, name: str) -> int | None:
         """Return a whole number from 0 to `MAX_COUNT`."""
         return self._read(name, read_count)

@@ -6,7 +6,7 @@ import io
 import json
 import uuid
 from contextlib import contextmanager
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -30,13 +30,16 @@ from loader.sync.model import Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from datetime import datetime
 
     from loader.base.cnpj import Cnpj
     from loader.base.environment import Environment
     from loader.bigquery.declaration import Column, SourceTable
 
-__all__ = ["ROWS_A_REQUEST", "Warehouse"]
+__all__ = ["ROWS_A_REQUEST", "SCRATCH_PREFIX", "Warehouse"]
+
+SCRATCH_PREFIX = "vmhub_scratch_"
+"""Of tables that live for a moment."""
+_SCRATCH_LIFE = timedelta(hours=1)
 
 _EMULATOR_OPTIONS = (
     # A batch can be larger than gRPC's default of 4 MiB.
@@ -161,20 +164,48 @@ class Warehouse:
 
     def append(self, declared: SourceTable, cnpj: Cnpj, rows: Iterable[dict[str, Any]]) -> int:
         """Load rows into a declared table by one load job; return how many."""
+        name = f"{self._project}.{declared.dataset(cnpj)}.{declared.name}"
+        with self._service_errors(f"loading {name}"):
+            return self._load(name, declared.columns, rows)
+
+    @contextmanager
+    def loaded(
+        self,
+        dataset: str,
+        columns: Sequence[Column],
+        rows: Iterable[dict[str, Any]],
+        *,
+        doing: str,
+    ) -> Iterator[str]:
+        """Load rows into a table that lasts for the length of a block; yields its name.
+
+        Should the process die, the table expires. bqemulator 1.4.0 knows no expiration.
+        """
+        table = f"{SCRATCH_PREFIX}{uuid.uuid4().hex}"
+        name = f"{self._project}.{dataset}.{table}"
+        scratch = bigquery.Table(name, schema=[_schema_field(column) for column in columns])
+        scratch.expires = datetime.now(UTC) + _SCRATCH_LIFE
+        with self._service_errors(doing):
+            self._client.create_table(scratch, retry=_RETRY)
+            try:
+                self._load(name, columns, rows)
+                yield table
+            finally:
+                self._client.delete_table(name, retry=_RETRY, not_found_ok=True)
+
+    def _load(self, name: str, columns: Sequence[Column], rows: Iterable[dict[str, Any]]) -> int:
         lines = [json.dumps(row, ensure_ascii=False) for row in rows]
         if not lines:
             return 0
-        name = f"{self._project}.{declared.dataset(cnpj)}.{declared.name}"
         config = bigquery.LoadJobConfig(
             source_format=bigquery.SourceFormat.NEWLINE_DELIMITED_JSON,
-            schema=[_schema_field(column) for column in declared.columns],
+            schema=[_schema_field(column) for column in columns],
             write_disposition=bigquery.WriteDisposition.WRITE_APPEND,
             create_disposition=bigquery.CreateDisposition.CREATE_NEVER,
         )
-        with self._service_errors(f"loading {name}"):
-            self._client.load_table_from_file(
-                io.BytesIO("\n".join(lines).encode()), name, job_config=config
-            ).result()
+        self._client.load_table_from_file(
+            io.BytesIO("\n".join(lines).encode()), name, job_config=config
+        ).result()
         return len(lines)
 
     def insert(self, declared: SourceTable, rows: Sequence[dict[str, Any]]) -> None:
@@ -269,6 +300,21 @@ class Warehouse:
                 for instant in batch.column("built_at").to_pylist()
             ]
         return max(built).astimezone(UTC) if built else None
+
+    def opted_out(self, cnpj: Cnpj) -> set[tuple[str, str]]:
+        """Return the campaign and customer id of each decision that an opt-out blocks."""
+        dataset, table = f"{cnpj}_CAMPAIGN", "campaign_decisions"
+        columns = ("campaign_type", "customer_id", "first_blocker")
+        with self._service_errors(f"reading {dataset}.{table}"):
+            snapshot = Snapshot(self._reader, self._project, dataset, table, *columns)
+            return {
+                (campaign_type, customer_id)
+                for batch in snapshot.batches()
+                for campaign_type, customer_id, blocker in zip(
+                    *(batch.column(name).to_pylist() for name in columns), strict=True
+                )
+                if blocker == "OPTED_OUT"
+            }
 
     def targets(self, cnpj: Cnpj) -> TargetRows:
         """Return the rows of a laundromat's campaign_targets as they are now.

@@ -13,15 +13,14 @@ from google.cloud import bigquery
 
 from loader.base.errors import ServiceError
 from loader.bigquery.snapshot import Snapshot
-from loader.bigquery.warehouse import Warehouse
+from loader.bigquery.warehouse import SCRATCH_PREFIX, Warehouse
 
 if TYPE_CHECKING:
     from loader.base.cnpj import Cnpj
     from loader.bigquery.declaration import SourceTable
 
-__all__ = ["SCRATCH_PREFIX", "Layout", "WarehouseProbe"]
+__all__ = ["Layout", "WarehouseProbe"]
 
-SCRATCH_PREFIX = "vmhub_check_"
 _SCRATCH_LIFE = timedelta(hours=1)
 _RETRY = Retry(initial=0.2, maximum=2.0, timeout=15.0)
 _TIMEOUT_SECONDS = 10.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 from importlib import import_module
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
+from loader.base.environment import ALERT_URLS_VARIABLE
 from loader.base.errors import ExitCode, VmhubError
 from loader.base.logs import LogFormat, configure_logs
 
@@ -38,6 +40,10 @@ COMMANDS = (
     "status",
     "local",
 )
+
+
+_TELLS = ("schedule", "status")
+"""The commands that use $VMHUB_ALERT_URLS."""
 
 
 class _Commands(TyperGroup):
@@ -91,6 +97,9 @@ def _common(
     ] = LogFormat.TEXT,
 ) -> None:
     configure_logs(log_format)
+    if context.invoked_subcommand not in _TELLS:
+        # The addresses of receivers are secrets: no other process has them, nor its children.
+        os.environ.pop(ALERT_URLS_VARIABLE, None)
     # For commands that start processes, which log alike.
     context.obj = log_format
 

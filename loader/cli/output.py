@@ -15,8 +15,12 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress
 from rich.table import Table
 
+from loader.base.text import escaped_json, safe_text
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from rich.text import Text
 
     from loader.questions.decisions import Funnel
 
@@ -38,6 +42,13 @@ _PIPE_WIDTH = 160
 _LISTED = 50
 
 
+class _SafeConsole(Console):
+    """A console on which text from outside, such as a customer's id, is text and nothing else."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(safe_text(text, keeps_lines=True), **options)
+
+
 @contextmanager
 def progress_bar(doing: str) -> Iterator[Callable[[int, int], None]]:
     """Show on a terminal how far something is; yields what to tell the done and the whole."""
@@ -53,7 +64,8 @@ def progress_bar(doing: str) -> Iterator[Callable[[int, int], None]]:
 def print_json(result: Any) -> None:
     """Print one JSON object."""
     content = asdict(result) if is_dataclass(result) and not isinstance(result, type) else result
-    print(json.dumps(plain(content), ensure_ascii=False))  # noqa: T201 - the command's result
+    text = json.dumps(plain(content), ensure_ascii=False)
+    print(escaped_json(text))  # noqa: T201 - the command's result
 
 
 def print_result(report: Any, show: Callable[[Any], None], *, as_json: bool) -> None:
@@ -66,8 +78,8 @@ def print_result(report: Any, show: Callable[[Any], None], *, as_json: bool) -> 
 
 def result_console() -> Console:
     """Return where results go: unwrapped into a pipe or a file."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=_PIPE_WIDTH)
+    console = _SafeConsole(highlight=False)
+    return console if console.is_terminal else _SafeConsole(highlight=False, width=_PIPE_WIDTH)
 
 
 def plain(value: Any) -> Any:
@@ -120,4 +132,4 @@ def counts_in_words(counts: Mapping[Any, int]) -> str:
 def line_console() -> Console:
     """Return where results of one line each go."""
     # A line stays a line, however long, for grep and for reading down the states.
-    return Console(highlight=False, soft_wrap=True)
+    return _SafeConsole(highlight=False, soft_wrap=True)

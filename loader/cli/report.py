@@ -85,6 +85,13 @@ def figures_of_laundromat(
         laundromat.entry.name,
         last_build(services.warehouse, cnpj).astimezone(timezone),
         laundromat.settings["conversion_days"],
+        names=frozenset(
+            {
+                *services.project.campaign_types(),
+                *services.project.text_variants(),
+                *laundromat.settings["loyalty_tiers"],
+            }
+        ),
     )
     period = Period.ending(as_of.astimezone(timezone).date(), days)
     return figures_of(reported, period, read_rows(services.warehouse, cnpj, period))

@@ -51,6 +51,7 @@ def run_command(
         typer.Option(
             help="How long a laundromat stays taken after the process that served it was killed.",
             min=5,
+            max=24 * 60 * 60,
             metavar="SECONDS",
         ),
     ] = 120,

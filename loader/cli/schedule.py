@@ -7,11 +7,10 @@ from typing import Annotated
 
 import typer
 
-from loader.base.environment import Environment
+from loader.base.environment import ALERT_URLS_VARIABLE, Environment
 from loader.base.errors import ConfigurationError
 from loader.dbt.project import find_project
 from loader.fleet.schedule import Schedule, alert_command, hourly, run_command
-from loader.operations.status.receivers import URLS_VARIABLE
 
 __all__ = ["schedule_command"]
 
@@ -53,9 +52,9 @@ def schedule_command(
     # Looked at here, so that a machine that is not set up says so now and not every hour.
     find_project()
     Environment.from_variables()
-    has_urls = bool(os.environ.get(URLS_VARIABLE))
+    has_urls = bool(os.environ.get(ALERT_URLS_VARIABLE))
     if alert and not has_urls:
-        message = f"{URLS_VARIABLE} is not set, so that nobody would be told"
+        message = f"{ALERT_URLS_VARIABLE} is not set, so that nobody would be told"
         raise ConfigurationError(message, hint="set it as docs/alerts.md says, or drop --alert")
     commands = [run_command(context.obj, jobs=jobs, time_limit=time_limit)]
     if has_urls and alert is not False:

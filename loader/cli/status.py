@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from loader.base.environment import ALERT_URLS_VARIABLE
 from loader.base.errors import ServiceError
 from loader.cli.options import AsOfOption, JsonOption, open_services, parse_instant
 from loader.cli.output import list_lines, print_result, result_console
 from loader.operations.status.facts import Limits
-from loader.operations.status.receivers import URLS_VARIABLE, Receivers
+from loader.operations.status.receivers import Receivers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -35,8 +36,8 @@ def status_command(
         bool,
         typer.Option(
             "--alert",
-            help=f"Tell the receivers in ${URLS_VARIABLE} what began and what is over since the "
-            "last time.",
+            help=f"Tell the receivers in ${ALERT_URLS_VARIABLE} what began and what is over since "
+            "the last time.",
         ),
     ] = False,
     raw_max_age: Annotated[
@@ -68,7 +69,7 @@ def status_command(
     Example: vmhub status --alert --raw-max-age 30
     """
     instant = parse_instant(as_of)
-    receivers = Receivers(os.environ.get(URLS_VARIABLE, "")) if alert else None
+    receivers = Receivers(os.environ.get(ALERT_URLS_VARIABLE, "")) if alert else None
     limits = Limits(
         failures=failures,
         error_percent=error_percent,
@@ -81,7 +82,7 @@ def status_command(
     if report.delivery and report.delivery.not_told:
         message = f"nobody took the news of {len(report.delivery.not_told)} alerts"
         raise ServiceError(
-            message, hint=f"check {URLS_VARIABLE} and the network; the next check tries again"
+            message, hint=f"check {ALERT_URLS_VARIABLE} and the network; the next check tries again"
         )
     if report.exit_code:
         raise typer.Exit(report.exit_code)

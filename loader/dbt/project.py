@@ -7,6 +7,7 @@ GoogleSQL analysis all read that declaration.
 from __future__ import annotations
 
 import copy
+import csv
 import os
 from dataclasses import dataclass
 from functools import cached_property
@@ -50,6 +51,12 @@ class Project:
     def campaign_types(self) -> tuple[str, ...]:
         """Return the types of the project's campaigns, such as BIRTHDAY."""
         return tuple(name.upper() for name in self._variables["campaigns"])
+
+    def text_variants(self) -> frozenset[str]:
+        """Return the variants of all texts: tiers, stages and DEFAULT."""
+        path = self.root / "seeds" / "message_templates.csv"
+        with path.open(encoding="utf-8", newline="") as lines:
+            return frozenset(row["variant"] for row in csv.DictReader(lines))
 
     def source_tables(self) -> tuple[SourceTable, ...]:
         """Return every declared source table in file order."""

@@ -5,6 +5,8 @@ The query over all laundromats needs the index that firestore.indexes.json decla
 
 from __future__ import annotations
 
+import math
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +19,6 @@ from loader.messages import TrackedDocument
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import datetime
 
     from loader.base.cnpj import Cnpj
     from loader.base.retry import Retry
@@ -46,6 +47,11 @@ _FIELDS = (
     "`data`.`template_variant`",
     "`data`.`voucher_code`",
 )
+
+
+Bound = datetime | str | float | None
+# The least text, and the least number but NaN, which is no number.
+_LOWEST_OF_OTHER_TYPES = ("", -math.inf)
 
 
 class ChangeReader:
@@ -82,11 +88,15 @@ class ChangeReader:
         return self._retry.call(ask)
 
     def _documents(self, parent: str, since: datetime | None) -> Iterator[TrackedDocument]:
-        stream = partial(self._stream, parent, since)
-        return filter(None, map(_tracked, resumed(stream, self._retry)))
+        # A range of instants finds no document whose updatedAt is a text or a number; those are
+        # few, and read each time.
+        lowest: list[Bound] = [None] if since is None else [since, *_LOWEST_OF_OTHER_TYPES]
+        for least in lowest:
+            stream = partial(self._stream, parent, least)
+            yield from filter(None, map(_tracked, resumed(stream, self._retry)))
 
     def _stream(
-        self, parent: str, since: datetime | None, last: Any, *, limit: int | None = None
+        self, parent: str, since: Bound, last: Any, *, limit: int | None = None
     ) -> Iterator[Any]:
         request = self._request(parent, since, last)
         if limit is not None:
@@ -99,7 +109,7 @@ class ChangeReader:
                     self.documents_read += 1
                     yield response.document
 
-    def _request(self, parent: str, since: datetime | None, last: Any) -> RunQueryRequest:
+    def _request(self, parent: str, since: Bound, last: Any) -> RunQueryRequest:
         order = ["__name__"] if since is None else ["updatedAt", "__name__"]
         request = RunQueryRequest(
             parent=parent,
@@ -121,7 +131,12 @@ class ChangeReader:
             condition = query.where.field_filter
             condition.field.field_path = "updatedAt"
             condition.op = condition.Operator.GREATER_THAN_OR_EQUAL
-            condition.value.timestamp_value.FromDatetime(since)
+            if isinstance(since, datetime):
+                condition.value.timestamp_value.FromDatetime(since)
+            elif isinstance(since, str):
+                condition.value.string_value = since
+            else:
+                condition.value.double_value = since
         if last is not None:
             if since is not None:
                 query.start_at.values.add().CopyFrom(last.fields["updatedAt"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from google.api_core import exceptions as google_errors
@@ -16,6 +16,7 @@ from google.cloud.firestore_v1.types import (
 )
 
 from loader.base.errors import ConfigurationError, ServiceError
+from loader.base.fields import Fields
 from loader.firestore.client import service_errors
 from loader.firestore.values import decode_fields
 from loader.firestore.wire import encode_fields
@@ -23,6 +24,7 @@ from loader.sync.model import Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from datetime import datetime
 
     from loader.base.cnpj import Cnpj
     from loader.firestore.client import Database
@@ -105,17 +107,17 @@ class FirestoreProbe:
                 }
             }
             for fields in self._documents(campaign_type, _QUEUE_FIELDS, query):
-                expires_at = _instant(fields, "expiresAt")
+                expires_at = Fields(fields).instant("expiresAt")
                 if expires_at is not None and expires_at <= as_of:
                     continue
                 pending += 1
-                claimed_until = _instant(fields, "claimedUntil")
+                claimed_until = Fields(fields).instant("claimedUntil")
                 if claimed_until is not None and claimed_until > as_of:
                     claimed += 1
                     continue
                 # Who is queued again waits since then, and updatedAt says when that was.
                 began = "updatedAt" if fields.get("attempts") else "createdAt"
-                since.extend(filter(None, [_instant(fields, began)]))
+                since.extend(filter(None, [Fields(fields).instant(began)]))
         return Queue(pending, claimed, min(since, default=None))
 
     def last_sign_of_life(self, campaign_types: Iterable[str], as_of: datetime) -> datetime | None:
@@ -182,12 +184,12 @@ def signs_of_life(fields: dict[str, Any]) -> Iterator[datetime]:
     `updatedAt` alone says nothing, since a sync sets it, too: it counts where only a sender can
     have changed the status, or where nothing else tells of an attempt.
     """
-    status, updated_at = fields.get("status"), _instant(fields, "updatedAt")
+    status, updated_at = fields.get("status"), Fields(fields).instant("updatedAt")
     log = fields.get("attemptLog")
     attempts = [entry for entry in log if isinstance(entry, dict)] if isinstance(log, list) else []
-    claimed_until = _instant(fields, "claimedUntil")
-    found = [_instant(entry, "at") for entry in attempts]
-    found.extend(_instant(fields, name) for name in ("deliveredAt", "readAt", "repliedAt"))
+    claimed_until = Fields(fields).instant("claimedUntil")
+    found = [Fields(entry).instant("at") for entry in attempts]
+    found.extend(Fields(fields).instant(name) for name in ("deliveredAt", "readAt", "repliedAt"))
     if claimed_until is not None:
         # The claim was made before it ends.
         found.append(min(claimed_until, updated_at or claimed_until))
@@ -200,8 +202,3 @@ def signs_of_life(fields: dict[str, Any]) -> Iterator[datetime]:
 def _newest(field: str, limit: int) -> dict[str, Any]:
     order = [{"field": {"field_path": field}, "direction": "DESCENDING"}]
     return {"order_by": order, "limit": limit}
-
-
-def _instant(fields: dict[str, Any], name: str) -> datetime | None:
-    value = fields.get(name)
-    return value if isinstance(value, datetime) else None

@@ -12,7 +12,7 @@ goes on.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from google.cloud.firestore_v1.types import (
 )
 
 from loader.base.errors import RunError, ServiceError
+from loader.base.fields import Fields
 from loader.base.retry import Retry
 from loader.firestore.client import service_errors
 from loader.firestore.values import decode_fields, decode_instant
@@ -30,6 +31,7 @@ from loader.firestore.wire import encode_fields
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from loader.base.cnpj import Cnpj
     from loader.firestore.client import Database
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["Lease", "LeaseLostError", "Leases", "Refusal"]
 
 _TIMEOUT_SECONDS = 10.0
+_LONGEST = timedelta(days=1)
 
 
 class Refusal(Enum):
@@ -106,7 +109,7 @@ class Leases:
                 self._commit(cnpj, state, {})
                 return Refusal.HELD
             served_at = state.instant("servedAt")
-            if served_at is not None and served_at > since:
+            if served_at is not None and since < served_at <= state.read_at:
                 self._commit(cnpj, state, {})
                 return Refusal.SERVED
             fields = {"holder": self._holder, "expiresAt": state.read_at + self._lasts}
@@ -116,7 +119,7 @@ class Leases:
                 cnpj,
                 taken_at=state.read_at,
                 figures_as_of=state.instant("figuresAsOf"),
-                deployed=state.fields.get("deployed"),
+                deployed=Fields(state.fields).text("deployed"),
             )
 
         return self._retry.call(take)
@@ -243,14 +246,14 @@ class _State:
     @property
     def holder(self) -> str | None:
         """Return who had it last."""
-        return self.fields.get("holder")
+        return Fields(self.fields).text("holder")
 
     @property
     def is_held(self) -> bool:
-        """Return whether its holder's time is not over."""
+        """Return whether its holder's time is not over; nobody takes a lease for a day."""
         expires_at = self.instant("expiresAt")
-        return expires_at is not None and expires_at > self.read_at
+        return expires_at is not None and self.read_at < expires_at <= self.read_at + _LONGEST
 
     def instant(self, name: str) -> datetime | None:
-        value = self.fields.get(name)
-        return value if isinstance(value, datetime) else None
+        """Return an instant; None: there is none that can be read."""
+        return Fields(self.fields).instant(name)

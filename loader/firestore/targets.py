@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from datetime import datetime
 from hashlib import blake2b
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -17,6 +15,7 @@ from google.cloud.firestore_v1.types import (
     RunQueryResponse,
 )
 
+from loader.base.fields import Fields
 from loader.firestore.batches import REQUEST_WRITES, BatchWriter
 from loader.firestore.client import service_errors
 from loader.firestore.values import decode_fields, decode_instant, decode_value
@@ -28,6 +27,7 @@ from loader.sync.ports import UnfitValueError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from datetime import datetime
 
     from loader.base.cnpj import Cnpj
     from loader.base.errors import ServiceError
@@ -50,6 +50,10 @@ _DIGEST_BYTES = 16
 
 # What a row gives its document, in the names the WhatsApp integration reads.
 _PAYLOAD = ("name", "phone", "data", "expiresAt", "cycleKey", "cycleStart")
+# What of a document decides what may be done with it. Of some of the fields, one that cannot be
+# read is a doubt: the document is left alone.
+_DECIDING = ("attempts", "attemptLog", "claimedUntil", "lastError", "nextAttemptAt")
+_READ = (*_DECIDING, "status", "createdAt", "updatedAt", "expiresAt")
 _UPDATED = (*_PAYLOAD, "updatedAt")
 _REQUEUED = (*_UPDATED, "status", "claimedUntil", "nextAttemptAt")
 _GIVEN_UP = ("updatedAt", "status")
@@ -234,31 +238,33 @@ class TargetStore:
                         yield response.found
 
     def _document(self, raw: Any) -> TargetDocument:
-        fields = raw.fields
-        error = _field(fields, "lastError")
-        status = _field(fields, "status")
-        attempts = _count(_field(fields, "attempts"))
-        log = _field(fields, "attemptLog")
-        keeps_log = log is not None
-        update_time, updated_at = decode_instant(raw.update_time), _instant(fields, "updatedAt")
+        known = raw.fields
+        fields = Fields({name: decode_value(known[name]) for name in _READ if name in known})
+        status, attempts = fields.text("status"), fields.count("attempts") or 0
+        log = fields.maps("attemptLog")
+        is_recoverable = fields.map("lastError").flag("recoverable")
+        update_time, updated_at = decode_instant(raw.update_time), fields.instant("updatedAt")
         was_attempted = attempts > 0 or bool(log)
         was_sent = status != Status.PENDING or was_attempted
         return TargetDocument(
             customer_id=raw.name.rsplit("/", 1)[-1],
             update_time=update_time,
-            status=status if isinstance(status, str) else None,
-            payload=_digest(fields),
+            status=status,
+            payload=_digest(known),
             attempts=attempts,
-            created_at=_instant(fields, "createdAt"),
+            created_at=fields.instant("createdAt"),
             updated_at=updated_at,
-            expires_at=_instant(fields, "expiresAt"),
-            claimed_until=_instant(fields, "claimedUntil"),
-            next_attempt_at=_instant(fields, "nextAttemptAt"),
-            is_recoverable=not (isinstance(error, dict) and error.get("recoverable") is False),
+            expires_at=fields.instant("expiresAt"),
+            claimed_until=fields.instant("claimedUntil"),
+            next_attempt_at=fields.instant("nextAttemptAt"),
+            is_recoverable=is_recoverable is not False,
             is_recorded=not was_sent
-            or self._watermark.covers(update_time, updated_at, keeps_log=keeps_log),
+            or self._watermark.covers(
+                update_time, updated_at, keeps_log=fields.is_there("attemptLog")
+            ),
             was_attempted=was_attempted,
             has_open_attempt=_is_open(log, attempts),
+            doubt="; ".join(text for text in fields.problems if text.startswith(_DECIDING)),
         )
 
     def _encode(self, write: Write, as_of: datetime) -> bytes:
@@ -335,23 +341,6 @@ def _digest(fields: Any) -> bytes:
     return digest.digest()
 
 
-def _field(fields: Any, name: str) -> Any:
-    return decode_value(fields[name]) if name in fields else None
-
-
-def _count(value: Any) -> int:
-    is_number = isinstance(value, int | float) and math.isfinite(value)
-    return int(value) if is_number else 0
-
-
-def _is_open(log: Any, attempts: int) -> bool:
+def _is_open(log: Sequence[Fields], attempts: int) -> bool:
     """Return whether a log has an attempt that is neither counted nor said to have failed."""
-    if not isinstance(log, list) or len(log) <= attempts:
-        return False
-    newest = log[-1]
-    return not (isinstance(newest, dict) and newest.get("status") == Status.FAILED)
-
-
-def _instant(fields: Any, name: str) -> datetime | None:
-    value = _field(fields, name)
-    return value if isinstance(value, datetime) else None
+    return len(log) > attempts and log[-1].text("status") != Status.FAILED

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from loader.base.cnpj import Cnpj
     from loader.firestore.lease import Lease, Leases
+    from loader.firestore.registry import RegistryEntry
     from loader.laundromat import Laundromat
     from loader.messages import Oddity
     from loader.services import Services
@@ -197,11 +198,12 @@ class HourRunner:
         self._begin("SETTINGS")
         services = self._services
         laundromat = services.laundromat(cnpj)
+        entry = laundromat.entry.believed(as_of)
         spec = BuildSpec(laundromat.settings, as_of)
         reader = ChangeReader(services.database, Retry())
         window = SendWindow(spec.settings)
         must_build = window.is_open(as_of) or self._has_pending(laundromat)
-        if not must_build and not has_news(reader, laundromat.entry):
+        if not must_build and not has_news(reader, entry):
             return HourOutcome.SKIPPED
         lease = self._leases.take(cnpj, since=self._since)
         if isinstance(lease, Refusal):
@@ -209,7 +211,7 @@ class HourRunner:
         is_served = False
         try:
             with _Renewal(lease, self._renew_seconds) as renewal:
-                self._track(run, laundromat, reader)
+                self._track(run, entry, reader)
                 if must_build:
                     if lease.deployed != self._seeds_version:
                         self._build(run, "DEPLOY", "deploy", spec, renewal)
@@ -232,7 +234,7 @@ class HourRunner:
             for campaign_type in sorted(laundromat.campaign_types)
         )
 
-    def _track(self, run: Run, laundromat: Laundromat, reader: ChangeReader) -> None:
+    def _track(self, run: Run, entry: RegistryEntry, reader: ChangeReader) -> None:
         self._begin("TRACK")
         services = self._services
         with run.step("TRACK") as step:
@@ -240,10 +242,10 @@ class HourRunner:
                 reader,
                 services.warehouse,
                 services.registry,
-                laundromat.entry,
+                entry,
                 as_of=run.as_of,
                 step=step,
-                on_oddities=partial(self._record_untracked, laundromat.cnpj),
+                on_oddities=partial(self._record_untracked, entry.cnpj),
             )
 
     def _record_untracked(self, cnpj: Cnpj, oddities: Sequence[Oddity]) -> None:

@@ -181,7 +181,9 @@ def _of_shard(
     if cnpjs is not None:
         # Each once, however often it is named: the same run could serve one twice at a time.
         return [cnpj for cnpj in dict.fromkeys(cnpjs) if shard.has(cnpj)], []
-    entries, errors = Retry(patience_seconds=20.0).call(services.registry.fleet)
+    entries, errors, strangers = Retry(patience_seconds=20.0).call(services.registry.fleet)
+    if strangers:
+        _log.warning("%d documents of users are no laundromat's: their ids are no CNPJ", strangers)
     broken = [
         HourResult(name, HourOutcome.FAILED, "REGISTRY", ConfigurationError.__name__, reason)
         for name, reason in errors.items()

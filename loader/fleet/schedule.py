@@ -6,6 +6,7 @@ A run that crashes or grows ends with its process, and the schedule goes on.
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from loader.base.clock import now
+from loader.base.environment import ALERT_URLS_VARIABLE
 from loader.base.logs import LogFormat
 
 if TYPE_CHECKING:
@@ -111,7 +113,13 @@ def start_process(command: Sequence[str]) -> Child:
     In a process group of its own: Ctrl-C reaches a terminal's whole group, and with the one that
     is passed on the child would get two, of which the second ends it before it has finished.
     """
-    return subprocess.Popen(command, stdin=subprocess.DEVNULL, process_group=0)  # noqa: S603 - ours
+    environment = dict(os.environ)
+    if "--alert" not in command:
+        # The addresses of receivers are secrets: only the process that tells them has them.
+        environment.pop(ALERT_URLS_VARIABLE, None)
+    return subprocess.Popen(  # noqa: S603 - ours
+        command, stdin=subprocess.DEVNULL, process_group=0, env=environment
+    )
 
 
 class Schedule:

@@ -44,7 +44,8 @@ class SendWindow:
             for hour in self._first_hours()
             if self._is_open(local, hour)
         ]
-        return bool(begun) and (last is None or last < max(begun))
+        # An instant that has not come yet was not written by a run.
+        return bool(begun) and (last is None or last < max(begun) or last > at)
 
     def _first_hours(self) -> set[int]:
         campaigns = self._campaigns()

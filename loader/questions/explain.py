@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from loader.base.errors import ConfigurationError
+from loader.base.fields import Fields
 from loader.dbt.spec import BuildSpec
 from loader.questions.decisions import last_build
 
@@ -49,17 +50,14 @@ _EXPLANATIONS = """
     select * from {{ ref('campaign_explanations') }}
     where customer_id in unnest(@customer_ids)
 """
-_DOCUMENT_FIELDS = (
-    "status",
-    "attempts",
-    "cycleKey",
+# Of a document no free text of a sender is shown, and no message id: a phone can be decoded from
+# WhatsApp's.
+_INSTANTS = (
     "createdAt",
     "updatedAt",
     "expiresAt",
     "claimedUntil",
     "nextAttemptAt",
-    "lastError",
-    "messageId",
 )
 
 
@@ -249,5 +247,16 @@ def _verdict(row: dict[str, Any]) -> Verdict:
 
 
 def _document(store: TargetStore, campaign_type: str, customer_id: str) -> dict[str, Any]:
-    fields = store.fields(campaign_type, customer_id)
-    return {name: fields[name] for name in _DOCUMENT_FIELDS if name in fields}
+    values = store.fields(campaign_type, customer_id)
+    fields = Fields(values)
+    error = fields.map("lastError")
+    shown = {
+        "status": fields.code("status"),
+        "attempts": fields.count("attempts"),
+        "cycleKey": fields.code("cycleKey"),
+        **{name: fields.instant(name) for name in _INSTANTS},
+        "lastError.code": error.code("code"),
+        "lastError.recoverable": error.flag("recoverable"),
+    }
+    unreadable = {"unreadable": fields.problems} if fields.problems else {}
+    return {name: value for name, value in shown.items() if value is not None} | unreadable

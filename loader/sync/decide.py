@@ -6,6 +6,7 @@ Nothing here knows a client or a clock, so each cell of that table is a test of 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
@@ -48,6 +49,11 @@ _IN_FLIGHT = PlannedAction(Action.NONE, Outcome.IN_FLIGHT)
 _UNTRACKED = PlannedAction(
     Action.NONE, Outcome.IN_FLIGHT, "the message of an older cycle is not in message_history yet"
 )
+# A sender claims for minutes.
+_LONGEST_CLAIM = timedelta(days=1)
+_STRANGE_CLAIM = PlannedAction(
+    Action.NONE, Outcome.FAILED, "left alone: claimedUntil is more than a day ahead"
+)
 _ALREADY_SENT = PlannedAction(Action.NONE, Outcome.ALREADY_SENT)
 
 
@@ -76,7 +82,12 @@ def decide(
     is_older_cycle = document.created_at is not None and document.created_at < target.cycle_start
     if not is_older_cycle and document.status in (Status.SENT, Status.DELIVERED):
         return _ALREADY_SENT
+    if document.doubt:
+        return PlannedAction(Action.NONE, Outcome.FAILED, f"left alone: {document.doubt}")
     if _is_claimed(document, as_of):
+        assert document.claimed_until is not None
+        if document.claimed_until - as_of > _LONGEST_CLAIM:
+            return _STRANGE_CLAIM
         return _IN_FLIGHT
     if is_older_cycle:
         return _REPLACE if document.is_recorded else _UNTRACKED
@@ -89,20 +100,22 @@ def decide(
     return PlannedAction(
         Action.NONE,
         Outcome.FAILED,
-        f"the document's status is {document.status!r}, none of {', '.join(Status)}",
+        # Not quoted: it is free text of whoever wrote it.
+        f"left alone: the document's status is none of {', '.join(Status)}",
     )
 
 
 def must_withdraw(document: TargetDocument, *, as_of: datetime) -> bool:
     """Return whether a document without a row is withdrawn.
 
-    It is pending, nobody has claimed it, and no message of it may still be on its way. One that
-    was never attempted is deleted; one that was goes back to FAILED, so that the attempts are
-    counted on should it get a row again in the same cycle.
+    It is pending, nobody has claimed it, nothing of it is in doubt, and no message of it may still
+    be on its way. One that was never attempted is deleted. One that was attempted goes back to
+    FAILED, so that its attempts still count if it gets a row again in the same cycle.
     """
     return (
         document.status == Status.PENDING
         and not document.has_open_attempt
+        and not document.doubt
         and not _is_claimed(document, as_of)
     )
 

@@ -16,7 +16,14 @@ if TYPE_CHECKING:
     from loader.sync.model import TargetDocument
     from loader.sync.ports import TargetSource
 
-__all__ = ["check_rows", "check_withdrawals", "is_expired", "published_at", "rejection"]
+__all__ = [
+    "check_rows",
+    "check_withdrawals",
+    "is_expired",
+    "is_mass_withdrawal",
+    "published_at",
+    "rejection",
+]
 
 # https://cloud.google.com/firestore/quotas
 _ILLEGAL_ID = re.compile(r"/|^\.{1,2}$|^__.*__$", re.DOTALL)
@@ -68,12 +75,32 @@ def is_expired(document: TargetDocument, as_of: datetime) -> bool:
     return document.expires_at is not None and document.expires_at <= as_of
 
 
-def check_withdrawals(withdrawals: int, pending: int, max_percent: int) -> None:
-    """Raise a RunError when too large a share of the pending documents would be withdrawn."""
-    if withdrawals > _WITHDRAW_FREELY and withdrawals * 100 > pending * max_percent:
+def is_mass_withdrawal(withdrawals: int, pending: int, max_percent: int) -> bool:
+    """Return whether too large a share of the pending documents would be withdrawn."""
+    return withdrawals > _WITHDRAW_FREELY and withdrawals * 100 > pending * max_percent
+
+
+def check_withdrawals(
+    withdrawals: int, pending: int, max_percent: int, *, opted_out: int = 0
+) -> None:
+    """Raise a RunError when too large a share of the pending documents would be withdrawn.
+
+    Args:
+        withdrawals: How many would be.
+        pending: Of how many.
+        max_percent: The largest share.
+        opted_out: How many were withdrawn beforehand, since their customers have opted out.
+
+    """
+    if is_mass_withdrawal(withdrawals, pending, max_percent):
+        done = (
+            f"only the {opted_out} of customers who opted out were withdrawn"
+            if opted_out
+            else "nothing was written"
+        )
         message = (
             f"{withdrawals} of {pending} pending targets would be withdrawn, "
-            f"more than {max_percent} %; nothing was written"
+            f"more than {max_percent} %; {done}"
         )
         raise RunError(
             message,

@@ -81,5 +81,7 @@ class TargetDocument:
     """Whether message_history has all that the document says of messages sent."""
     was_attempted: bool = False
     """Whether the document tells of attempts to send it."""
+    doubt: str = ""
+    """What of the fields that decide cannot be read; empty: all can."""
     has_open_attempt: bool = False
     """Whether the newest attempt was begun and its end is not known: it may have been sent."""

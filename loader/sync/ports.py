@@ -70,6 +70,9 @@ class TargetSource(Protocol):
     def published_at(self, cnpj: Cnpj) -> datetime | None:
         """Return the instant as of which the targets were last built."""
 
+    def opted_out(self, cnpj: Cnpj) -> set[tuple[str, str]]:
+        """Return the campaign and customer id of each decision that an opt-out blocks."""
+
     def targets(self, cnpj: Cnpj) -> Iterable[Sequence[Target]]:
         """Return the rows of campaign_targets in parts; each iteration gives the same, in order."""
 

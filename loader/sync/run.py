@@ -18,7 +18,14 @@ from loader.base.errors import ConfigurationError, RunError
 from loader.base.interrupts import Interrupts
 from loader.base.retry import Retry, resumed
 from loader.sync.decide import must_withdraw
-from loader.sync.guards import check_rows, check_withdrawals, is_expired, published_at, rejection
+from loader.sync.guards import (
+    check_rows,
+    check_withdrawals,
+    is_expired,
+    is_mass_withdrawal,
+    published_at,
+    rejection,
+)
 from loader.sync.match import RowKeys, RowState, Withdrawals
 from loader.sync.report import CampaignCounts, Ledger, Problem, SyncReport
 from loader.sync.write import PlannedRow, Writing
@@ -100,17 +107,28 @@ def sync(
     for campaign_type in sorted({*(options.campaigns or known), *plan.campaign_types}):
         plan.read_pending(matches, campaign_type, _pending(store, campaign_type, retry))
     matches.forget_keys()
-    check_withdrawals(plan.withdrawal_count, plan.pending_count, options.max_withdraw_percent)
-    writing = Writing(
-        store,
-        plan.ledger,
-        as_of=as_of,
-        max_attempts=max_attempts,
-        retry=retry,
-        interrupts=interrupts,
-        is_dry_run=options.is_dry_run,
-        limit=options.limit,
-    )
+
+    def new_writing() -> Writing:
+        return Writing(
+            store,
+            plan.ledger,
+            as_of=as_of,
+            max_attempts=max_attempts,
+            retry=retry,
+            interrupts=interrupts,
+            is_dry_run=options.is_dry_run,
+            limit=options.limit,
+        )
+
+    share = (plan.withdrawal_count, plan.pending_count, options.max_withdraw_percent)
+    if is_mass_withdrawal(*share):
+        # Whoever has opted out is left alone at once, whatever is wrong with the others.
+        opted_out = source.opted_out(cnpj)
+        urgent = [item for item in plan.withdrawals if _key(*item) in opted_out]
+        with interrupts.held_back():
+            new_writing().run(urgent, ())
+        check_withdrawals(*share, opted_out=len(urgent))
+    writing = new_writing()
     with interrupts.held_back():
         writing.run(plan.withdrawals, plan.planned_rows(rows, matches, on_progress))
     if writing.stopped is not None:
@@ -130,6 +148,10 @@ def sync(
         seconds=round(time.monotonic() - began, 3),
         cpu_seconds=round(time.process_time() - cpu_began, 3),
     )
+
+
+def _key(campaign_type: str, document: TargetDocument) -> tuple[str, str]:
+    return campaign_type, document.customer_id
 
 
 def _check_campaigns(asked_for: frozenset[str], known: frozenset[str]) -> None:

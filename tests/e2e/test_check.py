@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from loader.base.errors import ExitCode
-from loader.bigquery.warehouse_probe import SCRATCH_PREFIX
+from loader.bigquery.warehouse import SCRATCH_PREFIX
 from loader.cli.app import app
 from loader.cli.check import check_laundromat, show_check
 from loader.cli.output import print_json

@@ -69,8 +69,8 @@ def test_bigquery_takes_the_merge_of_tracking(project: Project, google_sql: Goog
     table = f"{ALPHANUMERIC_CNPJ}_CAMPAIGN.message_history"
     columns = {column.name: column.data_type for column in declared.columns}
     google_sql.declare(table, columns)
-    sql = (
-        merge_statement(ALPHANUMERIC_CNPJ, since=AS_OF).replace("`.`", ".").replace("@items", "''")
+    sql = merge_statement(ALPHANUMERIC_CNPJ, since=AS_OF, news="message_history").replace(
+        "`.`", "."
     )
     assert table in sql
     google_sql.analyze(sql)

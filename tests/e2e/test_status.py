@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from loader.base.cnpj import with_check_digits
+from loader.base.environment import ALERT_URLS_VARIABLE
 from loader.base.errors import ConfigurationError, ExitCode, ServiceError
 from loader.cli.app import app
 from loader.cli.status import status_of_fleet
@@ -18,7 +19,7 @@ from loader.operations.onboard import onboard
 from loader.operations.status import queries
 from loader.operations.status.facts import Limits
 from loader.operations.status.queries import read_facts, statement
-from loader.operations.status.receivers import URLS_VARIABLE, Receivers
+from loader.operations.status.receivers import Receivers
 from tests.googlesql import GoogleSql
 from tests.loader.alert_receiver import SECRET, alert_receiver
 from tests.partitions import partition_problems
@@ -190,7 +191,7 @@ def test_a_project_without_any_run_says_so(
 def test_an_alert_goes_out_once_is_recorded_and_its_end_goes_out_too(
     services: Services, now: datetime, monkeypatch: pytest.MonkeyPatch, receiver: AlertReceiver
 ) -> None:
-    monkeypatch.setenv(URLS_VARIABLE, receiver.url)
+    monkeypatch.setenv(ALERT_URLS_VARIABLE, receiver.url)
     _play_hours(services, now)
     outputs = []
     for minutes in (0, 10):
@@ -250,7 +251,7 @@ def test_more_than_twenty_failing_laundromats_are_one_message_and_a_row_each(
 def test_a_message_that_nobody_takes_ends_with_1_and_is_sent_by_the_next_check(
     services: Services, monkeypatch: pytest.MonkeyPatch, receiver: AlertReceiver
 ) -> None:
-    monkeypatch.setenv(URLS_VARIABLE, receiver.url)
+    monkeypatch.setenv(ALERT_URLS_VARIABLE, receiver.url)
     receiver.is_down = True
     ended = _invoke(services, monkeypatch, AS_OF, "--alert")
     assert isinstance(ended.exception, ServiceError)
@@ -267,7 +268,7 @@ def test_alerts_without_receivers_are_a_wrong_configuration(
     ended = _invoke(services, monkeypatch, AS_OF, "--alert")
     assert isinstance(ended.exception, ConfigurationError)
     assert ended.exception.exit_code == ExitCode.CONFIGURATION
-    assert URLS_VARIABLE in ended.exception.message
+    assert ALERT_URLS_VARIABLE in ended.exception.message
     assert ended.stdout == ""
 
 

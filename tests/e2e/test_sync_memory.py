@@ -49,6 +49,10 @@ class _Rows:
         assert cnpj == NUMERIC_CNPJ
         return AS_OF
 
+    def opted_out(self, cnpj: Cnpj) -> set[tuple[str, str]]:
+        assert cnpj == NUMERIC_CNPJ
+        return set()
+
     def targets(self, cnpj: Cnpj) -> _Rows:
         assert cnpj == NUMERIC_CNPJ
         return self

@@ -189,7 +189,7 @@ def test_a_laundromat_that_fails_is_tracked_from_its_own_watermark_and_delays_no
     assert "connection was lost" in one(report).error
     assert len(history(laundromats)) == int(is_done_first)
     assert len(history(laundromats, ALPHANUMERIC_CNPJ)) == 1
-    entries, _ = laundromats.registry.fleet()
+    entries, _, _ = laundromats.registry.fleet()
     assert [entry.watermark.until for entry in entries] == [AS_OF, AS_OF + HOUR]
 
     # Ten hours behind the other, it is asked on its own.

@@ -47,7 +47,7 @@ class Fleet:
         return start_vmhub(self.services, *arguments, firestore_host=self.server.host)
 
     def watermarks(self) -> set[Any]:
-        entries, _ = self.services.registry.fleet()
+        entries, _, _ = self.services.registry.fleet()
         return {entry.watermark.until for entry in entries}
 
     def check_all_is_recorded_once(self) -> None:

@@ -79,6 +79,11 @@ class FakeSource:
 
     rows: Sequence[Target]
     built_at: datetime | None = AS_OF
+    opt_outs: set[tuple[str, str]] = field(default_factory=set)
+
+    def opted_out(self, cnpj: Cnpj) -> set[tuple[str, str]]:
+        assert cnpj == NUMERIC_CNPJ
+        return self.opt_outs
 
     def published_at(self, cnpj: Cnpj) -> datetime | None:
         assert cnpj == NUMERIC_CNPJ

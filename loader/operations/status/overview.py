@@ -95,7 +95,7 @@ def status(
         receivers: Who is told; None: nobody.
 
     """
-    entries, broken = registry.fleet()
+    entries, broken, _ = registry.fleet()
     facts = read_facts(warehouse, [entry.cnpj for entry in entries], broken, as_of=as_of)
     found = conditions(facts, limits)
     report = report_of(facts, limits, found.wrong)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from loader.base.environment import ALERT_URLS_VARIABLE
 from loader.base.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -16,9 +17,8 @@ if TYPE_CHECKING:
 
     from loader.operations.status.alerts import Notice
 
-__all__ = ["URLS_VARIABLE", "Receivers"]
+__all__ = ["Receivers"]
 
-URLS_VARIABLE = "VMHUB_ALERT_URLS"
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class Receivers:
 
         """
         if not urls.strip():
-            message = f"{URLS_VARIABLE} is not set, so that nobody would be told"
+            message = f"{ALERT_URLS_VARIABLE} is not set, so that nobody would be told"
             raise ConfigurationError(message, hint="docs/alerts.md says how to write it")
         # Imported here: it takes long, and nothing else needs it.
         from apprise import Apprise, AppriseAsset  # noqa: PLC0415
@@ -46,7 +46,7 @@ class Receivers:
         logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
         everybody = Apprise(asset=AppriseAsset(app_id="vmhub", app_desc="VMHub campaigns"))
         if not everybody.add(urls):
-            message = f"{URLS_VARIABLE} holds something that is no URL of apprise"
+            message = f"{ALERT_URLS_VARIABLE} holds something that is no URL of apprise"
             raise ConfigurationError(
                 message,
                 hint="it is not shown, since it can hold a secret; docs/alerts.md has examples",

@@ -26,6 +26,9 @@ LAUNDROMAT = ReportedLaundromat(
     "Lavanderia Ipê Amarelo",
     datetime(2026, 11, 23, 10, tzinfo=ZoneInfo("America/Sao_Paulo")),
     14,
+    names=frozenset(
+        {"BIRTHDAY", "WELCOME", "REACTIVATION", "LOYALTY"} | {"DEFAULT", "BRONZE", "SILVER", "GOLD"}
+    ),
 )
 GROUPS = {
     "BIRTHDAY": ("DEFAULT",),

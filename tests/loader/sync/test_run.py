@@ -24,6 +24,7 @@ from tests.loader.fakes import (
     MAX_DATA,
     MICROSECOND,
     FakeClock,
+    FakeSource,
     FakeStore,
     Fault,
     make_document,
@@ -278,6 +279,20 @@ def test_exactly_half_of_the_pending_documents_may_go() -> None:
     store = FakeStore.of(*_pending(21), *kept)
     report = run_sync([make_target(document.customer_id) for document in kept], store)
     assert report.total(Outcome.WITHDRAWN) == 21
+
+
+def test_an_opt_out_passes_the_guard_and_the_others_stay() -> None:
+    store = FakeStore.of(*_pending(29), *_pending(1, "opted-out"))
+    source = FakeSource([], opt_outs={("BIRTHDAY", "opted-out-000"), ("BIRTHDAY", "elsewhere")})
+    with pytest.raises(RunError) as refused:
+        run_sync(source, store)
+    assert "30 of 30" in refused.value.message
+    assert "only the 1 of customers who opted out were withdrawn" in refused.value.message
+    assert ("BIRTHDAY", "opted-out-000") not in store.documents
+    assert len(store.documents) == 29
+    # Nothing is left to do for the opt-out, and the guard still holds.
+    with pytest.raises(RunError, match="29 of 29 pending targets"):
+        run_sync(source, store)
 
 
 def test_the_guard_adds_up_all_campaigns() -> None:
