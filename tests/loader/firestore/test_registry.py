@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from google.cloud import firestore
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -22,6 +21,8 @@ from tests.support import ALPHANUMERIC_CNPJ, AS_OF, NUMERIC_CNPJ, official_clien
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from google.cloud import firestore
 
     from loader.base.environment import Environment
 
@@ -389,7 +390,9 @@ _VALUES = st.recursive(
 _USER_FIELDS = ("name", "active", "timezone", "settings", "trackedUntil", "trackedFullAt")
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     user=st.dictionaries(st.sampled_from(_USER_FIELDS), _VALUES),
     campaign=st.dictionaries(st.sampled_from(["enabled", "settings"]), _VALUES),
