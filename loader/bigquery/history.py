@@ -23,8 +23,8 @@ _MAX_PARAMETER_BYTES = 8_000_000
 
 # The rows come as a parameter: a table to load them into would be billed as another 10 MiB, and
 # would have to be cleaned up after a run that died.
-# Statuses move forward only. FAILED comes before DELIVERED: a receipt of a message that was said
-# to have failed shows that it arrived, and nobody may get it again.
+# Statuses move forward only. FAILED comes before DELIVERED: a receipt proves that a message arrived
+# although it was reported as failed, and the customer must not get it again.
 _MERGE = """
 merge `{cnpj}_CAMPAIGN`.`message_history` as history
 using (
@@ -89,25 +89,25 @@ _RANK = """case upper(trim({status}))
             else 1
         end"""
 
-# A sender's instants are its own clock's, and a row may have been written under another.
+# A sender's clock can differ from Firestore's, so rows that are a little older are read, too.
 _CLOCK_MARGIN = timedelta(days=2)
 
 
 def merge_history(
     warehouse: Warehouse, cnpj: Cnpj, rows: Sequence[HistoryRow], *, since: datetime
 ) -> None:
-    """Write news into a laundromat's message_history; what is known already changes nothing.
+    """Write news into a laundromat's message_history; known rows stay as they are.
 
     Args:
         warehouse: Where the table is.
         cnpj: The laundromat.
         rows: At most one for each key.
-        since: When the oldest of their documents was created: no row of theirs is older, so older
+        since: When the oldest of their documents was created. No row can be older, so older
             partitions are not read.
 
     """
     statement = merge_statement(cnpj, since=since)
-    # One part, unless the rows are many megabytes.
+    # Usually one part; several only when the rows take many megabytes.
     for part in _parts(rows):
         warehouse.query(
             statement, doing=f"writing message_history of {cnpj}", parameters={"items": part}

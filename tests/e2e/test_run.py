@@ -183,7 +183,7 @@ def test_what_another_run_holds_or_has_served_is_left_to_it(services: Services) 
 
 
 def told_at(step: str, begun: list[str], number: signal.Signals = signal.SIGTERM) -> dict[str, Any]:
-    """Have a server told to end as it begins a step, and note the steps it begins."""
+    """Ask a run to stop as it begins a step, and note the steps that it begins."""
     interrupts = Interrupts()
 
     def on_step(name: str) -> None:
@@ -213,7 +213,7 @@ def test_a_run_that_is_told_to_end_stops_before_the_next_step(services: Services
     served = server(services, AS_OF, **told_at("TRACK", begun)).serve(CNPJ)
     assert (served.outcome, served.reason) == (
         HourOutcome.INTERRUPTED,
-        "told to end before DEPLOY: the next run does the rest",
+        "stopped before DEPLOY: the next run does the rest",
     )
     assert begun == ["SETTINGS", "TRACK", "RECORD"]
     # Not served: another run may begin at once.

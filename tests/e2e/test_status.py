@@ -198,8 +198,8 @@ def test_an_alert_goes_out_once_is_recorded_and_its_end_goes_out_too(
         ended = _invoke(services, monkeypatch, later, "--alert")
         assert ended.exit_code == ExitCode.PARTLY_FAILED
         outputs.append(ended.stdout)
-    assert "1 of 1 changes were told" in outputs[0]
-    assert "Nothing new to tell." in outputs[1]
+    assert "1 of 1 changes were sent" in outputs[0]
+    assert "Nothing new to send." in outputs[1]
     alert = f"failing:{ALPHANUMERIC_CNPJ}"
     project = services.environment.project
     assert receiver.titles == [f"vmhub {project}: {alert}"]
@@ -254,7 +254,7 @@ def test_a_message_that_nobody_takes_ends_with_1_and_is_sent_by_the_next_check(
     receiver.is_down = True
     ended = _invoke(services, monkeypatch, AS_OF, "--alert")
     assert isinstance(ended.exception, ServiceError)
-    assert "nobody took the news of 1 alerts" in ended.exception.message
+    assert "no receiver took 1 alert changes" in ended.exception.message
     receiver.is_down = False
     ended = _invoke(services, monkeypatch, AS_OF + HOUR, "--alert")
     assert ended.exit_code == ExitCode.PARTLY_FAILED
@@ -339,8 +339,8 @@ def test_random_histories_are_read_as_they_would_be_counted_by_hand(services: Se
         codes = [chance.choice([0, 1, 1, 2, 3, 143, None]) for _ in range(chance.randint(0, 9))]
         instants = [AS_OF - (len(codes) - number) * HOUR for number in range(len(codes))]
         rows += [_run_row(cnpj, *pair) for pair in zip(instants, codes, strict=True)]
-        # Neither who was told to end, nor another command, nor what is older than a week, nor the
-        # future counts.
+        # These do not count: an interrupted run, another command, a run older than a week, and one
+        # in the future.
         rows += [
             _run_row(cnpj, AS_OF - timedelta(minutes=1), chance.choice([0, 1]), command="build"),
             _run_row(cnpj, AS_OF - timedelta(days=7, seconds=1), chance.choice([0, 1])),

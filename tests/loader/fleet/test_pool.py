@@ -183,7 +183,7 @@ def test_one_that_hangs_does_not_keep_a_run_from_ending_that_is_told_to(tmp_path
         drain_seconds=0.5,
     )
     assert outcomes(served) == {ODD: HourOutcome.INTERRUPTED, CNPJS[0]: HourOutcome.NOT_STARTED}
-    assert served[0].reason == "told to end, and did not in time, at BUILD"
+    assert served[0].reason == "asked to stop, but did not in time, at BUILD"
     assert served[0].is_lost
 
 

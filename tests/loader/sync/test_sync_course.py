@@ -365,7 +365,7 @@ def test_rows_that_are_others_when_read_again_stop_the_run(count: int) -> None:
     source = BrokenSource(_rows(5), second=_rows(count))
     report = run_sync(source, FakeStore())
     assert report.stopped is not None
-    assert "other rows when read a second time" in report.stopped.reason
+    assert "other rows when read again" in report.stopped.reason
     assert of_rows(report) == 5
 
 
