@@ -1,4 +1,4 @@
-"""`explain` says what the decisions say, with the numbers behind them."""
+"""`explain` agrees with the decisions, and gives the numbers behind them."""
 
 from __future__ import annotations
 
