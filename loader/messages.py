@@ -1,9 +1,9 @@
-"""What a target document says of its messages: rows of message_history, as pure functions.
+"""From target documents to rows of message_history, as pure functions.
 
-One row per attempt, key (campaign_type, user_id, cycle_key, attempt). A sender that keeps an
-``attemptLog`` gives a row for every entry; the document's own status, receipts and last error
-belong to the newest. A sender that sets only ``status`` and ``attempts`` gives one row, at the
-time of the document's last write.
+There is one row per attempt, with the key (campaign_type, user_id, cycle_key, attempt). If the
+sender keeps an ``attemptLog``, every entry gives a row; the document's own status, receipts and
+last error belong to the newest. If the sender sets only ``status`` and ``attempts``, the document
+gives one row, at the time of its last write.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ __all__ = ["HistoryRow", "Oddity", "TrackedDocument", "Watermark", "history_rows
 _READ = "READ"
 _UNKNOWN = "UNKNOWN"
 _STATUS = re.compile(r"[A-Z_]{1,32}")
-# Of texts that become columns of message_history; WhatsApp's ids have less than 100 characters.
+# Limits of texts that become columns of message_history; WhatsApp's ids have under 100 characters.
 _MAX_CYCLE_KEY = 100
 _MAX_MESSAGE_ID = 256
 _MAX_PHONE = 32
-# A sender's clock may be ahead of Firestore's, but not by more.
+# A sender's clock can be ahead of Firestore's by at most this.
 _CLOCK_MARGIN = timedelta(days=1)
-# Whatever else a log says of an attempt, such as SENDING, says that its end is not known.
+# Any other status in a log, such as SENDING, means that the attempt's end is not known.
 _KNOWN = {*Status, _READ}
 
 
 @dataclass(frozen=True, slots=True)
 class Watermark:
-    """How far a laundromat's documents are in its message_history."""
+    """How far a laundromat's documents are tracked in its message_history."""
 
     until: datetime | None = None
-    """The run's instant up to which documents are whose updatedAt tells of every change."""
+    """The instant up to which documents with a correct updatedAt are tracked."""
     full_at: datetime | None = None
-    """Firestore's own time up to which all are."""
+    """Firestore's time up to which all documents are tracked."""
 
     def believed(self, as_of: datetime) -> Watermark:
         """Return it without an instant that lies after a run's: no run can have put it there.
@@ -52,13 +52,13 @@ class Watermark:
     def covers(
         self, update_time: datetime, updated_at: datetime | None, *, keeps_log: bool
     ) -> bool:
-        """Return whether all that a document says of messages sent is in message_history.
+        """Return whether message_history has everything a document says about sent messages.
 
         Args:
             update_time: Firestore's time of the document's last write.
-            updated_at: What the document says of it.
-            keeps_log: Whether its sender keeps an attemptLog; one that does not may leave
-                updatedAt alone as well.
+            updated_at: The document's own updatedAt.
+            keeps_log: Whether its sender keeps an attemptLog; one that does not may not set
+                updatedAt either.
 
         """
         if self.full_at is not None and update_time <= self.full_at:
@@ -70,19 +70,19 @@ class Watermark:
 
 @dataclass(frozen=True, slots=True)
 class TrackedDocument:
-    """A target document as tracking reads it."""
+    """The part of a target document that tracking reads."""
 
     cnpj: str
     campaign_type: str
     customer_id: str
     update_time: datetime
-    """The service's own time of the last write."""
+    """Firestore's time of the last write."""
     fields: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Oddity:
-    """A document that was sent and gives no row."""
+    """A document that was sent but gives no row."""
 
     campaign_type: str
     customer_id: str
@@ -113,7 +113,7 @@ class HistoryRow:
 
     @property
     def key(self) -> tuple[str, str, str, int]:
-        """Return what makes the row this one in message_history."""
+        """Return the row's key in message_history."""
         return (self.campaign_type, self.user_id, self.cycle_key, self.attempt)
 
 
@@ -121,8 +121,8 @@ def history_rows(document: TrackedDocument) -> tuple[list[HistoryRow], list[str]
     """Return a row for each attempt to send a document's message, and what could not be read.
 
     Returns:
-        The rows, oldest first, none when nothing was sent; and the problems, each as one phrase
-        without a value of the document. A row stands for every attempt that can be told, whatever
+        The rows, oldest first, empty if nothing was sent; and the problems, one phrase each,
+        without values of the document. Every attempt that can be recognized has a row, whatever
         else is wrong with the document.
 
     """
@@ -183,7 +183,7 @@ def _attempts(document: TrackedDocument, fields: Fields) -> list[_Attempt]:
     if not entries:
         if not count and own_status in ("", Status.PENDING):
             return []
-        # It failed and was queued again by somebody who keeps no log.
+        # It failed and was queued again by a sender without a log.
         status = Status.FAILED if own_status == Status.PENDING else own_status
         only = Fields({"status": status})
         return [_attempt(document, fields, only, max(count, 1), is_last=True)]
@@ -196,11 +196,11 @@ def _attempts(document: TrackedDocument, fields: Fields) -> list[_Attempt]:
 
 
 def _numbers(entries: list[Fields], fields: Fields) -> list[int]:
-    """Return the attempts' numbers from 1 on: their own, or their places where those are unfit."""
+    """Return the attempts' numbers, starting at 1: their own, or their positions if invalid."""
     own = [entry.count("attempt") for entry in entries]
     numbers = [place + 1 if number is None else number for place, number in enumerate(own)]
     if 0 in numbers:
-        # A sender that counts from 0.
+        # This sender counts from 0.
         numbers = [number + 1 for number in numbers]
     if len(set(numbers)) < len(numbers):
         fields.problems.append("attemptLog has two entries of one number")
@@ -213,13 +213,13 @@ def _attempt(
 ) -> _Attempt:
     status = _status(entry) or Status.SENT
     if status not in _KNOWN:
-        # Another attempt was made, so this one had failed.
+        # A later attempt was made, so this one had failed.
         status = Status.PENDING if is_last else Status.FAILED
     error = entry.map("error")
     message_id = entry.text("messageId", most=_MAX_MESSAGE_ID)
     if is_last:
         own = _status(fields)
-        # While it is PENDING again, the document says nothing of the attempt before.
+        # While it is PENDING again, the document says nothing about the last attempt.
         if own not in ("", Status.PENDING):
             status = own
         message_id = message_id or fields.text("messageId", most=_MAX_MESSAGE_ID)
@@ -241,10 +241,10 @@ def _attempt(
 
 
 def _sent_at(document: TrackedDocument, fields: Fields, entry: Fields) -> datetime:
-    """Return when an attempt was made; the document's last write when it does not say so.
+    """Return when an attempt was made; by default the time of the document's last write.
 
-    An attempt that claims to come after the write that tells of it would be invisible to the
-    builds until then, and its customer would be messaged again.
+    An attempt with an instant in the future would be invisible to builds until then, and its
+    customer would get a second message.
     """
     at = entry.instant("at")
     if at is not None and at > document.update_time + _CLOCK_MARGIN:
@@ -254,7 +254,7 @@ def _sent_at(document: TrackedDocument, fields: Fields, entry: Fields) -> dateti
 
 
 def _recoverable(error: Fields) -> bool | None:
-    """Return whether an error allows another attempt; what cannot be read does not."""
+    """Return whether an error allows another attempt; an unreadable value does not."""
     flag = error.flag("recoverable")
     return False if flag is None and error.is_there("recoverable") else flag
 

@@ -1,4 +1,4 @@
-"""One process's connections, and the recorded steps that are made with them."""
+"""One process's connections, and the recorded steps that use them."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ class Services:
     project: Project
     environment: Environment
     state_dir: Path
-    """Where dbt keeps its files, apart per laundromat."""
+    """Where dbt keeps its files, one folder per laundromat."""
     parsed: ParsedProject | None = None
-    """dbt's parse of the project, when others share it; these services' own otherwise."""
+    """A shared parse of the project; None: these services parse on their own."""
 
     @classmethod
     def open(cls) -> Services:
@@ -64,7 +64,7 @@ class Services:
     @cached_property
     def dbt(self) -> Dbt:
         """dbt, on one parse for all laundromats."""
-        # Imported here: most commands do without dbt, which takes seconds.
+        # Imported here: dbt takes seconds to import, and most commands do not need it.
         from loader.dbt.runner import Dbt, ParsedProject  # noqa: PLC0415
 
         folder = self.state_dir / "dbt"
@@ -79,14 +79,14 @@ class Services:
         return Registry(self.database, self.project.campaign_types())
 
     def new_ops_log(self) -> OpsLog:
-        """Return a log of VMHUB_OPS for one run; what could not be recorded is noted in it."""
+        """Return a log of VMHUB_OPS for one run; it notes what could not be recorded."""
         return OpsLog(self.warehouse, self.project.ops_tables())
 
     def laundromat(self, cnpj: Cnpj, changes: Mapping[str, Any] | None = None) -> Laundromat:
         """Return a registered laundromat; see `loader.laundromat.resolve`.
 
         Raises:
-            ConfigurationError: It is not registered or not active, or a setting is bad.
+            ConfigurationError: It is not registered or not active, or a setting is wrong.
             ServiceError: Firestore does not answer.
 
         """
@@ -120,16 +120,16 @@ class Services:
     ) -> SyncReport:
         """Sync a laundromat's targets and record it; see `loader.sync.run.sync`.
 
-        A dry run is not recorded: it changes nothing, and needs no permission to write.
+        A dry run is not recorded: it changes nothing, and must not need permission to write.
 
         Args:
             laundromat: The laundromat.
             as_of: The run's instant.
             options: Guards, the dry run, and what to leave out.
-            max_ops: Writes a second, 0 for no bound; None: Firestore's ramp for new traffic, and no
-                bound on an emulator.
+            max_ops: Writes per second, 0 for no limit; None: Firestore's ramp for new traffic, and
+                no limit on an emulator.
             interrupts: Takes note of signals while documents are written.
-            on_progress: Told how many of how many rows have been taken.
+            on_progress: Called with the number of rows taken so far, and the total.
 
         """
         cnpj = laundromat.cnpj

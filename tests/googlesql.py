@@ -1,8 +1,8 @@
-"""Every statement dbt would run, analyzed by Google's own GoogleSQL analyzer.
+"""Analyzes every statement that dbt would run with Google's own GoogleSQL analyzer.
 
-The emulator runs SQL that BigQuery refuses, such as a TIMESTAMP compared with a DATE. The analyzer
-knows the types: sources as declared in models/sources/, seeds as configured, and each table with
-the columns that its own statement was found to have.
+The emulator runs SQL that BigQuery refuses, such as a comparison of TIMESTAMP and DATE. The
+analyzer knows the types: sources as declared in models/sources/, seeds as configured, and each
+table with the columns that the analysis of its statement gave.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 
 
 def _caching_config() -> Any:
-    """Keep the analyzer's machine code in the user's cache: making it takes most of a minute."""
+    """Cache the analyzer's machine code for this user: compiling takes most of a minute."""
     config = _plain_config()
-    # Without a home folder there is no cache, and the analyzer works all the same.
+    # Without a home folder there is no cache, but the analyzer still works.
     with contextlib.suppress(Exception):
         config.cache = True
     return config
@@ -58,12 +58,12 @@ _TYPES = {
     "TIMESTAMP": TypeKind.TYPE_TIMESTAMP,
 }
 
-# The analyzer's names for types, where BigQuery has another.
+# Types that have another name in the analyzer than in BigQuery.
 _BIGQUERY_NAMES = {"DOUBLE": "FLOAT64"}
 
 
 class GoogleSql:
-    """A catalog of typed tables, and the analysis of statements over it."""
+    """A catalog of typed tables, and the analysis of statements on it."""
 
     def __init__(self) -> None:
         self._language = LanguageOptions.maximum_features()
@@ -72,7 +72,7 @@ class GoogleSql:
         self._catalog = CatalogBuilder("bigquery").with_builtin_functions(functions)
 
     def declare(self, table: str, columns: Mapping[str, Any]) -> None:
-        """Add a table; a column's type is a name such as INT64, or one that `analyze` returned."""
+        """Add a table; a column's type is a name such as INT64, or a type from `analyze`."""
         builder = TableBuilder(table)
         for name, type_ in columns.items():
             builder.add_column(name, _TYPES[type_] if isinstance(type_, str) else type_)
@@ -81,11 +81,11 @@ class GoogleSql:
     def analyze(self, sql: str) -> dict[str, Any]:
         """Return the statement's columns with their types, or raise with Google's message.
 
-        A statement that changes rows has none.
+        A statement that changes rows has no columns.
         """
         options = AnalyzerOptions(language_options=self._language)
         statement = Analyzer(options, self._catalog.build()).analyze_statement(
-            # BigQuery takes a path with each part in backticks; the catalog knows whole names.
+            # BigQuery allows backticks around each part; the catalog only knows whole names.
             _TABLE_PATH.sub(r"`\1.\2.\3`", sql)
         )
         columns = getattr(statement, "output_column_list", ())
@@ -93,12 +93,12 @@ class GoogleSql:
 
 
 def type_name(type_: Any) -> str:
-    """Return BigQuery's name of a type that `GoogleSql.analyze` returned."""
+    """Return BigQuery's name of a type from `GoogleSql.analyze`."""
     return _BIGQUERY_NAMES.get(str(type_), str(type_))
 
 
 def struct_fields(type_: Any) -> dict[str, Any]:
-    """Return the fields of a struct, or of an array of them, with their types; else nothing."""
+    """Return the typed fields of a struct or an array of structs; else nothing."""
     if type_.is_array():
         type_ = type_.array_type.element_type
     if not type_.is_struct():
@@ -108,17 +108,17 @@ def struct_fields(type_: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Analysis:
-    """What was found, by the name of the dbt node."""
+    """The results, by the name of the dbt node."""
 
     columns: dict[str, dict[str, Any]]
-    """Of each model; those that are inlined are analyzed by themselves, too."""
+    """The columns of each model; inlined models are also analyzed alone."""
     errors: dict[str, str]
     tables: dict[str, set[str]]
-    """The tables that each statement references; BigQuery bills 10 MiB at least for each."""
+    """The tables that each statement references; BigQuery bills at least 10 MiB for each."""
     statements: dict[str, str]
-    """What dbt would run, as compiled; of a seed, nothing."""
+    """The compiled SQL that dbt would run; seeds have none."""
     manifest: dict[str, Any]
-    """What dbt knows of the project: its manifest.json."""
+    """dbt's manifest.json."""
 
 
 def analyze_project(
@@ -130,10 +130,10 @@ def analyze_project(
     only: str = "",
     built: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Analysis:
-    """Compile the project for a laundromat and analyze all of it, or only what is selected.
+    """Compile the project for a laundromat, and analyze all or the selected nodes.
 
-    An incremental model reads its own table when there is one: `built` has the columns of the
-    tables that are there already, by the name of the model.
+    An incremental model reads its own table if it exists: `built` has the columns of existing
+    tables, by the name of the model.
     """
     project = parsed.project
     dbt = Dbt(parsed, environment, target_path)
@@ -156,7 +156,7 @@ def analyze_project(
             google_sql.declare(name, dict.fromkeys(node.config.column_types, "STRING"))
             continue
         if node.resource_type == "operation":
-            # The hook that checks the vars runs no SQL.
+            # The hook that checks the vars does not run SQL.
             continue
         analysis.statements[node.name] = node.compiled_code
         statement = _COMMENT.sub("", node.compiled_code)
@@ -164,7 +164,7 @@ def analyze_project(
         found = _analyze(google_sql, analysis, node.name, node.compiled_code)
         if found and node.resource_type == "model" and node.name not in (built or {}):
             google_sql.declare(name, found)
-    # Inlined ones are not among dbt's results; they read only tables, which are declared by now.
+    # Inlined models are not in dbt's results; the tables that they read are declared by now.
     for node in manifest["nodes"].values():
         if node["config"].get("materialized") == "ephemeral" and not only:
             sql = dbt.compile_sql(spec, f"select * from {{{{ ref('{node['name']}') }}}}")
@@ -173,7 +173,7 @@ def analyze_project(
 
 
 def _analyze(google_sql: GoogleSql, analysis: Analysis, node: str, sql: str) -> dict[str, Any]:
-    """Analyze a node's statement and return its columns; empty with an entry in the errors."""
+    """Analyze a node's statement, and return its columns; on an error, note it, return none."""
     try:
         found = google_sql.analyze(sql)
     except Exception as error:  # noqa: BLE001 - whatever the analyzer says is the finding

@@ -1,4 +1,4 @@
-"""Where the services are: read once from the environment, passed to everything that connects.
+"""The addresses of the services: read once from the environment, then passed on.
 
 Unset variables mean the real services with Application Default Credentials. `vmhub local env`
 prints the ones of the local stack.
@@ -63,7 +63,7 @@ class Environment:
         storage_host = given.get("BIGQUERY_STORAGE_EMULATOR_HOST") or None
         firestore_host = given.get("FIRESTORE_EMULATOR_HOST") or None
         if len({bool(bigquery_url), bool(storage_host), bool(firestore_host)}) > 1:
-            # Reading real tables into an emulator, or the reverse, is never meant.
+            # Nobody wants to copy real tables into an emulator, or the reverse.
             message = (
                 "FIRESTORE_EMULATOR_HOST, BIGQUERY_EMULATOR_HOST and "
                 "BIGQUERY_STORAGE_EMULATOR_HOST must be set together or not at all"
@@ -73,7 +73,7 @@ class Environment:
             )
         target = given.get("DBT_TARGET") or ("local" if bigquery_url else "prod")
         if target not in _PROFILE_TARGETS or (target == "local") != bool(bigquery_url):
-            message = f"DBT_TARGET={target} does not fit the services the other variables name"
+            message = f"DBT_TARGET={target} does not fit the other variables"
             raise ConfigurationError(
                 message, hint="local goes with the emulators, dev and prod without them"
             )

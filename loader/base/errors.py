@@ -51,13 +51,13 @@ class VmhubError(Exception):
 
 
 class ConfigurationError(VmhubError):
-    """The command, a setting, a table or this machine is not as it must be."""
+    """The command, a setting, a table or this machine is set up wrong."""
 
     exit_code = ExitCode.CONFIGURATION
 
 
 class NotFoundError(ConfigurationError):
-    """A dataset or table is not there."""
+    """A dataset or table does not exist."""
 
 
 class RunError(VmhubError):
@@ -74,12 +74,12 @@ class ServiceError(VmhubError):
 
 
 def reason_of(error: BaseException | None) -> str | None:
-    """Return an error's text; of others than ours, which can quote what they met, none."""
+    """Return the text of one of our errors; None for others, which can quote personal data."""
     return error.message if isinstance(error, VmhubError) else None
 
 
 def exit_code_of(error: BaseException) -> int:
-    """Return how a process that an error ends is to end."""
+    """Return the exit code of a process that ends with this error."""
     if isinstance(error, VmhubError):
         return error.exit_code
     if isinstance(error, KeyboardInterrupt):

@@ -1,9 +1,9 @@
 """Fields that other programs write, each read as the one type that it must have.
 
-What is unmistakable is read, also in another type: an instant as ISO text or as seconds since 1970,
-a count as text. All else is a problem, which names the field and the kind of its value and never
-quotes the value. Whoever reads decides what a problem means; the rule of this project is that a
-doubt never leads to a second message.
+An unambiguous value is read even if it has another type: an instant as ISO text or as seconds since
+1970, a count as text. Anything else is a problem, which names the field and the kind of its value,
+but never quotes the value. The caller decides what a problem means; the rule of this project is
+that a doubt never leads to a second message.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ __all__ = ["MAX_COUNT", "Fields", "UnreadableError"]
 ValueT = TypeVar("ValueT")
 
 MAX_COUNT = 1000
-"""Counts of the outside world, such as attempts, are not larger."""
+"""The largest valid count, such as a number of attempts."""
 _MAX_TEXT = 4096
 _MAX_ENTRIES = 100
 
-# No message is older or younger; a field that says so holds something else.
+# Every message is of these years; any other value is not an instant.
 _FIRST_YEAR, _LAST_YEAR = 2000, 2099
 _EPOCH_SECONDS = range(10**9, 10**10)
 _EPOCH_MILLISECONDS = range(10**12, 10**13)
@@ -35,7 +35,7 @@ _FLAGS = {"true": True, "false": False}
 
 
 class UnreadableError(ValueError):
-    """A value is not of the type that is asked for; the text says what it is instead."""
+    """A value does not have the requested type; the text says what it is instead."""
 
 
 class Fields:
@@ -50,16 +50,16 @@ class Fields:
 
         """
         self.problems: list[str] = []
-        """What could not be read, each as one phrase, such as ``readAt is a yes or no``."""
+        """The problems, one phrase each, such as ``readAt is a yes or no``."""
         self._values = values
         self._place = place
 
     def is_there(self, name: str) -> bool:
-        """Return whether a field has a value, of whatever type."""
+        """Return whether a field has a value of any type."""
         return self._values.get(name) is not None
 
     def text(self, name: str, *, most: int = _MAX_TEXT) -> str | None:
-        """Return a text of at most so many characters."""
+        """Return a text of at most ``most`` characters."""
 
         def read(value: Any) -> str:
             if not isinstance(value, str):
@@ -98,14 +98,14 @@ class Fields:
         return self._read(name, read_instant)
 
     def map(self, name: str) -> Fields:
-        """Return a map's fields, none when there is no map; its problems are added to these."""
+        """Return a map's fields, empty if there is no map; its problems are added here."""
         value = self._read(name, _read_map) or {}
         inner = Fields(value, f"{self._place}{name}.")
         inner.problems = self.problems
         return inner
 
     def maps(self, name: str) -> list[Fields]:
-        """Return the maps of a list; their problems are added to these."""
+        """Return the maps of a list; their problems are added here."""
         found = []
         for position, value in enumerate(self._read(name, _read_list) or []):
             place = f"{self._place}{name}[{position}]"
@@ -139,7 +139,7 @@ def read_flag(value: Any) -> bool:
 
 
 def read_count(value: Any) -> int:
-    """Return a count; raise an UnreadableError when it is none."""
+    """Return a count; raise an UnreadableError when it is not a count."""
     if isinstance(value, str) and _DIGITS.fullmatch(value.strip()):
         value = int(value)
     is_whole = (isinstance(value, int) and not isinstance(value, bool)) or (
@@ -154,7 +154,7 @@ def read_count(value: Any) -> int:
 
 
 def read_code(value: Any) -> str:
-    """Return a code; raise an UnreadableError when it is none."""
+    """Return a code; raise an UnreadableError when it is not a code."""
     if isinstance(value, float) and math.isfinite(value) and value == int(value):
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool):
@@ -168,7 +168,7 @@ def read_code(value: Any) -> str:
 
 
 def read_instant(value: Any) -> datetime:
-    """Return an instant; raise an UnreadableError when it is none."""
+    """Return an instant; raise an UnreadableError when it is not an instant."""
     instant = _instant(value)
     if not _FIRST_YEAR <= instant.year <= _LAST_YEAR:
         message = f"an instant that is not of the years {_FIRST_YEAR} to {_LAST_YEAR}"

@@ -86,13 +86,13 @@ _CLOCK_MARGIN = timedelta(days=2)
 def merge_history(
     warehouse: Warehouse, cnpj: Cnpj, rows: Sequence[HistoryRow], *, since: datetime
 ) -> None:
-    """Write news into a laundromat's message_history; what is known already changes nothing.
+    """Write news into a laundromat's message_history; known rows stay as they are.
 
     Args:
         warehouse: Where the table is.
         cnpj: The laundromat.
         rows: At most one for each key.
-        since: When the oldest of their documents was created: no row of theirs is older, so older
+        since: When the oldest of their documents was created. No row can be older, so older
             partitions are not read.
 
     """

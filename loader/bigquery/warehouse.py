@@ -44,22 +44,22 @@ _SCRATCH_LIFE = timedelta(hours=1)
 _EMULATOR_OPTIONS = (
     # A batch can be larger than gRPC's default of 4 MiB.
     ("grpc.max_receive_message_length", 128 * 1024 * 1024),
-    # On one machine, what is sent ahead of its reading saves no time and costs memory.
+    # Reading ahead saves no time on one machine, and costs memory.
     ("grpc.http2.bdp_probe", 0),
 )
 ROWS_A_REQUEST = 500
-"""Rows that are streamed in at a time."""
+"""Rows per streaming request."""
 
 _RETRY = Retry(initial=0.2, maximum=5.0, timeout=20.0)
-# Knows that being too quick is answered like a missing permission, by 403.
+# Knows that BigQuery answers a rate limit with 403, like a missing permission.
 _LOOK_UP_RETRY = bigquery.DEFAULT_RETRY.with_timeout(20.0)
-# A table that was just created takes rows a little later.
+# A new table accepts streamed rows only after some seconds.
 _NEW_TABLE_RETRY = Retry(
     predicate=if_exception_type(google_errors.NotFound), initial=0.5, maximum=5.0, timeout=30.0
 )
 _TIMEOUT_SECONDS = 10.0
 
-# Names that BigQuery's REST API still uses for GoogleSQL's types.
+# The older names that BigQuery's REST API uses for GoogleSQL types.
 _GOOGLE_SQL_TYPES = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
 
 
@@ -74,9 +74,9 @@ class Warehouse:
 
         """
         self.queries = 0
-        """Queries that `query` has run."""
+        """Number of queries that `query` has run."""
         self.bytes_billed = 0
-        """What BigQuery billed for them."""
+        """Bytes that BigQuery billed for them."""
         self._project = environment.project
         self._location = environment.location
         self._address = (
@@ -97,7 +97,7 @@ class Warehouse:
     def create_dataset(
         self, dataset: str, *, description: str, tables_expire_after: timedelta | None = None
     ) -> bool:
-        """Create a dataset where there is none; return whether it is new."""
+        """Create a dataset if it does not exist; return whether it is new."""
         reference = bigquery.Dataset(f"{self._project}.{dataset}")
         reference.location = self._location
         reference.description = description
@@ -114,7 +114,7 @@ class Warehouse:
     def create_table(self, declared: SourceTable, cnpj: str = "") -> bool:
         """Create a declared table, or add the columns it lacks; return whether it is new.
 
-        Rows and further columns stay as they are. A table that all laundromats share needs no CNPJ.
+        Rows and extra columns stay as they are. A table that all laundromats share needs no CNPJ.
         """
         name = f"{self._project}.{declared.dataset(cnpj)}.{declared.name}"
         wanted = bigquery.Table(name, schema=[_schema_field(column) for column in declared.columns])
@@ -137,9 +137,9 @@ class Warehouse:
         return True
 
     def schema_problems(self, declared: SourceTable, cnpj: Cnpj) -> list[str]:
-        """Return what a table lacks of its declaration, each as one phrase; none if it is fit.
+        """Return how a table differs from its declaration, one phrase each; empty if it is fine.
 
-        Further columns are no problem.
+        Extra columns are not a problem.
         """
         name = f"{declared.dataset(cnpj)}.{declared.name}"
         with self._service_errors(f"looking at table {name}"):
@@ -209,10 +209,10 @@ class Warehouse:
         return len(lines)
 
     def insert(self, declared: SourceTable, rows: Sequence[dict[str, Any]]) -> None:
-        """Stream rows into a table of VMHUB_OPS, which is created when it is not there yet.
+        """Stream rows into a table of VMHUB_OPS; create the table if it is missing.
 
         Raises:
-            ServiceError: Rows were not taken; requests before that one may have been.
+            ServiceError: BigQuery refused rows; earlier requests may have succeeded.
 
         """
         for first in range(0, len(rows), ROWS_A_REQUEST):
@@ -220,7 +220,7 @@ class Warehouse:
 
     def _insert_part(self, declared: SourceTable, rows: Sequence[dict[str, Any]]) -> None:
         name = f"{self._project}.{OPS_DATASET}.{declared.name}"
-        # One id a row: what is sent again after a lost answer is kept once.
+        # One id per row: BigQuery keeps a row once even if it is sent again after a lost answer.
         ids = [str(uuid.uuid4()) for _ in rows]
         with self._service_errors(f"recording in {OPS_DATASET}.{declared.name}"):
             try:
@@ -230,7 +230,7 @@ class Warehouse:
                 self.create_table(declared)
                 problems = self._insert(name, rows, ids, _NEW_TABLE_RETRY)
         if problems:
-            # Only the reason: the service's text can quote a cell.
+            # Show the reason only: the service's text can quote a cell.
             reasons = {item.get("reason", "") for row in problems for item in row["errors"]}
             message = f"recording in {name}: {len(problems)} rows refused: {', '.join(reasons)}"
             raise ServiceError(message)
@@ -270,7 +270,7 @@ class Warehouse:
         return rows
 
     def modified_at(self, dataset: str, table: str) -> datetime | None:
-        """Return when a table was last written, which costs nothing to ask; None: there is none.
+        """Return when a table was last written (a free request); None: the table does not exist.
 
         bqemulator 1.4.0 moves it when a table is created or replaced, not when rows come.
         """
@@ -320,7 +320,7 @@ class Warehouse:
         """Return the rows of a laundromat's campaign_targets as they are now.
 
         Raises:
-            ConfigurationError: There is no such table, or it has other columns.
+            ConfigurationError: The table is missing, or its columns are wrong.
 
         """
         dataset, table = f"{cnpj}_CAMPAIGN", "campaign_targets"
@@ -328,7 +328,7 @@ class Warehouse:
             try:
                 snapshot = Snapshot(self._reader, self._project, dataset, table, *Target._fields)
             except (google_errors.InvalidArgument, google_errors.NotFound):
-                # The service refuses a column that is not there, without saying so to us.
+                # The service rejects a missing column without naming it.
                 self._check_columns(dataset, table, Target._fields)
                 raise
         return TargetRows(snapshot, self._service_errors)
@@ -368,7 +368,7 @@ class Warehouse:
                 message, hint="run `vmhub onboard`, then `vmhub build`, for this CNPJ"
             ) from error
         except google_errors.GoogleAPICallError as error:
-            # Only the reason: the service's text can quote a cell of the table.
+            # Show the reason only: the service's text can quote a cell of the table.
             reasons = ", ".join(str(item.get("reason", "")) for item in error.errors) or error.code
             message = f"{doing}: {self._address} answered {reasons}"
             raise ServiceError(message) from error

@@ -1,4 +1,4 @@
-"""The command line: its commands, and an error to its exit code."""
+"""The command line: the list of commands, and the exit code of each error."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["COMMANDS", "app", "main"]
 
 _log = logging.getLogger(__name__)
 
-# In the order of help. `vmhub NAME` is NAME_command in loader/cli/NAME.py, or its NAME_app.
+# In the order of --help. `vmhub NAME` is NAME_command, or NAME_app, in loader/cli/NAME.py.
 COMMANDS = (
     "demo",
     "onboard",
@@ -47,7 +47,7 @@ _TELLS = ("schedule", "status")
 
 
 class _Commands(TyperGroup):
-    """The commands, each imported when it is asked for: none loads what another needs."""
+    """The commands. Each is imported when it is used, so none loads what another needs."""
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - as Typer calls it
         return list(COMMANDS)
@@ -93,7 +93,7 @@ def main() -> None:
 def _common(
     context: typer.Context,
     log_format: Annotated[
-        LogFormat, typer.Option(help="How logs and errors look on stderr.")
+        LogFormat, typer.Option(help="Format of logs and errors on stderr.")
     ] = LogFormat.TEXT,
 ) -> None:
     configure_logs(log_format)
@@ -105,5 +105,5 @@ def _common(
 
 
 def _on_terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
-    # An exception instead of the end, so that what was opened is closed.
+    # Raise instead of exiting, so that everything that is open gets closed.
     sys.exit(128 + signal.SIGTERM)

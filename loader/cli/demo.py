@@ -26,11 +26,11 @@ __all__ = ["demo_command"]
 _log = logging.getLogger(__name__)
 
 _NEXT = (
-    ("make demo KEEP=1", "the same, with the servers left up, so that you can run"),
+    ("make demo KEEP=1", "the same, but the servers keep running, so that you can run"),
     ("vmhub explain --cnpj 11222333000181 --customer ipe-011", "why this customer got no message"),
     ("docs/rules.md", "what the blockers mean"),
     ("docs/analysts-guide.md", "how to change a rule or a text, or add a campaign"),
-    ("models/campaigns/", "the campaigns themselves, a file each"),
+    ("models/campaigns/", "the campaigns themselves, one file each"),
     ("make docs", "all models and columns, in one page"),
 )
 
@@ -65,9 +65,9 @@ def demo_command(
 
 
 def _demo(stack: LocalStack) -> None:
-    # Google's own client, which the stand-in for the sender uses, finds the emulator only here.
+    # The simulated sender uses Google's own client, which finds the emulator only through these.
     os.environ["FIRESTORE_EMULATOR_HOST"] = stack.firestore_host
-    # Imported here: Google's clients take seconds, and help and usage errors do without.
+    # Imported here: Google's clients take seconds, and help and usage errors do not need them.
     from loader.local.demo import run_demo  # noqa: PLC0415
     from loader.services import Services  # noqa: PLC0415
 
@@ -76,7 +76,7 @@ def _demo(stack: LocalStack) -> None:
 
 
 def show_demo(report: DemoReport) -> None:
-    """Print the demo's course."""
+    """Print the demo, step by step."""
     console = result_console()
     console.print("\n[bold]1. Three laundromats, from raw rows to target documents[/bold]")
     for cycle in report.first:

@@ -1,4 +1,4 @@
-"""What the commands share: options, and what their values mean."""
+"""Options that several commands share, and how their values are read."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.
 
 
 def named_laundromats(named: list[str] | None, *, is_all: bool) -> list[Cnpj] | None:
-    """Return the laundromats that are named; None: all.
+    """Return the CNPJs given by --cnpj; None: all.
 
     Raises:
         ConfigurationError: Neither --cnpj nor --all is given, or both are.
@@ -52,7 +52,7 @@ def parse_instant(text: str | None) -> datetime:
     """Return an instant in UTC.
 
     Raises:
-        ConfigurationError: It is no ISO 8601 instant, or has no offset.
+        ConfigurationError: It is not an ISO 8601 instant, or has no offset.
 
     """
     if text is None:
@@ -69,7 +69,7 @@ def parse_instant(text: str | None) -> datetime:
 
 def open_services() -> Services:
     """Return the services of this folder's project and this environment."""
-    # Imported here: Google's clients take seconds, and help and usage errors do without.
+    # Imported here: Google's clients take seconds, and help and usage errors do not need them.
     from loader.services import Services  # noqa: PLC0415
 
     return Services.open()

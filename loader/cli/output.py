@@ -36,9 +36,9 @@ __all__ = [
     "result_console",
 ]
 
-# Results wrap at the width of the terminal; into a pipe or file they go unwrapped.
+# Results wrap at the terminal's width; in a pipe or file they are not wrapped.
 _PIPE_WIDTH = 160
-# Longer lists are for --json.
+# --json shows the rest of a longer list.
 _LISTED = 50
 
 
@@ -51,7 +51,7 @@ class _SafeConsole(Console):
 
 @contextmanager
 def progress_bar(doing: str) -> Iterator[Callable[[int, int], None]]:
-    """Show on a terminal how far something is; yields what to tell the done and the whole."""
+    """Show a progress bar on a terminal; yields a function that takes done and total."""
     console = Console(stderr=True)
     columns = (*Progress.get_default_columns(), MofNCompleteColumn())
     with Progress(
@@ -69,7 +69,7 @@ def print_json(result: Any) -> None:
 
 
 def print_result(report: Any, show: Callable[[Any], None], *, as_json: bool) -> None:
-    """Print a result as people read it, or as one JSON object."""
+    """Print a result for people, or as one JSON object."""
     if as_json:
         print_json(report)
     else:
@@ -83,7 +83,7 @@ def result_console() -> Console:
 
 
 def plain(value: Any) -> Any:
-    """Return a value as JSON knows it: instants, dates and enums as text."""
+    """Return a value as JSON can hold it: instants, dates and enums as text."""
     match value:
         case datetime():
             return value.isoformat().replace("+00:00", "Z")
@@ -117,7 +117,7 @@ def funnel_table(title: str, funnels: Iterable[Funnel]) -> Table:
 
 
 def list_lines(console: Console, lines: Sequence[str]) -> None:
-    """Print lines, indented; only the first of a long list."""
+    """Print indented lines; of a long list, only the first ones."""
     for line in lines[:_LISTED]:
         console.print(f"  {line}", markup=False, soft_wrap=True)
     if len(lines) > _LISTED:

@@ -85,8 +85,8 @@ def preview_laundromat(
         cnpj: The laundromat.
         as_of: The instant to show.
         changes: Settings to try, by name.
-        compare_to: An instant with the settings as they are, or the live tables. None: with
-            changed settings the same instant without them, else nothing.
+        compare_to: An instant with the current settings, or the live tables. None: if settings are
+            changed, the same instant without the changes; else nothing.
 
     """
     from loader.dbt.spec import BuildSpec, Side  # noqa: PLC0415

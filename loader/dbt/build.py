@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["BuildError", "BuildReport", "FailedNode", "build", "check_sources"]
 
 
-# Messages of BigQuery that are about tables, names, rights and limits, never about a row's content.
+# BigQuery messages about tables, names, permissions and limits; they never quote a row.
 _QUOTES_NO_ROW = re.compile(
     r"(Not found|Access Denied|Unrecognized name|Syntax error|Name \S+ not found"
     r"|No matching signature|Query exceeded|Exceeded rate limits|Quota exceeded"
@@ -32,7 +32,7 @@ _QUOTES_NO_ROW = re.compile(
 
 @dataclass(frozen=True)
 class FailedNode:
-    """A dbt node that did not succeed, and the first line of why."""
+    """A dbt node that did not succeed, with the first line of the reason."""
 
     name: str
     status: str
@@ -41,7 +41,7 @@ class FailedNode:
 
 @dataclass(frozen=True)
 class BuildReport:
-    """What dbt did, by status; warnings are nodes too, worth a look but no failure."""
+    """What dbt did, by status; a warning is a node that needs a look but has not failed."""
 
     cnpj: Cnpj
     as_of: datetime
@@ -50,11 +50,11 @@ class BuildReport:
     queries: int
     bytes_billed: int
     not_recorded: str = ""
-    """Why VMHUB_OPS lacks this run; empty when it does not."""
+    """Why this run is missing in VMHUB_OPS; empty when it is recorded."""
 
     @property
     def exit_code(self) -> int:
-        """Return how the process is to end."""
+        """Return the exit code of the process."""
         return ExitCode.PARTLY_FAILED if self.not_recorded else ExitCode.OK
 
 
@@ -66,7 +66,7 @@ def check_sources(project: Project, warehouse: Warehouse, cnpj: Cnpj) -> None:
     """Compare every source table with its declaration before anything is built.
 
     Raises:
-        ConfigurationError: Tables or columns are missing, or have another type; all are named.
+        ConfigurationError: Tables or columns are missing or have the wrong type; names all of them.
 
     """
     problems = [
@@ -95,9 +95,9 @@ def build(
     """Build a laundromat's tables with `dbt build`, unit tests left out.
 
     Args:
-        dbt: Runs it.
+        dbt: Runs the build.
         project: Declares the source tables.
-        warehouse: Where they are, to check them beforehand.
+        warehouse: Holds the source tables, which are checked first.
         spec: What to build.
         arguments: More arguments for `dbt build`, such as ``--selector hourly``.
 
@@ -138,7 +138,7 @@ def build(
 
 
 def _counts_in_words(message: str) -> str:
-    """Return what dbt says of a node in one line, without what may quote a row."""
+    """Return dbt's message about a node as one line, without text that may quote a row."""
     lines = [line.strip() for line in message.strip().splitlines()] or ["no message"]
     if len(lines) > 1 and not _QUOTES_NO_ROW.match(lines[1]):
         return f"{lines[0]}; BigQuery's own message, which may quote a row, is in its list of jobs"

@@ -1,4 +1,4 @@
-"""dbt's own commands, run in this process."""
+"""Runs dbt commands in this process."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ParsedProject:
     """dbt's parse of the project, made when first needed."""
 
     def __init__(self, project: Project, folder: Path) -> None:
-        """Keep what dbt saves of the parse in this folder: the next process starts from it."""
+        """Use this folder for dbt's saved parse, from which the next process starts."""
         self.project = project
         self._folder = folder
 
@@ -36,7 +36,7 @@ class ParsedProject:
         """Return dbt's manifest for the placeholder CNPJ; not to be changed.
 
         Args:
-            environment: What dbt's profile reads. Only the Google Cloud project of it reaches the
+            environment: What dbt's profile reads. Only its Google Cloud project reaches the
                 manifest, and each build sets its own.
 
         """
@@ -46,7 +46,7 @@ class ParsedProject:
     @cached_property
     def _manifest(self) -> Any:
         self._folder.mkdir(parents=True, exist_ok=True)
-        # One process parses; those that begin at the same time wait, and find what it saved.
+        # One process parses; others that start at the same time wait, then load what it saved.
         with (self._folder / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             manifest = _invoke(self.project, ["parse"], target_path=self._folder)
@@ -55,7 +55,7 @@ class ParsedProject:
 
 
 class Dbt:
-    """Runs dbt for one laundromat after the other, on one parse."""
+    """Runs dbt for one laundromat after another, with one parse."""
 
     def __init__(self, parsed: ParsedProject, environment: Environment, folder: Path) -> None:
         """Use these services and keep each laundromat's files in a folder of its own."""
@@ -64,7 +64,7 @@ class Dbt:
         self._folder = folder
 
     def target_path(self, spec: BuildSpec) -> Path:
-        """Return where dbt leaves the SQL and the logs of a build."""
+        """Return the folder of a build's SQL and logs."""
         return self._folder / "-".join(filter(None, (spec.cnpj, spec.side.value)))
 
     def run(self, spec: BuildSpec, command: Sequence[str]) -> list[Any]:
@@ -72,7 +72,7 @@ class Dbt:
 
         Raises:
             RunError: A relation would belong to another laundromat; nothing was executed.
-            VmhubError: dbt could not start: no profile, no connection, SQL that does not compile.
+            VmhubError: dbt could not start: no profile, no connection, or SQL does not compile.
 
         """
         return self._run(spec, command, spec.variables)
@@ -81,9 +81,9 @@ class Dbt:
         """Return a statement with its `ref`s and macros resolved; nothing is executed.
 
         Args:
-            spec: The build whose tables the statement is about.
-            sql: A query with Jinja.
-            variables: Vars besides those of the build.
+            spec: The build whose tables the statement reads.
+            sql: A query that may contain Jinja.
+            variables: Vars in addition to those of the build.
 
         Raises:
             VmhubError: It does not compile.
@@ -108,7 +108,7 @@ class Dbt:
 def _invoke(
     project: Project, command: Sequence[str], *, target_path: Path, manifest: Any = None
 ) -> Any:
-    # Imported here: dbt takes seconds to import and most commands do without it.
+    # Imported here: dbt takes seconds to import, and most commands do not need it.
     from dbt.cli.main import dbtRunner  # noqa: PLC0415
 
     apply_patches()
@@ -138,7 +138,7 @@ def _invoke(
 
 @contextmanager
 def _variables(values: dict[str, str]) -> Iterator[None]:
-    """Set environment variables for the block: dbt's profile reads nothing else."""
+    """Set environment variables for the block; dbt's profile reads only these."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:

@@ -1,4 +1,4 @@
-"""What a setting may be, by the rules in dbt_project.yml.
+"""Which values a setting takes, by the rules in dbt_project.yml.
 
 dbt reads the same rules (macros/settings/setting_rules.sql), so that a plain `dbt build --vars`
 refuses what `vmhub` refuses; tests/e2e/test_dbt_project.py holds the two to the same answers.
@@ -31,11 +31,11 @@ def setting_problem(
     defaults: Mapping[str, Any],
     rules: Sequence[Mapping[str, Any]],
 ) -> str:
-    """Return what a setting takes when it does not take its value; empty when it does.
+    """Return which values a setting takes if its value is not one of them; else an empty text.
 
     Args:
         name: The setting.
-        settings: The values of all settings, since one may bound another.
+        settings: The values of all settings; one setting can be the limit of another.
         defaults: The project's own values.
         rules: `setting_rules` of dbt_project.yml.
 
@@ -58,7 +58,7 @@ def setting_problem(
 
 
 def upper_bound(name: str, rules: Sequence[Mapping[str, Any]]) -> str | None:
-    """Return the setting that must be larger than this one; None: there is none."""
+    """Return the setting that must be larger than this one, or None."""
     rule = next((rule for rule in rules if re.fullmatch(rule["names"], name)), {})
     bound: str | None = rule.get("less_than")
     return bound

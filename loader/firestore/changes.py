@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 __all__ = ["ChangeReader"]
 
-# Of a whole stream, as long as the official client gives it.
+# Seconds for a whole stream; the official client's default.
 _TIMEOUT_SECONDS = 300.0
 
-# All that `loader.messages` looks at; the payload's other fields stay where they are.
+# The fields that `loader.messages` uses; other fields of the payload are not read.
 _FIELDS = (
     "status",
     "attempts",
@@ -58,22 +58,22 @@ class ChangeReader:
     """Reads target documents for tracking."""
 
     def __init__(self, database: Database, retry: Retry) -> None:
-        """Read from this database, with this much patience."""
+        """Read from this database, with this retry."""
         self._database = database
         self._query = database.stream("RunQuery", RunQueryRequest, RunQueryResponse)
         self._retry = retry
         self.documents_read = 0
         self.read_time: datetime | None = None
-        """The service's time of the first answer since somebody set this to None."""
+        """Firestore's time of the first answer since this was last set to None."""
 
     def changed(self, since: datetime) -> Iterator[TrackedDocument]:
-        """Yield the documents of all laundromats whose updatedAt is not before an instant."""
+        """Yield all laundromats' documents with an updatedAt at or after an instant."""
         return self._documents(self._database.root, since)
 
     def changed_of(
         self, cnpj: Cnpj, campaign_type: str, since: datetime | None
     ) -> Iterator[TrackedDocument]:
-        """Yield a campaign's documents whose updatedAt is not before an instant; None: all."""
+        """Yield a campaign's documents with an updatedAt at or after an instant; None: all."""
         return self._documents(
             self._database.path("users", cnpj, "campaigns", campaign_type), since
         )
@@ -145,7 +145,7 @@ class ChangeReader:
 
 
 def _tracked(document: Any) -> TrackedDocument | None:
-    """Return a document of users/{cnpj}/campaigns/{type}/targets; None for another collection's."""
+    """Return a document of users/{cnpj}/campaigns/{type}/targets; None: another collection."""
     match document.name.split("/documents/", 1)[-1].split("/"):
         case ["users", cnpj, "campaigns", campaign_type, "targets", customer_id]:
             return TrackedDocument(

@@ -1,12 +1,12 @@
-"""Who serves a laundromat at the moment: ``users/{cnpj}/operations/run``.
+"""The lease of a laundromat, which says which run serves it: ``users/{cnpj}/operations/run``.
 
-A lease is taken and changed in transactions, lasts for a short time, and is renewed while its
-holder lives; that of a holder which died is taken over once it has expired. All instants are the
-service's own, so that the clocks of the machines do not matter.
+A lease is taken and changed in transactions. It lasts for a short time, and its holder renews it.
+When a holder dies, another run takes the lease over once it has expired. All instants are the
+service's own, so the machines' clocks do not matter.
 
-A lease keeps two runs from doing the same work. That two runs do no harm to each other is held by
-what they write (docs/sync.md, docs/track.md): a holder that sleeps past its lease wakes up and
-goes on.
+A lease only avoids that two runs do the same work. It does not protect the data: a holder that
+sleeps past its lease wakes up and goes on. The preconditions of the writes do that (docs/sync.md,
+docs/track.md).
 """
 
 from __future__ import annotations
@@ -43,16 +43,16 @@ _LONGEST = timedelta(days=1)
 
 
 class Refusal(Enum):
-    """Why a laundromat is not to be served."""
+    """Why a run must not serve a laundromat now."""
 
     HELD = "held"
-    """Somebody else is serving it."""
+    """Another run is serving it."""
     SERVED = "served"
-    """Somebody else has begun to serve it since this run began, and has done so."""
+    """Another run has taken it and finished since this run began."""
 
 
 class LeaseLostError(RunError):
-    """Somebody else has taken over, since this holder did not renew in time."""
+    """Another run has taken over, since this one did not renew its lease in time."""
 
 
 class Leases:
@@ -65,9 +65,9 @@ class Leases:
 
         Args:
             database: The connection.
-            holder: Names the run; the same holder may take its lease again.
-            lasts: How long a lease that is not renewed is good for.
-            retry: The patience with the service, and with others who want the same lease.
+            holder: The run's name; the same holder may take its lease again.
+            lasts: How long a lease is valid without a renewal.
+            retry: How long to retry a silent service, or a conflict with another run.
 
         """
         self._database = database
@@ -125,7 +125,7 @@ class Leases:
         return self._retry.call(take)
 
     def drop(self, cnpj: Cnpj) -> None:
-        """Give back the lease of a process of this holder that ended without doing so."""
+        """Release a lease of this holder whose process ended without releasing it."""
         self.change(cnpj, expires_in=timedelta())
 
     def change(
@@ -135,16 +135,15 @@ class Leases:
         expires_in: timedelta | None = None,
         notes: Mapping[str, Any] | None = None,
     ) -> None:
-        """Change a lease that this holder has.
+        """Change a lease that this run holds.
 
         Args:
             cnpj: The laundromat.
-            expires_in: From now on, how long it is good for; zero gives it back; None: as long as
-                any.
-            notes: Fields for the runs to come.
+            expires_in: How long it is valid from now on; zero releases it; None: the usual time.
+            notes: Fields for later runs.
 
         Raises:
-            LeaseLostError: Somebody else has taken over.
+            LeaseLostError: Another run has taken over.
             ServiceError: Firestore does not answer.
 
         """
@@ -155,7 +154,7 @@ class Leases:
                 self._commit(cnpj, state, {})
                 message = f"another run has taken over {cnpj}"
                 raise LeaseLostError(
-                    message, hint="it serves the laundromat; look why this one was not heard of"
+                    message, hint="it goes on; find out why this run did not renew its lease"
                 )
             lasts = self._lasts if expires_in is None else expires_in
             expires_at = state.read_at + lasts
@@ -192,7 +191,7 @@ class Leases:
             write.update.MergeFromString(encode_fields(fields))
             write.update_mask.field_paths.extend(fields)
         with service_errors(self._database, f"keeping the lease of {cnpj}"):
-            # Not sent again by the client: a transaction that may have ended is begun anew.
+            # No retry by the client: after an unknown outcome, a new transaction must begin.
             self._database.api.commit(
                 request=request,
                 metadata=self._database.metadata,
@@ -206,19 +205,19 @@ class Leases:
 
 @dataclass(frozen=True)
 class Lease:
-    """A lease that this holder has; to be renewed until it is given back."""
+    """A lease that this run holds; it must renew it until it releases it."""
 
     leases: Leases
     cnpj: Cnpj
     taken_at: datetime
-    """The service's time; what happened later, its holder may not have seen."""
+    """The service's time; the holder may not have seen later events."""
     figures_as_of: datetime | None
-    """The instant as of which the daily figures were last built."""
+    """The as-of instant of the last build of the daily figures."""
     deployed: str | None
-    """The version of the seeds that the laundromat's tables were last loaded with."""
+    """The version of the seeds that were last loaded for the laundromat."""
 
     def renew(self) -> None:
-        """Make it last from now on; raise a LeaseLostError when somebody else has it."""
+        """Extend it from now on; raise a LeaseLostError when another run has it."""
         self.leases.change(self.cnpj)
 
     def note_figures(self, as_of: datetime) -> None:
@@ -230,14 +229,14 @@ class Lease:
         self.leases.change(self.cnpj, notes={"deployed": version})
 
     def give_back(self, *, is_served: bool) -> None:
-        """Let others have it; ``is_served`` says that there is nothing left for them to do."""
+        """Release it; ``is_served`` says that other runs have nothing left to do."""
         notes = {"servedAt": self.taken_at} if is_served else None
         self.leases.change(self.cnpj, expires_in=timedelta(), notes=notes)
 
 
 @dataclass(frozen=True)
 class _State:
-    """A lease's document as it was read in a transaction."""
+    """A lease's document as read in a transaction."""
 
     fields: dict[str, Any]
     read_at: datetime

@@ -1,4 +1,4 @@
-"""Who is served: ``users/{cnpj}`` and ``users/{cnpj}/campaigns/{campaignType}``."""
+"""The registry of laundromats: ``users/{cnpj}`` and ``users/{cnpj}/campaigns/{campaignType}``."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ _log = logging.getLogger(__name__)
 
 __all__ = ["Fleet", "Registry", "RegistryEntry"]
 
-# The registry is what every command reads first, so its patience is also how long a command
-# takes to say that Firestore is not there.
+# Every command reads the registry first. So this is also how long a command takes to report that
+# Firestore does not answer.
 _FIRST_CONTACT = Retry(
     predicate=if_exception_type(google_errors.ServiceUnavailable), initial=0.2, timeout=8.0
 )
@@ -52,17 +52,17 @@ _FLEET_TIMEOUT_SECONDS = 120.0
 
 @dataclass(frozen=True)
 class RegistryEntry:
-    """A registered laundromat as its registry documents say it."""
+    """A registered laundromat, as read from its registry documents."""
 
     cnpj: Cnpj
     name: str
     timezone: str | None
     settings: dict[str, Any] = field(default_factory=dict)
     setting_places: dict[str, str] = field(default_factory=dict)
-    """By setting, the document that it is in; what has none is in users/{cnpj}."""
+    """The document that holds each setting; a setting without an entry is in users/{cnpj}."""
     disabled_campaigns: frozenset[str] = frozenset()
     campaign_types: frozenset[str] = frozenset()
-    """The project's campaigns, and others that the laundromat had."""
+    """The project's campaigns, and other campaigns that have documents here."""
     watermark: Watermark = field(default_factory=Watermark)
     """How far tracking has come."""
 
@@ -114,7 +114,7 @@ class Registry:
         return _entry(cnpj, user, self._campaigns(cnpj), self._known_campaigns)
 
     def entries(self, cnpjs: Iterable[Cnpj]) -> tuple[list[RegistryEntry], dict[str, str]]:
-        """Return these laundromats, and what is wrong with those that cannot be served."""
+        """Return these laundromats, and the errors of those that cannot be served."""
         entries: list[RegistryEntry] = []
         errors: dict[str, str] = {}
         for cnpj in cnpjs:
@@ -156,7 +156,7 @@ class Registry:
         """Move the watermarks of laundromats.
 
         Args:
-            marks: For each, Firestore's time of a reading of all documents; None: only the
+            marks: For each laundromat, Firestore's time of a read of all documents; None: only
                 changed ones were read.
             until: The run's instant.
 
@@ -175,7 +175,7 @@ class Registry:
     def register(
         self, cnpj: Cnpj, *, name: str, timezone: str | None, campaign_types: Iterable[str]
     ) -> bool:
-        """Create a laundromat's registry documents, or complete what is missing of them.
+        """Create a laundromat's registry documents, or add what is missing in them.
 
         Settings, and a campaign that was disabled, stay as they are.
 
@@ -232,7 +232,7 @@ class Registry:
                     yield response.document
 
     def _campaigns(self, cnpj: Cnpj) -> dict[str, dict[str, Any] | None]:
-        """Return the campaigns by type; None for one that has targets but no own document."""
+        """Return the campaigns by type; None: it has targets but no document of its own."""
         request = ListDocumentsRequest(
             parent=self._database.path("users", cnpj),
             collection_id="campaigns",
@@ -325,6 +325,6 @@ def _settings(fields: dict[str, Any], place: str) -> dict[str, Any]:
     if settings is None:
         return {}
     if not isinstance(settings, dict):
-        message = f"{place} has settings that are no map"
+        message = f"{place} has settings that are not a map"
         raise ConfigurationError(message, hint="write a map of setting to value")
     return dict(settings)

@@ -1,4 +1,4 @@
-"""The demo's course: two cycles with an hour of a sender between them."""
+"""The demo: two cycles, with one hour of a sender between them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _SHOWN_DOCUMENTS = (("BIRTHDAY", "ipe-001"), ("REACTIVATION", "ipe-009"), ("LOYA
 
 @dataclass(frozen=True)
 class Cycle:
-    """What one laundromat's cycle came to."""
+    """The result of one laundromat's cycle."""
 
     laundromat: SampleLaundromat
     as_of: datetime
@@ -41,7 +41,7 @@ class Cycle:
 
 @dataclass(frozen=True)
 class DemoReport:
-    """All that the demo shows."""
+    """Everything that the demo shows."""
 
     rows: dict[str, dict[str, int]]
     first: tuple[Cycle, ...]
@@ -55,7 +55,7 @@ def run_demo(services: Services, progress: Callable[[str], None]) -> DemoReport:
 
     Args:
         services: Connected to the stack.
-        progress: Told what begins, in a few words.
+        progress: Called with a short text when a part begins.
 
     """
     laundromats = sample_laundromats(services.project)

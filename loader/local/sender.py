@@ -1,6 +1,6 @@
-"""A stand-in for the WhatsApp integration: what it does to target documents in one hour.
+"""A simulated WhatsApp integration: what it does to target documents in one hour.
 
-Written with Google's own client, as the integration is, and after docs/integration.md.
+It uses Google's own client, as the integration does, and follows docs/integration.md.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def play_sender(
         environment: The local stack.
         cnpj: The laundromat.
         at: The instant of sending.
-        failing: Customer ids whose message fails, in a way that may be tried again.
+        failing: Customer ids whose message fails with a recoverable error.
 
     """
     client = firestore.Client(

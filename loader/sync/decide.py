@@ -1,6 +1,6 @@
 """What to do with a row and the document it finds: the table in docs/sync.md, as pure functions.
 
-Nothing here knows a client or a clock, so each cell of that table is a test of one call.
+Nothing here uses a client or a clock, so each cell of that table is tested with one call.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["Action", "PlannedAction", "decide", "must_withdraw"]
 
 
 class Action(Enum):
-    """What to write, each under a precondition."""
+    """What to write; each has a precondition."""
 
     NONE = auto()
     CREATE = auto()
@@ -33,7 +33,7 @@ class Action(Enum):
 
 @dataclass(frozen=True, slots=True)
 class PlannedAction:
-    """An action and the outcome to count once it has taken effect."""
+    """An action, and the outcome to count once it has taken effect."""
 
     action: Action
     outcome: Outcome
@@ -65,20 +65,20 @@ def decide(
     as_of: datetime,
     max_attempts: int,
 ) -> PlannedAction:
-    """Return what a row of campaign_targets asks of its document.
+    """Return what to do with the document of a row of campaign_targets.
 
     Args:
         target: The row.
         document: The document under the row's customer id, or None.
-        payload: The digest of what the row would have the document say.
-        as_of: The run's instant: what "now" means for claims and retries.
+        payload: The digest of the payload that the row asks for.
+        as_of: The run's instant; it is "now" for claims and retries.
         max_attempts: Failed attempts after which a document is left alone in its cycle.
 
     """
     if document is None:
         return _CREATE
-    # A document that does not say when it was created counts as this cycle's: the doubt is
-    # resolved against a second message.
+    # A document without createdAt counts as part of this cycle: in doubt, no second message is
+    # sent.
     is_older_cycle = document.created_at is not None and document.created_at < target.cycle_start
     if not is_older_cycle and document.status in (Status.SENT, Status.DELIVERED):
         return _ALREADY_SENT
@@ -108,9 +108,9 @@ def decide(
 def must_withdraw(document: TargetDocument, *, as_of: datetime) -> bool:
     """Return whether a document without a row is withdrawn.
 
-    It is pending, nobody has claimed it, nothing of it is in doubt, and no message of it may still
-    be on its way. One that was never attempted is deleted. One that was attempted goes back to
-    FAILED, so that its attempts still count if it gets a row again in the same cycle.
+        It must be PENDING, not claimed, not in doubt, and without a message that may still be on its
+    way. A document that was never attempted is deleted. One that was attempted goes back to FAILED:
+    its attempts still count if it gets a row again in the same cycle.
     """
     return (
         document.status == Status.PENDING

@@ -1,4 +1,4 @@
-"""What keeps a sync from doing harm: stale targets, mass withdrawal, rows that fit no document."""
+"""Guards against harm: stale targets, mass withdrawal, rows that cannot become documents."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def published_at(source: TargetSource, cnpj: Cnpj, as_of: datetime, max_age: tim
 
 
 def check_rows(targets: Iterable[Target], cnpj: Cnpj, built_at: datetime) -> None:
-    """Raise a RunError when rows are another laundromat's or not of the published build."""
+    """Raise a RunError for rows of another laundromat or of another build."""
     table = f"{cnpj}_CAMPAIGN.campaign_targets"
     build = f"build it again: vmhub build --cnpj {cnpj}"
     for target in targets:
@@ -66,7 +66,7 @@ def check_rows(targets: Iterable[Target], cnpj: Cnpj, built_at: datetime) -> Non
         if target.built_at != built_at:
             message = f"{table} is not what was last published"
             raise RunError(
-                message, hint="a build was ended half-way or is under way; build, then sync again"
+                message, hint="a build was stopped half-way or is under way; build, then sync again"
             )
 
 
@@ -110,7 +110,7 @@ def check_withdrawals(
 
 
 def rejection(target: Target, as_of: datetime) -> str:
-    """Return why a row cannot become a document, whatever its payload; empty when it can."""
+    """Return why a row cannot become a document, apart from its payload; empty when it can."""
     if None in target:
         return f"{Target._fields[target.index(None)]} is NULL"
     if not _is_legal_id(target.customer_id):

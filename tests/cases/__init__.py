@@ -1,8 +1,8 @@
-"""Awkward rows, each with the decisions they must lead to, all in one laundromat.
+"""Unusual rows with the decisions they must lead to, all in one laundromat.
 
 They are built once, on a Monday at 10:00 in São Paulo (`tests.support.AS_OF`). The loyalty window
-begins on 23 August at 00:00 there, 03:00 UTC. A case's customers have decisions as it says, in no
-other campaign, and none of them is missing from customer_facts.
+begins on 23 August at 00:00 there, 03:00 UTC. A case's customers have exactly the decisions that it
+lists, and all of them are in customer_facts.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def all_rows() -> dict[str, list[Row]]:
 
 
 def rows_of_the_next_day() -> dict[str, list[Row]]:
-    """Return rows after the run's instant that would change every customer, if they were seen."""
+    """Return rows after the run's instant; if they were read, every customer would change."""
     later = "2026-11-23T13:00:01Z"
     ids = {row["id"]: row for case in CASES for row in case.clientes if (row["id"] or "").strip()}
     return {

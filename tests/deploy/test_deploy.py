@@ -1,4 +1,4 @@
-"""What deploys vmhub: Cloud Run jobs and their clocks, systemd units, a crontab."""
+"""The files that deploy vmhub: Cloud Run jobs and their schedules, systemd units, a crontab."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SYSTEMD = ROOT / "deploy" / "systemd"
 # Cloud Run
 
 GCLOUD = """#!/usr/bin/env bash
-# Notes how it was called, and knows of nothing, or of all, that it is asked for.
+# Records its calls; a resource that it is asked for exists or not, as the test says.
 echo "$*" >>"$CALLS"
 case " $* " in
     *" describe "*) exit "$KNOWS_NOTHING" ;;
@@ -35,7 +35,7 @@ esac
 
 
 def _deploy(folder: Path, script: str, *arguments: str, is_known: bool, **given: str) -> str:
-    """Run a script with a gcloud and a bq that only take notes; return these."""
+    """Run a script with a gcloud and a bq that only record their calls; return the calls."""
     folder.mkdir()
     for name in ("gcloud", "bq"):
         (folder / name).write_text(GCLOUD)
@@ -59,7 +59,7 @@ def test_deploying_twice_makes_everything_once_and_brings_it_in_line_afterwards(
     first = _deploy(tmp_path / "first", "deploy.sh", is_known=False, **NAMED)
     assert first.count("iam service-accounts create") == 3
     assert "scheduler jobs create http vmhub-run" in first
-    # Without a secret nobody could be told.
+    # Without a secret there are no receivers of alerts.
     assert "vmhub-alert-urls" in first
     assert "scheduler jobs create http vmhub-alert" not in first
     again = _deploy(tmp_path / "again", "deploy.sh", is_known=True, **NAMED)
@@ -93,7 +93,7 @@ def test_the_jobs_have_what_cloud_run_asks_for(tmp_path: Path) -> None:
         assert variables["GOOGLE_CLOUD_PROJECT"]["value"] == "my-project"
     [container] = run["spec"]["template"]["spec"]["template"]["spec"]["containers"]
     assert container["args"][-4:] == ["--jobs", "2", "--time-limit", "900"]
-    # The alert's addresses are no part of the file.
+    # The URLs of alerts are not in the file.
     assert variables["VMHUB_ALERT_URLS"]["valueFrom"] == {
         "secretKeyRef": {"name": "vmhub-alert-urls", "key": "latest"}
     }
@@ -146,7 +146,7 @@ def test_no_file_of_deploy_names_a_registry_or_holds_a_credential() -> None:
 
 
 class _Units(configparser.ConfigParser):
-    """Keeps the names of options as they are written."""
+    """Keeps the case of option names."""
 
     def optionxform(self, optionstr: str) -> str:
         return optionstr
@@ -179,7 +179,7 @@ def test_each_service_has_its_timer(name: str) -> None:
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd here")
 def test_systemd_takes_the_units(tmp_path: Path) -> None:
     for path in SYSTEMD.glob("vmhub-*"):
-        # It also looks whether the program is there.
+        # systemd-analyze also checks whether the program exists.
         text = re.sub(r"(?m)^ExecStart=\S+", "ExecStart=/bin/true", path.read_text())
         (tmp_path / path.name).write_text(text)
     units = sorted(map(str, tmp_path.iterdir()))

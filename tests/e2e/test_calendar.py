@@ -1,4 +1,4 @@
-"""Dates at their edges, through the built tables: leap days, month ends, time zones, new year."""
+"""Edge cases of dates in the built tables: leap days, month ends, time zones, new year."""
 
 from __future__ import annotations
 

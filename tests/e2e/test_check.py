@@ -1,4 +1,4 @@
-"""`check` looks at everything it can, says what to do, and leaves nothing behind."""
+"""`check` checks everything it can, says what to do, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -70,12 +70,12 @@ MESSAGE = {
     "phone": "+5511900000001",
     "message_content": "Olá, Ana!",
 }
-# What no line may hold.
+# Texts that no line may contain.
 SECRETS = ("Ana", "Exemplo", "90000", "52998224725", "529.982", "Olá", "customer-7", "c1")
 
 
 def _make(services: Services, **rows: Iterable[dict[str, Any]]) -> None:
-    """Make a laundromat that is fit in every way, but for the rows given."""
+    """Create a laundromat without any problem, except in the given rows."""
     fit: dict[str, Any] = {
         "vendas": [SALE],
         "clientes": [CUSTOMER],
@@ -90,7 +90,7 @@ def _check(services: Services, *, hours: int = 26) -> CheckReport:
 
 
 def _elsewhere(services: Services, **addresses: str) -> Services:
-    """Return services like these, with other addresses."""
+    """Return the same services with other addresses."""
     environment = replace(services.environment, **addresses)  # type: ignore[arg-type] # all texts
     return Services(services.project, environment, services.state_dir, services.parsed)
 
@@ -118,7 +118,7 @@ def _not_ok(report: CheckReport) -> dict[tuple[str, str], State]:
 
 
 def _replace_raw(services: Services, name: str, **changes: Any) -> None:
-    """Make a RAW table anew with another declaration than the one that is asked for."""
+    """Recreate a RAW table with a declaration other than the expected one."""
     [declared] = [table for table in services.project.source_tables() if table.name == name]
     services.warehouse.query(f"drop table `{RAW}`.`{name}`", doing="dropping")
     services.warehouse.create_table(replace(declared, **changes), NUMERIC_CNPJ)
@@ -263,7 +263,7 @@ def test_a_laundromat_that_nothing_was_created_for_is_told_to_be_onboarded(
     assert list(fixes) == [RAW, CAMPAIGN, "VMHUB_OPS"]
     assert "vmhub onboard" in fixes[CAMPAIGN]
     assert "vmhub onboard" in fixes["VMHUB_OPS"]
-    # Documents and queries need nothing of it.
+    # Documents and queries do not need the dataset.
     assert _line(report, "scratch document").state is State.OK
     assert _line(report, "query").state is State.OK
 
@@ -372,7 +372,7 @@ def test_what_bigquery_denies_is_one_line_with_the_mend_and_ends_no_other_check(
     assert "permission denied" in line.found
     assert "docs/real-project.md" in line.fix
     assert report.exit_code == ExitCode.CONFIGURATION
-    # What was created is dropped, also when it could not be filled.
+    # The created table is dropped even if it could not be filled.
     assert deleted == (0 if is_denied is _is_creation else 1)
 
 
@@ -387,7 +387,7 @@ def test_who_may_run_no_query_is_told_so_in_each_line_that_needs_one(services: S
 
 
 def _check_denied(services: Services, is_denied: Any) -> tuple[CheckReport, int]:
-    """Return a check's report where BigQuery denies something, and how many tables it deleted."""
+    """Return a check's report when BigQuery denies something, and the number of deleted tables."""
     url = services.environment.bigquery_url
     assert url is not None
     with relaying(url) as relay:
@@ -553,7 +553,7 @@ def test_phones_and_cpfs_are_counted_once_a_customer_by_the_newest_registration(
         customer("e", "4321", ""),
         customer("f", "", None),
         customer("g", "9", None),
-        # No customer at all, and one who registers tomorrow.
+        # No customers at all, or only one who registers tomorrow.
         customer(" ", "(11) 90000-0004", "52998224725"),
         customer("h", "(11) 90000-0005", "52998224725", day=24),
     ]
@@ -603,7 +603,7 @@ def test_targets_that_nobody_takes_are_counted_and_named_with_the_time_they_wait
         "claimed": 0,
         "waiting_since": AS_OF - timedelta(hours=1),
     }
-    # That a sync has written them is no sign of a sender.
+    # Writes by a sync are not signs of a sender.
     assert _line(report, "sender").state is State.WARNING
 
 

@@ -1,4 +1,4 @@
-"""The dbt project as analysts and `vmhub` use it: from its own command line."""
+"""The dbt project as analysts and `vmhub` use it: from dbt's command line."""
 
 from __future__ import annotations
 
@@ -120,14 +120,14 @@ def test_the_hourly_selector_is_the_tables_and_the_gate(services: Services) -> N
 def test_a_build_without_a_cnpj_or_with_a_bad_setting_is_refused_before_anything_runs(
     services: Services,
 ) -> None:
-    # Nothing computes with this one while dbt parses: the hook finds it.
+    # No model computes with this setting while dbt parses, so the hook finds it.
     output = refused_build(services, {"loyalty_min_visits": "many"})
     assert "Compilation Error in operation vmhub_campaigns-on-run-start" in output
     assert "'00000000000000' is not a CNPJ: pass --vars" in output
     assert "; loyalty_min_visits='many' takes a whole number from 1 to 1000" in output
 
 
-# One value for each setting: the rules and the bounds of each, and what just passes.
+# One value for each setting: every rule and limit, and values that are just valid.
 _VALUES: dict[str, Any] = {
     "send_from_hour": 18,
     "send_until_hour": 19.0,

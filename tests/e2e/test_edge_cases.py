@@ -58,14 +58,14 @@ def built(project: Project, stack: LocalStack, tmp_path_factory: pytest.TempPath
     environment = replace(stack.environment(), project=f"test-{secrets.token_hex(6)}")
     services = Services(project, environment, tmp_path_factory.mktemp("state"))
     make_laundromat(services, CNPJ, timezone="America/Sao_Paulo", **all_rows())
-    # With every test but the unit tests: none of these rows may fail one.
+    # With every data test: none of these rows may fail one.
     services.build(services.laundromat(CNPJ), as_of=AS_OF)
     report = services.sync(services.laundromat(CNPJ), as_of=AS_OF, options=SyncOptions())
     return Built(services, tables_of(services), report, documents(environment, CNPJ))
 
 
 def tables_of(services: Services) -> Tables:
-    """Return every row of every table, in an order of our own."""
+    """Return every row of every table, sorted."""
     return {
         table: sorted(
             services.warehouse.query(f"select * from `{CNPJ}_CAMPAIGN`.`{table}`", doing="reading"),
@@ -177,7 +177,7 @@ def test_what_is_sent_blocks_an_hour_later_and_the_first_instant_can_be_built_ag
 ) -> None:
     services = built.services
     declared = {table.name: table for table in services.project.source_tables()}
-    # The greeting of each target arrives a minute later, under another way to write its phone.
+    # Each target's greeting arrives a minute later, with its phone written in another form.
     sent = [
         {
             "user_id": row["customer_id"],
@@ -196,7 +196,7 @@ def test_what_is_sent_blocks_an_hour_later_and_the_first_instant_can_be_built_ag
         services.laundromat(CNPJ), as_of=AS_OF + timedelta(hours=1), arguments=HOURLY_BUILD
     )
     later = tables_of(services)
-    # Those who were about to become candidates, and nobody for the second time.
+    # Only customers who just became candidates, and nobody a second time.
     assert {row["customer_id"] for row in later["campaign_targets"]} == {
         "resumes later",
         "after this instant",
@@ -222,7 +222,7 @@ def test_neither_the_order_of_rows_nor_the_hash_seed_changes_a_row(
     for table in rows.values():
         random.Random(7).shuffle(table)
     make_laundromat(services, CNPJ, timezone="America/Sao_Paulo", **rows)
-    # What dbt runs for `vmhub build`, in a process with a hash seed of its own.
+    # What `vmhub build` runs in dbt, in a process with its own hash seed.
     dbt = Path(sys.executable).parent / "dbt"
     variables = json.dumps({"cnpj": CNPJ, "as_of": AS_OF.isoformat()})
     target = str(tmp_path / "dbt")

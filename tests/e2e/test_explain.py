@@ -1,4 +1,4 @@
-"""`explain` says what the decisions say, with the numbers behind them."""
+"""`explain` agrees with the decisions, and gives the numbers behind them."""
 
 from __future__ import annotations
 
@@ -179,9 +179,11 @@ def test_every_condition_is_a_sentence_with_the_day_on_which_time_changes_the_an
     changed = {"welcome_delay_days": 2, "reactivation_max_inactive_days": 90}
     change_settings(services, NUMERIC_CNPJ, **changed)
     services.build(services.laundromat(NUMERIC_CNPJ), as_of=as_of, arguments=FIRST_BUILD)
-    settings = effective_settings(services.project, services.registry.tenant(NUMERIC_CNPJ))
+    settings = effective_settings(services.project, services.registry.entry(NUMERIC_CNPJ))
 
-    verdicts = services.explainer.verdicts(BuildSpec(settings, as_of), list(people))
+    verdicts = Explainer(services.dbt, services.warehouse).verdicts(
+        BuildSpec(settings, as_of), list(people)
+    )
 
     said = {
         key: [
@@ -229,7 +231,11 @@ def test_every_condition_is_a_sentence_with_the_day_on_which_time_changes_the_an
         {**settings, "reactivation_start_day": 31},
         datetime.fromisoformat("2027-02-01T10:00:00-03:00"),
     )
-    [first, _] = services.explainer.verdicts(later, ["a"])["REACTIVATION", "a"].triggers
+    [first, _] = (
+        Explainer(services.dbt, services.warehouse)
+        .verdicts(later, ["a"])["REACTIVATION", "a"]
+        .triggers
+    )
     assert first.sentence == "day of the month is 1, needed: at least 31"
     assert first.changes_on == date(2027, 3, 31)
 

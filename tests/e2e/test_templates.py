@@ -1,4 +1,4 @@
-"""A text that cannot be sent is a failing test, and the last good targets stay."""
+"""A text that cannot be sent fails a dbt test, and the last good targets stay."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ TEMPLATES = f"`{CNPJ}_CAMPAIGN`.`message_templates`"
 def services(
     project: Project, stack: LocalStack, tmp_path_factory: pytest.TempPathFactory
 ) -> Services:
-    """A laundromat with a published target of each text that is broken below."""
+    """A laundromat with a published target for each text that is broken below."""
     environment = replace(stack.environment(), project=f"test-{secrets.token_hex(6)}")
     services = Services(project, environment, tmp_path_factory.mktemp("state"))
     loyal = {"BRONZE": 10, "SILVER": 15, "GOLD": 20}
@@ -67,7 +67,7 @@ def services(
 
 
 def published(services: Services) -> set[str]:
-    """Return the customers of campaign_targets, which must be those of the first build."""
+    """Return the customers of campaign_targets, which must still be those of the first build."""
     rows = targets(services, CNPJ)
     assert {target.built_at for target in rows} == {AS_OF}
     return {target.customer_id for target in rows}

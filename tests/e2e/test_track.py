@@ -1,4 +1,4 @@
-"""Firestore's outcomes in message_history: what is written, once, whatever happens."""
+"""Firestore's outcomes in message_history: each is written once, whatever happens."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ HOUR = timedelta(hours=1)
 
 @pytest.fixture
 def laundromats(services: Services) -> Services:
-    """Two laundromats with their histories, and nothing built."""
+    """Two laundromats with histories, but without a build."""
     for cnpj in (NUMERIC_CNPJ, ALPHANUMERIC_CNPJ):
         make_laundromat(services, cnpj)
     return services
@@ -78,7 +78,7 @@ def test_a_message_moves_forward_and_late_or_repeated_news_change_nothing(
         "updated_at": delivered_at,
     }
 
-    # A sender that lost its memory says again what it said at first.
+    # A sender that lost its state repeats its first report.
     reference.update({**sent(at=AS_OF + 3 * HOUR), "deliveredAt": firestore.DELETE_FIELD})
     laundromats.track([NUMERIC_CNPJ], as_of=AS_OF + 4 * HOUR)
     laundromats.track([NUMERIC_CNPJ], as_of=AS_OF + 4 * HOUR, is_full=True)
@@ -147,7 +147,7 @@ def test_a_document_without_a_cycle_is_named_and_the_others_are_written(
 
 
 class FailingWarehouse(Warehouse):
-    """BigQuery that fails for one laundromat, or after it has done what it was asked."""
+    """A BigQuery that fails for one laundromat, or after it has done the work."""
 
     failing: Cnpj | None = None
     is_done_first = False
@@ -192,7 +192,7 @@ def test_a_laundromat_that_fails_is_tracked_from_its_own_watermark_and_delays_no
     entries, _, _ = laundromats.registry.fleet()
     assert [entry.watermark.until for entry in entries] == [AS_OF, AS_OF + HOUR]
 
-    # Ten hours behind the other, it is asked on its own.
+    # It is ten hours behind the other, so it is read alone.
     laundromats.track([ALPHANUMERIC_CNPJ], as_of=AS_OF + 10 * HOUR)
     fixed = laundromats.track(None, as_of=AS_OF + 10 * HOUR)
     assert fixed.exit_code == 0

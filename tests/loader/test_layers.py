@@ -1,4 +1,4 @@
-"""Who imports whom: pyproject.toml has the rule, and `lint-imports` holds it."""
+"""Import layers: pyproject.toml has the rule, and `lint-imports` checks it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from loader.dbt.project import find_project
 
 ROOT = find_project().root
 
-# Each breaks one contract, the last three of them by a type alone.
+# Each line breaks one contract; the last three do so only by a type.
 UPWARD = {
     "loader/base/errors.py": "from loader.base.cnpj import Cnpj",
     "loader/sync/decide.py": "import loader.firestore.values",
@@ -27,7 +27,7 @@ UPWARD = {
 }
 OF_TYPES = ("loader/sync/match.py", "loader/questions/explain.py", "console/report/words.py")
 
-# Prints which of our modules a command has loaded, when the process ends.
+# Prints, at the end of the process, which of our modules a command has loaded.
 SPY = """
 import atexit, json, sys
 atexit.register(lambda: print(json.dumps(sorted(
@@ -72,7 +72,7 @@ def test_sync_loads_nothing_of_check_status_preview_report_or_the_console() -> N
     ended = subprocess.run(
         [sys.executable, "-c", SPY, "sync", "--cnpj", "11222333000181"],
         cwd=ROOT,
-        # Nothing answers there: the command ends once all it needs has been imported.
+        # Nothing answers there: the command ends after all its imports.
         env={
             "PATH": os.environ["PATH"],
             "GOOGLE_CLOUD_PROJECT": "vmhub-nowhere",

@@ -133,7 +133,7 @@ def test_the_documents_last_error_fills_in_for_a_log_without_one() -> None:
         ({"status": "PENDING", "attempts": 1}, [(1, "FAILED")]),
         ({"status": "SENT", "attempts": 1, "deliveredAt": SENT}, [(1, "DELIVERED")]),
         ({"status": " sent ", "attempts": 1}, [(1, "SENT")]),
-        # Nobody knows this status, and whoever might have got the message counts as having it.
+        # An unknown status: in doubt, the customer counts as having got the message.
         ({"status": "ENTREGUE", "attempts": 1}, [(1, "ENTREGUE")]),
         ({"status": None, "attempts": 1}, [(1, "SENT")]),
     ],

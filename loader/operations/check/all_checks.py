@@ -36,9 +36,9 @@ def check(
     as_of: datetime,
     raw_max_age: timedelta,
 ) -> CheckReport:
-    """Check whether a laundromat can be served. What goes wrong is in the report.
+    """Check whether a laundromat can be served; the report holds every error.
 
-    Leaves nothing behind, and names no customer.
+    It leaves nothing behind, and names no customer.
 
     Args:
         project: Declares the tables, the campaigns and the settings.
@@ -48,8 +48,8 @@ def check(
         dbt: Resolves the project's macros.
         cnpj: The laundromat; it need not be registered.
         location: Where BigQuery runs queries.
-        as_of: The instant against which ages are measured.
-        raw_max_age: Age of the newest sale from which on it is a warning.
+        as_of: The instant from which ages are measured.
+        raw_max_age: The newest sale may be this old without a warning.
 
     """
     checklist = Checklist()
@@ -86,7 +86,7 @@ def check(
 def _check_registry(
     checklist: Checklist, project: Project, registry: Registry, cnpj: Cnpj
 ) -> frozenset[str]:
-    """Check the registry's entry and settings; return the campaigns there are, as far as known."""
+    """Check the registry entry and settings; return the campaigns that are known."""
     entries: list[RegistryEntry] = []
     place = f"users/{cnpj}"
 

@@ -1,4 +1,4 @@
-"""What the rows and documents say: how fresh, how complete, and whether somebody sends."""
+"""Checks of rows and documents: how fresh, how complete, and whether a sender is alive."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 
 __all__ = ["REGISTRATIONS", "RowChecks", "newest_sale_statement", "newest_sign_statement"]
 
-# How far back is looked for what should be hours old; bounds what a query reads.
+# How far back to look for data that should be hours old; limits what a query reads.
 _SALES_LOOKBACK = timedelta(days=31)
 _HISTORY_LOOKBACK = timedelta(days=90)
-# A sender takes what is new within minutes.
+# A sender takes new targets within minutes.
 _PATIENCE = timedelta(minutes=15)
-# As long as `vmhub sync` takes a build for fresh, by default.
+# The default --max-age of `vmhub sync`.
 _BUILD_AGE = timedelta(hours=2)
 _ENOUGH_PERCENT = 80
 
-# The project's own clean-up of phone and cpf, on the newest registration of each id, as
-# stg_customers has it. That model itself is private to its group, and needs no asking here.
+# The project's own clean-up of phone and cpf, on the newest registration of each id, as in
+# stg_customers. That model is private to its group, so it is not queried here.
 REGISTRATIONS = """
 with registrations as (
     select telefone, cpf
@@ -67,7 +67,7 @@ select max(data) as newest
 from `{cnpj}_RAW`.`vendas`
 where data >= {since} and data <= {until}
 """
-# A sync changes updated_at, too, but never of a message that went out.
+# A sync sets updated_at, too, but never for a message that was sent.
 _NEWEST_SIGN = """
 select max(instant) as newest
 from (
@@ -86,7 +86,7 @@ where instant <= {until}
 
 
 def newest_sale_statement(cnpj: Cnpj, *, since: datetime, until: datetime) -> str:
-    """Return the query for the newest sale between two instants; it reads their days only."""
+    """Return the query for the newest sale between two instants; it reads only those days."""
     return _NEWEST_SALE.format(cnpj=cnpj, since=timestamp(since), until=timestamp(until))
 
 
@@ -112,7 +112,7 @@ class RowChecks:
 
         def attempt() -> Finding:
             newest = self._newest(sql, f"reading {sales.about}")
-            fix = "look at the point-of-sale export: RAW is not written any more"
+            fix = "look at the point-of-sale export: it does not write RAW any more"
             if newest is None:
                 return Finding(f"none within {lookback.days} days", fix, {"newest": None})
             is_old = self.as_of - newest > max_age
@@ -138,7 +138,7 @@ class RowChecks:
 
         @cache
         def counts() -> dict[str, int]:
-            # Whatever is set for the laundromat plays no part.
+            # The laundromat's own settings make no difference here.
             sql = dbt.compile_sql(BuildSpec({"cnpj": self.cnpj}, self.as_of), REGISTRATIONS)
             [row] = self.warehouse.query(sql, doing=f"reading {customers.about}")
             return row
@@ -154,7 +154,7 @@ class RowChecks:
             ),
             customers,
         )
-        # One that could not be counted is not counted again.
+        # If the count failed once, do not try it again.
         self._bigquery(
             "cpfs",
             customers.about,
@@ -168,7 +168,7 @@ class RowChecks:
         )
 
     def sender(self, campaign_types: Iterable[str], history: Check) -> None:
-        """Check when a sender last did something, and whether targets wait for one in vain."""
+        """Check when a sender was last active, and whether targets wait without one."""
         types = sorted(campaign_types)
         since = self.as_of - _HISTORY_LOOKBACK
         sql = newest_sign_statement(self.cnpj, since=since, until=self.as_of)
@@ -177,7 +177,7 @@ class RowChecks:
         @cache
         def last_sign() -> datetime | None:
             in_documents = self.probe.last_sign_of_life(types, self.as_of)
-            # Without a history, the documents are what there is to look at.
+            # Without a history, only the documents can show it.
             in_history = (
                 self._newest(sql, f"reading {history.about}") if history.has_passed else None
             )
@@ -210,7 +210,7 @@ class RowChecks:
         self.checklist.add("pending targets", place, queue, service=FIRESTORE, needs=[life_check])
 
     def last_build(self, dataset: Check) -> None:
-        """Check how old the targets are that a sync would bring into Firestore."""
+        """Check the age of the targets that a sync would write."""
 
         def attempt() -> Finding:
             built_at = self.warehouse.published_at(self.cnpj)

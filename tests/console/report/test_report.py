@@ -1,4 +1,4 @@
-"""The owner's page: what it says, how it says it, and whom it does not name."""
+"""The owner's page: its content, its wording, and that it names no customer."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ PEOPLE = ("Ana Exemplo", "+5511900000001", "11900000001", "529.982.247-25", "529
 
 
 class Page(HTMLParser):
-    """What a page holds: its tables by id, its elements, its text."""
+    """The content of a page: its tables by id, its elements, its text."""
 
     def __init__(self, content: str) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class Page(HTMLParser):
             self._table[-1][-1] += data.strip()
 
     def column(self, table: str, heading: str) -> tuple[list[Decimal], Decimal]:
-        """Return a column's figures and the one below the line."""
+        """Return a column's figures and its total."""
         headings, *rows, total = self.tables[table]
         values = [read_number(row[headings.index(heading)]) for row in (*rows, total)]
         return values[:-1], values[-1]

@@ -1,4 +1,4 @@
-"""Datasets and tables in the BigQuery emulator, and the reading of campaign_targets."""
+"""Datasets and tables on the BigQuery emulator, and reading campaign_targets."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def test_rows_are_appended_with_none_and_absent_cells_as_null(warehouse: Warehou
 
 
 def test_no_rows_are_no_load_job(warehouse: Warehouse) -> None:
-    # The table is not there, so that a job would fail.
+    # The table does not exist, so a job would fail.
     assert warehouse.append(_declare(id="STRING"), NUMERIC_CNPJ, []) == 0
 
 

@@ -1,4 +1,4 @@
-"""Every command line of ours in deploy/, the Dockerfile and the documents is a real one."""
+"""Every vmhub command line in deploy/, the Dockerfile and the docs is valid."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _COMMAND = re.compile(rf"(?<![\w@./-])(?:\S*/bin/)?vmhub(?P<arguments>(?: +{_WOR
 
 
 def _options() -> dict[str, set[str]]:
-    """Return the options of every command; those of a group's commands by both names."""
+    """Return the options of every command; a group's command has both names in its key."""
     found: dict[str, set[str]] = {}
 
     def look(command: Any, name: str) -> None:
@@ -42,7 +42,7 @@ def _options() -> dict[str, set[str]]:
 
 
 def _problem(arguments: list[str]) -> str | None:
-    """Say what is wrong with a command line, None when it is one of ours."""
+    """Return what is wrong with a command line; None when it is valid."""
     options = _options()
     name = ""
     words = iter(arguments)
@@ -96,7 +96,7 @@ def _command_lines() -> Iterator[tuple[str, list[str]]]:
         for words in _in_shell(path.read_text(encoding="utf-8")):
             yield path.name, words
     for line in (DEPLOY / "cron" / "vmhub").read_text(encoding="utf-8").splitlines():
-        # What follows the name of the user.
+        # The part after the user's name.
         for words in _in_shell(line.partition(" vmhub ")[2]):
             yield "cron", words
     for path in sorted(DEPLOY.rglob("*.yaml")):

@@ -1,4 +1,4 @@
-"""What is told of a failed build: enough to fix it, and nothing that can quote a customer."""
+"""The error of a failed build: enough to fix it, and nothing that can quote a customer."""
 
 from __future__ import annotations
 

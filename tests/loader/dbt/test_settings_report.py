@@ -1,4 +1,4 @@
-"""`vmhub settings`: what holds for a laundromat, and where each value comes from."""
+"""`vmhub settings`: a laundromat's settings, and where each value comes from."""
 
 from __future__ import annotations
 

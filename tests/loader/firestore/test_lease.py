@@ -73,7 +73,7 @@ def test_the_lease_of_a_dead_holder_is_taken_over_once_it_has_expired(
 
 
 def test_a_renewed_lease_outlasts_its_first_time(services: Services, since: datetime) -> None:
-    # Good for a moment when taken, and for minutes when renewed.
+    # Valid for a very short time when taken, and for minutes when renewed.
     short, long = leases(services, "a", SHORT), leases(services, "a")
     taken(short, since)
     long.change(NUMERIC_CNPJ)

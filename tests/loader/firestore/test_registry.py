@@ -1,4 +1,4 @@
-"""Who is served and with which settings: the registry in Firestore and what is made of it."""
+"""The registry in Firestore: which laundromats are served, and with which settings."""
 
 from __future__ import annotations
 
@@ -305,7 +305,7 @@ def test_an_unknown_time_zone_is_refused_with_an_example(
 def test_the_defaults_of_this_project_are_valid_settings(project: Project) -> None:
     settings = effective_settings(project, _entry())
     assert settings["enabled_campaigns"] == list(project.campaign_types())
-    # What describes them is not passed on to dbt.
+    # Fields that describe the laundromat are not passed to dbt.
     assert not {"settings", "setting_rules"} & set(settings)
     own = {"max_attempts": settings["max_attempts"]}
     assert effective_settings(project, _entry(settings=own)) == settings

@@ -1,4 +1,4 @@
-"""Target documents in Google's emulator: preconditions, what each write keeps, and sizes."""
+"""Target documents in Google's emulator: preconditions, the fields that writes keep, sizes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 BEFORE = AS_OF - timedelta(hours=1)
 LAST_YEAR = datetime(2025, 11, 23, 13, tzinfo=UTC)
 
-# What the WhatsApp integration may have left in a document.
+# Fields that the WhatsApp integration may have set in a document.
 SENDERS_FIELDS: dict[str, Any] = {
     "claimedUntil": BEFORE,
     "nextAttemptAt": BEFORE,
@@ -71,7 +71,7 @@ def _fields(client: firestore.Client, customer_id: str = "c1") -> dict[str, Any]
 
 
 def _payload(target: Target, **changes: Any) -> dict[str, Any]:
-    """Return the fields of a document that a row became an hour ago."""
+    """Return the fields of a document that was written for a row an hour ago."""
     return {
         "cnpj": target.cnpj,
         "campaignType": target.campaign_type,
@@ -423,7 +423,7 @@ def test_a_document_is_read_with_all_that_decides_about_it(
         claimed_until=BEFORE,
         next_attempt_at=BEFORE,
         is_recoverable=True,
-        # Nobody has tracked it.
+        # It is not tracked.
         is_recorded=False,
         was_attempted=True,
     )

@@ -1,4 +1,4 @@
-"""The table of what sync does with a row and a document, cell by cell."""
+"""What sync does with a row and a document: each cell of the table in docs/sync.md."""
 
 from __future__ import annotations
 
