@@ -34,33 +34,72 @@ purchases as (
     group by cpf
 ),
 
--- A message concerns the customer it was sent to and everybody who shares that phone. The two
--- ways are joined apart, since one join with OR would compare every customer with every message.
-customer_messages as (
+-- Who a message went to: what it says itself, and what the customer of its id says now. Who is no
+-- customer any more leaves only the phone it went to.
+sent_messages as (
     select
-        customers.customer_id,
+        messages.customer_id,
         messages.campaign_type,
         messages.cycle_key,
         messages.sent_at,
         messages.is_failed,
         messages.is_recoverable,
+        coalesce(messages.phone, recipients.phone) as phone,
+        recipients.cpf,
+        recipients.born_on,
+        recipients.customer_id is null
+        and messages.sent_at >= {{ local_midnight(today()) }} as is_of_today_to_unknown
+    from messages
+    left join customers as recipients on messages.customer_id = recipients.customer_id
+),
+
+-- A message concerns the person it was sent to, under whatever id, and everybody who shares that
+-- phone. The ways are joined apart, since one join with OR would compare every customer with every
+-- message; no message comes in by two of them.
+customer_messages as (
+    select
+        customers.customer_id,
+        sent_messages.campaign_type,
+        sent_messages.cycle_key,
+        sent_messages.sent_at,
+        sent_messages.is_failed,
+        sent_messages.is_recoverable,
         true as is_own
     from customers
-    inner join messages on customers.customer_id = messages.customer_id
+    inner join sent_messages on customers.customer_id = sent_messages.customer_id
 
     union all
 
     select
         customers.customer_id,
-        messages.campaign_type,
-        messages.cycle_key,
-        messages.sent_at,
-        messages.is_failed,
-        messages.is_recoverable,
-        false as is_own
+        sent_messages.campaign_type,
+        sent_messages.cycle_key,
+        sent_messages.sent_at,
+        sent_messages.is_failed,
+        sent_messages.is_recoverable,
+        true as is_own
     from customers
-    inner join messages on customers.phone = messages.phone
-    where customers.customer_id != messages.customer_id
+    inner join sent_messages on customers.cpf = sent_messages.cpf
+    where customers.customer_id != sent_messages.customer_id
+
+    union all
+
+    select
+        customers.customer_id,
+        sent_messages.campaign_type,
+        sent_messages.cycle_key,
+        sent_messages.sent_at,
+        sent_messages.is_failed,
+        sent_messages.is_recoverable,
+        -- With the phone, the birth date tells a person from the family. Of an id that is gone, the
+        -- day tells: two people of one phone seldom have an occasion on the same day.
+        coalesce(customers.born_on = sent_messages.born_on, false)
+        or sent_messages.is_of_today_to_unknown as is_own
+    from customers
+    inner join sent_messages on customers.phone = sent_messages.phone
+    where
+        customers.customer_id != sent_messages.customer_id
+        and coalesce(customers.cpf != sent_messages.cpf, true)
 ),
 
 message_lists as (
