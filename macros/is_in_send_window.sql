@@ -3,11 +3,6 @@
     (
         extract(hour from {{ now() }} at time zone '{{ var("timezone") }}')
         between {{ from_hour }} and {{ until_hour }} - 1
-        and format_date('%a', {{ today() }}) in (
-            {%- for day in setting("send_weekdays") -%}
-                '{{ day | capitalize }}'
-                {%- if not loop.last %}, {% endif -%}
-            {%- endfor -%}
-        )
+        and {{ is_send_day(local_now().date()) | tojson }}
     )
 {%- endmacro %}

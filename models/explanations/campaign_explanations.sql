@@ -39,10 +39,10 @@ final as (
                     'fact': "'the id cannot name a Firestore document'",
                 },
                 'INVALID_PHONE': {
-                    'fact': "'the phone is no Brazilian mobile'",
+                    'fact': "'the phone is no Brazilian mobile, or one that too many customers have'",
                 },
                 'OPTED_OUT': {
-                    'fact': "'opted out by id or phone, and did not resume'",
+                    'fact': "'opted out by id, phone or CPF, and did not resume'",
                 },
                 'ALREADY_MESSAGED': {
                     'fact':
@@ -69,6 +69,11 @@ final as (
                 },
                 'NOT_IN_ROLLOUT': {
                     'fact': "'the campaign is not rolled out to this customer yet'",
+                },
+                'STALE_SALES': {
+                    'fact':
+                        "concat('no sale has arrived since ', "
+                        ~ local_time_text('decisions.sales_until') ~ ")",
                 },
                 'FREQUENCY_CAP': {
                     'fact':

@@ -25,6 +25,7 @@ candidates as (
             {{ voucher_valid_until(campaign) }} as voucher_valid_until,
             {{ is_in_send_window(campaign) }} as is_in_send_window,
             {{ tojson(campaign | upper in var('personal_campaigns')) }} as is_personal,
+            {{ tojson(campaign | upper in var('sales_campaigns')) }} as needs_sales,
             {{ yielding_rank(campaign) }} as yielding_rank
         from {{ ref(campaign) }} as candidate
         {% if not loop.last %}
@@ -44,6 +45,7 @@ facts as (
         customers.cpf,
         customers.registered_at,
         customers.has_opted_out,
+        customers.sales_until,
         -- Of the facts: if another build replaced them meanwhile, sync sees that these decisions
         -- are not of one build.
         customers.built_at,
@@ -124,6 +126,7 @@ unhindered as (
                 'DUPLICATE_PERSON': 'has_higher_twin',
                 'HOLDOUT': 'is_held_out',
                 'NOT_IN_ROLLOUT': 'is_not_in_rollout',
+                'STALE_SALES': 'needs_sales and ' ~ sales_are_stale('sales_until'),
             }) }}
         ) as blockers_but_time
     from ranked
@@ -206,6 +209,7 @@ final as (
         blocked.has_final_failure,
         blocked.has_higher_twin,
         blocked.recently_messaged_at,
+        blocked.sales_until,
         blocked.template_variant,
         templates.template_name,
         {{ with_fields('blocked.data', {
