@@ -17,12 +17,13 @@ def _second_ids() -> Case:
         "dataNascimento": "1988-11-23T00:00:00Z",
     }
     phone = {"telefone": "11966670002"}
+    born = {"cpf": None, "dataNascimento": "1987-11-23T00:00:00Z"}
     cpf = {"cpf": "90000000603"}
     customers = [
         born_today("messaged person", **person),
         born_today("messaged person again", dataCadastro=_LATER, **person),
-        born_today("messaged phone and birth date", cpf=None, **phone),
-        born_today("messaged phone and birth date again", cpf=None, dataCadastro=_LATER, **phone),
+        born_today("messaged phone and birth date", **born, **phone),
+        born_today("messaged phone and birth date again", dataCadastro=_LATER, **born, **phone),
         born_today("another birth date", dataNascimento="2015-11-23T00:00:00Z", **phone),
         somebody("messaged cpf", **cpf),
         somebody("messaged cpf, new phone", dataCadastro=_LATER, **cpf),
@@ -84,4 +85,31 @@ def _failures() -> Case:
     )
 
 
-PEOPLE_CASES = [_second_ids(), _failures()]
+def _opt_outs() -> Case:
+    phones = {
+        "by JID": ("11966661003", "5511966661003:23@s.whatsapp.net"),
+        "by the first of two": ("11966661004", "11 96666-1004 / 11 96666-1005"),
+        "by the second of two": ("11966661005", None),
+        "without the area code": ("11966661006", "96666-1006"),
+        "by a float": ("11966661007", "5511966661007.0"),
+        "with a 0": ("11966661008", "+55 (011) 96666-1008"),
+        "by lid": ("11966661009", "511966661009@lid"),
+    }
+    person = {"telefone": "11966661010", "cpf": "90000000605"}
+    other_id = {"user_id": "old id", "opted_out_at": "2026-11-01T12:00:00Z"}
+    return birthdays(
+        "an opt-out holds for the person, however its number is written",
+        {name: [] if name == "by lid" else ["OPTED_OUT"] for name in phones}
+        | {"old id": ["OPTED_OUT", "DUPLICATE_PERSON"], "new id": ["OPTED_OUT"]}
+        | {"only the cpf": ["OPTED_OUT", "DUPLICATE_PERSON"]},
+        [
+            *(born_today(name, telefone=phone) for name, (phone, _) in phones.items()),
+            born_today("old id", **person),
+            born_today("new id", dataCadastro=_LATER, **person),
+            born_today("only the cpf", cpf=person["cpf"]),
+        ],
+        opt_outs=[{"phone": written} for _, written in phones.values() if written] + [other_id],
+    )
+
+
+PEOPLE_CASES = [_second_ids(), _failures(), _opt_outs()]
