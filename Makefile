@@ -60,6 +60,10 @@ docs: $(INSTALLED) ## Write the site of all models and columns, one file: target
 docs-cli: $(INSTALLED) ## Write docs/cli.md anew from the commands' help
 	"$(BIN)/typer" loader.cli.app utils docs --name vmhub --output docs/cli.md
 
+.PHONY: holidays
+holidays: $(INSTALLED) ## Write the national holidays anew from the package of that name
+	"$(BIN)/python" seeds/national_holidays.py > macros/clock/is_national_holiday.sql
+
 .PHONY: install
 install: $(INSTALLED) ## Set up .venv from the lock
 

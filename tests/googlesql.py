@@ -8,11 +8,12 @@ table with the columns that the analysis of its statement gave.
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from zetasql.api import Analyzer, CatalogBuilder, TableBuilder
+from zetasql.api import Analyzer, CatalogBuilder, PreparedQuery, TableBuilder
 from zetasql.core import wasm_client
 from zetasql.types import (
     AnalyzerOptions,
@@ -27,7 +28,7 @@ from loader.dbt.spec import BuildSpec
 from tests.support import AS_OF
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from loader.base.cnpj import Cnpj
@@ -78,6 +79,18 @@ class GoogleSql:
             builder.add_column(name, _TYPES[type_] if isinstance(type_, str) else type_)
         self._catalog.add_table(builder.build())
 
+    def evaluate(self, sql: str) -> list[tuple[Any, ...]]:
+        """Return the rows of a query that reads no table, as Google's reference computes them.
+
+        A row that BigQuery would refuse, such as a date before the year 1, raises. NULL is None;
+        values are strings, numbers and booleans, so cast what is none of them.
+        """
+        options = AnalyzerOptions(language_options=self._language)
+        prepared = PreparedQuery.builder().set_sql(sql).set_analyzer_options(options)
+        with prepared.set_catalog(self._catalog.build()).prepare() as query:
+            rows = query.execute().content.table_data.row
+        return [tuple(_python_value(cell) for cell in row.cell) for row in rows]
+
     def analyze(self, sql: str) -> dict[str, Any]:
         """Return the statement's columns with their types, or raise with Google's message.
 
@@ -90,6 +103,17 @@ class GoogleSql:
         )
         columns = getattr(statement, "output_column_list", ())
         return {column.name: column.column.type for column in columns}
+
+
+def _python_value(cell: Any) -> Any:
+    fields = ("string_value", "int64_value", "bool_value", "double_value")
+    return next((value for name in fields if (value := getattr(cell, name)) is not None), None)
+
+
+def string_array(texts: Iterable[str | None]) -> str:
+    """Return texts as GoogleSQL writes an array of them."""
+    literals = ("null" if text is None else json.dumps(text, ensure_ascii=False) for text in texts)
+    return f"array<string>[{', '.join(literals)}]"
 
 
 def type_name(type_: Any) -> str:

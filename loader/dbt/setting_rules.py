@@ -72,6 +72,10 @@ def _is_taken(value: Any, rule: Mapping[str, Any]) -> bool:
             return isinstance(value, list) and bool(value) and all(item in values for item in value)
         case {"pattern": pattern}:
             return isinstance(value, str) and bool(re.fullmatch(pattern, value))
+        case {"item_pattern": pattern}:
+            return isinstance(value, list) and all(
+                isinstance(item, str) and re.fullmatch(pattern, item) for item in value
+            )
         case {"is_ascending": True}:
             return isinstance(value, list) and _ascends(value)
         case {"key_pattern": pattern}:

@@ -108,7 +108,7 @@ def decide(
 def must_withdraw(document: TargetDocument, *, as_of: datetime) -> bool:
     """Return whether a document without a row is withdrawn.
 
-        It must be PENDING, not claimed, not in doubt, and without a message that may still be on its
+    It must be PENDING, not claimed, not in doubt, and without a message that may still be on its
     way. A document that was never attempted is deleted. One that was attempted goes back to FAILED:
     its attempts still count if it gets a row again in the same cycle.
     """

@@ -12,7 +12,9 @@
             "timezone '" ~ var("timezone") ~ "' is not an IANA time zone such as America/Manaus"
         ) -%}
     {%- endif -%}
-    {%- set campaign_lists = ["enabled_campaigns", "deferrable_campaigns", "personal_campaigns"] -%}
+    {%- set campaign_lists = [
+        "enabled_campaigns", "deferrable_campaigns", "personal_campaigns", "sales_campaigns"
+    ] -%}
     {%- set defaults = var("settings") -%}
     {%- set known = (
         ["cnpj", "as_of", "preview", "with_non_candidates", "timezone", "campaigns"]

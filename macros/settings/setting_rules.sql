@@ -31,6 +31,14 @@
         ) }}
     {%- elif rule.pattern -%}
         {{ return(value is string and modules.re.fullmatch(rule.pattern, value) is not none) }}
+    {%- elif rule.item_pattern -%}
+        {%- if not is_list -%} {{ return(false) }} {%- endif -%}
+        {%- for item in value -%}
+            {%- if item is not string or not modules.re.fullmatch(rule.item_pattern, item) -%}
+                {{ return(false) }}
+            {%- endif -%}
+        {%- endfor -%}
+        {{ return(true) }}
     {%- elif rule.is_ascending -%} {{ return(is_list and ascends(value)) }}
     {%- elif rule.key_pattern -%}
         {%- if value is not mapping or value.values() | reject("integer") | list -%}

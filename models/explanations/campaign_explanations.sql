@@ -24,6 +24,9 @@ decisions as (
         format_timestamp(
             '%F %H:%M', recently_messaged_at, '{{ var("timezone") }}'
         ) as recently_messaged_text,
+        format_timestamp(
+            '%F %H:%M', sales_until, '{{ var("timezone") }}'
+        ) as sales_until_text,
         date_add(
             coalesce({{ local_date('recently_messaged_at') }}, {{ today() }}),
             interval {{ var('frequency_cap_days') }} day
@@ -47,8 +50,8 @@ final as (
                     'the id cannot name a Firestore document' as fact,
                     cast(null as date) as changes_on
                 ),
-                struct('INVALID_PHONE', 'the phone is not a Brazilian mobile number', null),
-                struct('OPTED_OUT', 'opted out of messages and did not opt in again', null),
+                struct('INVALID_PHONE', 'the phone is not a Brazilian mobile, or too many customers have it', null),
+                struct('OPTED_OUT', 'opted out by id, phone or CPF, and did not opt in again', null),
                 struct(
                     'ALREADY_MESSAGED',
                     concat('a message of this cycle went out at ', decisions.messaged_text),
@@ -83,6 +86,11 @@ final as (
                     null
                 ),
                 struct(
+                    'STALE_SALES',
+                    concat('no sale has arrived since ', decisions.sales_until_text),
+                    null
+                ),
+                struct(
                     'FREQUENCY_CAP',
                     coalesce(
                         concat('a message went out at ', decisions.recently_messaged_text),
@@ -94,7 +102,7 @@ final as (
                     'OUTSIDE_SEND_WINDOW',
                     concat(
                         format_timestamp(
-                            'it is %A %H:%M; messages go out from ',
+                            'it is %A %H:%M{{ "" if is_send_day(local_now().date()) else ", a day without messages" }}; messages go out from ',
                             {{ now() }},
                             '{{ var("timezone") }}'
                         ),

@@ -25,7 +25,9 @@ candidates as (
             {{ var(campaign ~ '_voucher_valid_days') }} as voucher_valid_days,
             {{ is_in_send_window(campaign) }} as is_in_send_window,
             candidate.campaign_type
-            in unnest(array<string>{{ var('personal_campaigns') }}) as is_personal
+            in unnest(array<string>{{ var('personal_campaigns') }}) as is_personal,
+            candidate.campaign_type
+            in unnest(array<string>{{ var('sales_campaigns') }}) as needs_sales
         from {{ ref(campaign) }} as candidate
         {% if not loop.last %}
             union all
@@ -44,6 +46,7 @@ facts as (
         customers.cpf,
         customers.registered_at,
         customers.has_opted_out,
+        customers.sales_until,
         -- When the facts were built. If another build has replaced them meanwhile, sync sees that
         -- these decisions do not belong to one build.
         customers.built_at,
@@ -150,7 +153,8 @@ checked as (
             own_blockers,
             if(has_higher_twin, ['DUPLICATE_PERSON'], []),
             if(is_held_out, ['HOLDOUT'], []),
-            if(is_not_in_rollout, ['NOT_IN_ROLLOUT'], [])
+            if(is_not_in_rollout, ['NOT_IN_ROLLOUT'], []),
+            if(needs_sales and {{ sales_are_stale('sales_until') }}, ['STALE_SALES'], [])
         ) as blockers_but_time
     from ranked
 ),
@@ -230,6 +234,7 @@ final as (
         blocked.has_final_failure,
         blocked.has_higher_twin,
         blocked.recently_messaged_at,
+        blocked.sales_until,
         blocked.template_variant,
         templates.template_name,
         {{ with_fields('blocked.data', {

@@ -11,11 +11,13 @@ from collections import Counter
 
 from tests.cases.awkward import AWKWARD_CASES, NAMES
 from tests.cases.blanks import BLANK_CASES
+from tests.cases.people import PEOPLE_CASES
 from tests.cases.rows import Case, Row, born_today, purchases
+from tests.cases.tills import TILL_CASES
 
 __all__ = ["CASES", "NAMES", "Case", "all_rows", "rows_of_the_next_day"]
 
-CASES = [*AWKWARD_CASES, *BLANK_CASES]
+CASES = [*AWKWARD_CASES, *BLANK_CASES, *PEOPLE_CASES, *TILL_CASES]
 _used = Counter(name for case in CASES for name in case.customer_ids())
 assert max(_used.values()) == 1, "two cases share a customer id"
 

@@ -335,6 +335,20 @@ NAMES = {
     "back\\slash": "Back\\Slash",
     "ana\u00a0maria": "Ana",
     "bia\u2028\u200bmaria": "Bia",
+    "\ufeffMARIA": "Maria",
+    "\u202eAna": "Ana",
+    "Jose\u0301 Silva": "José",
+    "\u200b": "cliente",
+    "\u3164\u2800\u2060\ufe0f": "cliente",
+    "-- Ana": "cliente",
+    "https://evil.example/pix?x=1 Silva": "cliente",
+    "ana@example.com": "cliente",
+    "11987654321": "cliente",
+    "João2": "cliente",
+    "CONSUMIDOR FINAL": "cliente",
+    "Não  Informado": "cliente",
+    "cliente 12": "cliente",
+    "Clientina": "Clientina",
 }
 """Names as typed, and the first name in the message."""
 

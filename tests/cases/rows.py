@@ -47,7 +47,8 @@ def born_today(customer_id: str, **columns: Any) -> Row:
     return {
         "id": customer_id,
         "nome": "Ana Exemplo",
-        "dataNascimento": "1990-11-23T00:00:00Z",
+        # Not one day for all, as it would be of a till that makes it up.
+        "dataNascimento": f"{1930 + number % 90}-11-23T00:00:00Z",
         "telefone": f"119{number:08d}",
         "cpf": f"8{number:010d}",
         "dataCadastro": "2025-01-10T12:00:00Z",
@@ -57,7 +58,8 @@ def born_today(customer_id: str, **columns: Any) -> Row:
 
 def somebody(customer_id: str, **columns: Any) -> Row:
     """Return a customer who is not a candidate of any campaign."""
-    return born_today(customer_id, **{"dataNascimento": "1990-03-05T00:00:00Z", **columns})
+    row = born_today(customer_id)
+    return {**row, "dataNascimento": row["dataNascimento"].replace("11-23", "03-05"), **columns}
 
 
 def purchases(cpf: str, number: int, *, last_at: str = IN_WINDOW, **columns: Any) -> list[Row]:

@@ -9,6 +9,7 @@ import re
 import secrets
 import subprocess
 import sys
+import unicodedata
 from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 CNPJ = ALPHANUMERIC_CNPJ
 TABLES = ("customer_facts", "campaign_decisions", "campaign_targets", "target_publication")
+
+INVISIBLE = [0x200B, 0x202E, 0x2060, 0x2800, 0x3164, 0xFE0F, 0xFEFF]
 
 Tables = dict[str, list[dict[str, Any]]]
 
@@ -128,7 +131,8 @@ def test_amounts_add_up_whatever_the_till_wrote(built: Built) -> None:
 def test_names_reach_firestore_as_typed_and_messages_as_whatsapp_takes_them(built: Built) -> None:
     for number, (name, first_name) in enumerate(NAMES.items()):
         document = built.documents["BIRTHDAY", f"name {number}"]
-        assert document["name"].strip() == name.strip()
+        visible = unicodedata.normalize("NFC", name).translate(dict.fromkeys(INVISIBLE))
+        assert document["name"].strip() == visible.strip()
         assert document["data"]["message"].startswith(f"Feliz aniversário, {first_name}! 🎉 Hoje")
         assert document["data"]["template"]["parameters"] == [
             {"parameter_name": "first_name", "text": first_name}

@@ -67,6 +67,11 @@ def test_every_rule_is_some_settings_first(project: Project) -> None:
         ("reactivation_max_unanswered", [1]),
         ("loyalty_tiers", [{"GOLD": 20, "BRONZE": 10}]),
         ("max_attempts", [1, 10]),
+        ("blackout_dates", [[], ["2026-12-24"]]),
+        ("sends_on_national_holidays", [False]),
+        ("stale_sales_hours", [0, 8760]),
+        ("max_customers_per_phone", [1, 100_000]),
+        ("voucher_placeholders", [[], ["0", "-", "N/A", "SEM CUPOM"]]),
     ],
 )
 def test_the_bounds_of_a_setting_are_allowed(
