@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ from tests.support import (
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from loader.project import Project
     from loader.session import Session
 
@@ -55,6 +58,39 @@ def refused_build(session: Session, variables: dict[str, Any]) -> str:
 
 def test_all_sql_is_linted(session: Session) -> None:
     run_script(session, "sqlfluff", "lint", "--nocolor", "models", "tests/dbt")
+
+
+def _parsed(root: Path, session: Session, target: Path) -> subprocess.CompletedProcess[str]:
+    """Parse a project anew, warnings being errors: what dbt deprecates is a warning."""
+    return subprocess.run(
+        [
+            *(SCRIPTS / "dbt", "--warn-error", "--no-use-colors", "parse"),
+            *("--target-path", str(target), "--log-path", str(target)),
+        ],
+        cwd=root,
+        env={**os.environ, **session.environment.variables()},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_project_uses_nothing_that_dbt_deprecates(session: Session, tmp_path: Path) -> None:
+    parsed = _parsed(session.project.root, session, tmp_path)
+    assert parsed.returncode == 0, parsed.stdout
+
+
+def test_what_dbt_deprecates_is_an_error(session: Session, tmp_path: Path) -> None:
+    root = tmp_path / "project"
+    for part in ("models", "macros", "seeds", "tests/dbt"):
+        shutil.copytree(session.project.root / part, root / part)
+    for file in ("dbt_project.yml", "selectors.yml"):
+        shutil.copy(session.project.root / file, root / file)
+    model = root / "models" / "campaigns" / "loyalty.sql"
+    model.write_text("{{ config(surprise=1) }}\n" + model.read_text(encoding="utf-8"))
+    parsed = _parsed(root, session, tmp_path / "target")
+    assert parsed.returncode != 0
+    assert "CustomKeyInConfigDeprecation" in parsed.stdout
 
 
 @pytest.mark.timeout(900)
