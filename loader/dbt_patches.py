@@ -1,8 +1,8 @@
 """What dbt does anew in every build of a process, made cheap for processes that build for hours.
 
 dbt is made for one command a process. `vmhub run` gives one process hundreds of builds of the same
-project, and these things were a third of what they cost. Each patch leaves the result as it
-is, which tests/loader/test_dbt_patches.py holds beside dbt's own.
+project, and these things were 40 % of what they cost (DECISIONS.md). Each patch leaves the result
+as it is: tests/loader/test_dbt_patches.py compares it with dbt's own.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ def apply_patches() -> None:
     from dbt.adapters.base import impl  # noqa: PLC0415 - dbt takes seconds to import
 
     _patch_once()
-    # Each adapter that is made adds its flags to a list that all share.
+    # Each adapter that is made adds its flags to a list that all share, and looks through the whole
+    # call stack for each flag there: each build would be slower than the one before.
     flags = impl.DEFAULT_BASE_BEHAVIOR_FLAGS
     flags[:] = {flag["name"]: flag for flag in flags}.values()
 
@@ -40,17 +41,11 @@ def apply_patches() -> None:
 @cache
 def _patch_once() -> None:
     from dbt import compilation  # noqa: PLC0415
-    from dbt_common.behavior_flags import BehaviorFlagRendered  # noqa: PLC0415
     from dbt_common.clients import jinja  # noqa: PLC0415
-
-    # The whole call stack is looked through for each flag of an adapter, to name a source that is
-    # shown only when a flag without one is off.
-    source = staticmethod(lambda: "dbt.adapters")
-    setattr(BehaviorFlagRendered, "_default_source", source)  # noqa: B010 - a patch
 
     # Each node is compiled from Jinja to Python for each laundromat.
     environment = jinja.MacroFuzzEnvironment
-    setattr(environment, "compile", _compiled_once(environment.compile))  # noqa: B010
+    setattr(environment, "compile", _compiled_once(environment.compile))  # noqa: B010 - a patch
 
     # The whole SQL is parsed to find its first word.
     injecting = _injecting(compilation.inject_ctes_into_sql)

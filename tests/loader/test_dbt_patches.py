@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from dbt import compilation
+from dbt.adapters.base import impl
 from dbt.artifacts.resources.v1.components import InjectedCTE
 from dbt_common.clients import jinja
 
@@ -85,6 +86,14 @@ def test_the_projects_own_models_are_injected_as_by_dbt(
     session.dbt.run(BuildSpec(settings, AS_OF), ["compile", "--no-introspect"])
     assert compared > 5
     assert not differing
+
+
+def test_the_flags_of_many_adapters_are_those_of_one() -> None:
+    flags = impl.DEFAULT_BASE_BEHAVIOR_FLAGS
+    of_one = list(flags)
+    flags.extend(of_one)
+    apply_patches()
+    assert flags == of_one
 
 
 def test_a_template_that_is_compiled_once_is_rendered_each_time() -> None:
