@@ -38,7 +38,7 @@ def manifest_for(parsed: Any, spec: BuildSpec, database: str) -> Any:
         RunError: A relation would belong to another laundromat.
 
     """
-    # Not copy.copy: dbt 1.11's own way to copy a manifest mixes up its lookup tables.
+    # Not by copy.copy: dbt's own way of copying a manifest (1.11, 1.12) mixes up its lookup tables.
     manifest = object.__new__(type(parsed))
     manifest.__dict__.update(parsed.__dict__)
     # Twice as fast as copy.deepcopy, which was a twentieth of an hourly build.

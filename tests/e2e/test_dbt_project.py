@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from loader.dbt.runner.setting_rules import setting_problem
+from loader.dbt.runner.spec import BuildSpec
+from loader.sync.run.run import SyncOptions
 
-from loader.dbt.setting_rules import setting_problem
-from loader.dbt.spec import BuildSpec
-from loader.sync.run import SyncOptions
 from tests.support import (
     ALPHANUMERIC_CNPJ,
     AS_OF,
@@ -23,7 +24,10 @@ from tests.support import (
 )
 
 if TYPE_CHECKING:
-    from loader.dbt.project import Project
+    from pathlib import Path
+
+    from loader.dbt.runner.project import Project
+
     from loader.services import Services
 
 _VARS = json.dumps({"cnpj": ALPHANUMERIC_CNPJ, "as_of": AS_OF.isoformat()})
@@ -55,6 +59,39 @@ def refused_build(services: Services, variables: dict[str, Any]) -> str:
 
 def test_all_sql_is_linted(services: Services) -> None:
     run_script(services, "sqlfluff", "lint", "--nocolor", "models", "tests/dbt")
+
+
+def _parsed(root: Path, services: Services, target: Path) -> subprocess.CompletedProcess[str]:
+    """Parse a project anew, warnings being errors: what dbt deprecates is a warning."""
+    return subprocess.run(
+        [
+            *(SCRIPTS / "dbt", "--warn-error", "--no-use-colors", "parse"),
+            *("--target-path", str(target), "--log-path", str(target)),
+        ],
+        cwd=root,
+        env={**os.environ, **services.environment.variables()},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_project_uses_nothing_that_dbt_deprecates(services: Services, tmp_path: Path) -> None:
+    parsed = _parsed(services.project.root, services, tmp_path)
+    assert parsed.returncode == 0, parsed.stdout
+
+
+def test_what_dbt_deprecates_is_an_error(services: Services, tmp_path: Path) -> None:
+    root = tmp_path / "project"
+    for part in ("models", "macros", "seeds", "tests/dbt"):
+        shutil.copytree(services.project.root / part, root / part)
+    for file in ("dbt_project.yml", "selectors.yml"):
+        shutil.copy(services.project.root / file, root / file)
+    model = root / "models" / "campaigns" / "loyalty.sql"
+    model.write_text("{{ config(surprise=1) }}\n" + model.read_text(encoding="utf-8"))
+    parsed = _parsed(root, services, tmp_path / "target")
+    assert parsed.returncode != 0
+    assert "CustomKeyInConfigDeprecation" in parsed.stdout
 
 
 @pytest.mark.timeout(900)

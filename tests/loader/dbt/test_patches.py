@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from dbt import compilation
+from dbt.adapters.base import impl
 from dbt.artifacts.resources.v1.components import InjectedCTE
 from dbt_common.clients import jinja
+from loader.dbt.runner.patches import apply_patches
+from loader.dbt.runner.settings import effective_settings
+from loader.dbt.runner.spec import BuildSpec
 
-from loader.dbt.patches import apply_patches
-from loader.dbt.settings import effective_settings
-from loader.dbt.spec import BuildSpec
 from tests.support import ALPHANUMERIC_CNPJ, AS_OF, make_laundromat
 
 if TYPE_CHECKING:
@@ -85,6 +86,14 @@ def test_the_projects_own_models_are_injected_as_by_dbt(
     services.dbt.run(BuildSpec(settings, AS_OF), ["compile", "--no-introspect"])
     assert compared > 5
     assert not differing
+
+
+def test_the_flags_of_many_adapters_are_those_of_one() -> None:
+    flags = impl.DEFAULT_BASE_BEHAVIOR_FLAGS
+    of_one = list(flags)
+    flags.extend(of_one)
+    apply_patches()
+    assert flags == of_one
 
 
 def test_a_template_that_is_compiled_once_is_rendered_each_time() -> None:
