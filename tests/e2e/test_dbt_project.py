@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from loader.dbt.runner.setting_rules import setting_problem
-from loader.dbt.runner.spec import BuildSpec
-from loader.sync.run.run import SyncOptions
 
+from loader.dbt.spec import BuildSpec
+from loader.sync.run import SyncOptions
 from tests.support import (
     ALPHANUMERIC_CNPJ,
     AS_OF,
@@ -26,8 +26,7 @@ from tests.support import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from loader.dbt.runner.project import Project
-
+    from loader.dbt.project import Project
     from loader.services import Services
 
 _VARS = json.dumps({"cnpj": ALPHANUMERIC_CNPJ, "as_of": AS_OF.isoformat()})

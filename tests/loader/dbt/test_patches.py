@@ -9,10 +9,10 @@ from dbt import compilation
 from dbt.adapters.base import impl
 from dbt.artifacts.resources.v1.components import InjectedCTE
 from dbt_common.clients import jinja
-from loader.dbt.runner.patches import apply_patches
-from loader.dbt.runner.settings import effective_settings
-from loader.dbt.runner.spec import BuildSpec
 
+from loader.dbt.patches import apply_patches
+from loader.dbt.settings import effective_settings
+from loader.dbt.spec import BuildSpec
 from tests.support import ALPHANUMERIC_CNPJ, AS_OF, make_laundromat
 
 if TYPE_CHECKING:
