@@ -1,9 +1,9 @@
 """Patches that save dbt repeated work in a process that builds for hours.
 
 dbt is made for one command per process. `vmhub run` does hundreds of builds of the same project in
-dbt is made for one command per process. `vmhub run` does hundreds of builds of the same project
-in one process, and the work saved here was 40 % of their cost (DECISIONS.md). No patch changes a
+one process, and the work saved here was 40 % of their cost (DECISIONS.md). No patch changes a
 result: tests/loader/dbt/test_patches.py compares each with dbt's own function.
+"""
 
 from __future__ import annotations
 
