@@ -10,8 +10,8 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from loader.dbt.runner.setting_rules import setting_problem
 
+from loader.dbt.setting_rules import setting_problem
 from loader.dbt.spec import BuildSpec
 from loader.sync.run import SyncOptions
 from tests.support import (
