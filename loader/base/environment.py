@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["ALERT_URLS_VARIABLE", "Environment"]
 
 ALERT_URLS_VARIABLE = "VMHUB_ALERT_URLS"
-"""Has the addresses of those who are told of alerts; they are secrets."""
+"""Holds the URLs of the receivers of alerts; they are secrets."""
 
 _PROFILE_TARGETS = ("local", "dev", "prod")
 

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 __all__ = ["merge_history", "merge_statement"]
 
-# The rows are loaded into a table of their own, which is billed as another 10 MiB: as a parameter,
-# BigQuery would keep people's texts and phones with the job for six months
+# The rows are loaded into a table of their own, which is billed as another 10 MiB. BigQuery would
+# keep a query parameter, with people's texts and phones, with the job for six months
 # (https://cloud.google.com/bigquery/docs/information-schema-jobs).
-# Statuses move forward only. FAILED comes before DELIVERED: a receipt of a message that was said
-# to have failed shows that it arrived, and nobody may get it again.
+# Statuses move forward only. FAILED comes before DELIVERED: a receipt proves that a message arrived
+# although it was reported as failed, and the customer must not get it again.
 _MERGE = """
 merge `{cnpj}_CAMPAIGN`.`message_history` as history
 using (
@@ -79,7 +79,7 @@ _COLUMNS = tuple(
     for name, annotation in get_type_hints(HistoryRow).items()
 )
 
-# A sender's instants are its own clock's, and a row may have been written under another.
+# A sender's clock can differ from Firestore's, so rows that are a little older are read, too.
 _CLOCK_MARGIN = timedelta(days=2)
 
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["ROWS_A_REQUEST", "SCRATCH_PREFIX", "Warehouse"]
 
 SCRATCH_PREFIX = "vmhub_scratch_"
-"""Of tables that live for a moment."""
+"""Prefix of the names of short-lived tables."""
 _SCRATCH_LIFE = timedelta(hours=1)
 
 _EMULATOR_OPTIONS = (
@@ -177,9 +177,9 @@ class Warehouse:
         *,
         doing: str,
     ) -> Iterator[str]:
-        """Load rows into a table that lasts for the length of a block; yields its name.
+        """Load rows into a table that exists during the block; yields its name.
 
-        Should the process die, the table expires. bqemulator 1.4.0 knows no expiration.
+        If the process dies, the table expires. bqemulator 1.4.0 has no expiration.
         """
         table = f"{SCRATCH_PREFIX}{uuid.uuid4().hex}"
         name = f"{self._project}.{dataset}.{table}"

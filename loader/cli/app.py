@@ -98,9 +98,9 @@ def _common(
 ) -> None:
     configure_logs(log_format)
     if context.invoked_subcommand not in _TELLS:
-        # The addresses of receivers are secrets: no other process has them, nor its children.
+        # The receivers' URLs are secrets: no other command and no child process gets them.
         os.environ.pop(ALERT_URLS_VARIABLE, None)
-    # For commands that start processes, which log alike.
+    # For commands that start processes, which log in the same format.
     context.obj = log_format
 
 

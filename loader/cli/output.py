@@ -43,7 +43,7 @@ _LISTED = 50
 
 
 class _SafeConsole(Console):
-    """A console on which text from outside, such as a customer's id, is text and nothing else."""
+    """A console that never interprets text from outside, such as a customer's id, as markup."""
 
     def render_str(self, text: str, **options: Any) -> Text:
         return super().render_str(safe_text(text, keeps_lines=True), **options)
@@ -77,7 +77,7 @@ def print_result(report: Any, show: Callable[[Any], None], *, as_json: bool) -> 
 
 
 def result_console() -> Console:
-    """Return where results go: unwrapped into a pipe or a file."""
+    """Return the console for results; it does not wrap lines in a pipe or a file."""
     console = _SafeConsole(highlight=False)
     return console if console.is_terminal else _SafeConsole(highlight=False, width=_PIPE_WIDTH)
 
@@ -130,6 +130,6 @@ def counts_in_words(counts: Mapping[Any, int]) -> str:
 
 
 def line_console() -> Console:
-    """Return where results of one line each go."""
-    # A line stays a line, however long, for grep and for reading down the states.
+    """Return the console for results of one line each."""
+    # Never wrap: one result stays on one line, so that grep works and the states line up.
     return _SafeConsole(highlight=False, soft_wrap=True)

@@ -36,7 +36,7 @@ def status_command(
         bool,
         typer.Option(
             "--alert",
-            help=f"Tell the receivers in ${ALERT_URLS_VARIABLE} what began and what is over since "
+            help=f"Send the receivers in ${ALERT_URLS_VARIABLE} what began and what is over since "
             "the last time.",
         ),
     ] = False,

@@ -50,7 +50,7 @@ _FIELDS = (
 
 
 Bound = datetime | str | float | None
-# The least text, and the least number but NaN, which is no number.
+# The lowest text, and the lowest number except NaN.
 _LOWEST_OF_OTHER_TYPES = ("", -math.inf)
 
 

@@ -244,12 +244,12 @@ class _State:
 
     @property
     def holder(self) -> str | None:
-        """Return who had it last."""
+        """Return its last holder."""
         return Fields(self.fields).text("holder")
 
     @property
     def is_held(self) -> bool:
-        """Return whether its holder's time is not over; nobody takes a lease for a day."""
+        """Return whether it has not expired; nobody takes a lease for a day."""
         expires_at = self.instant("expiresAt")
         return expires_at is not None and self.read_at < expires_at <= self.read_at + _LONGEST
 

@@ -45,7 +45,7 @@ _FIRST_CONTACT = Retry(
 )
 _TIMEOUT_SECONDS = 10.0
 _MAX_NAME = 200
-# A machine's clock may be behind the service's, but not by more.
+# A machine's clock can be behind the service's by at most this.
 _CLOCK_MARGIN = timedelta(days=1)
 _FLEET_TIMEOUT_SECONDS = 120.0
 
@@ -72,14 +72,14 @@ class RegistryEntry:
 
 
 class Fleet(NamedTuple):
-    """All that the registry has."""
+    """The content of the registry."""
 
     entries: list[RegistryEntry]
     """The active laundromats."""
     errors: dict[str, str]
-    """By CNPJ, what keeps others from being served."""
+    """The errors of laundromats that cannot be served, by CNPJ."""
     strangers: int
-    """Documents of `users` whose ids are no CNPJ, such as another program's: none of ours."""
+    """Documents of `users` with an id that is not a CNPJ, such as another program's."""
 
 
 class Registry:
@@ -125,7 +125,7 @@ class Registry:
         return entries, errors
 
     def fleet(self) -> Fleet:
-        """Return all active laundromats, with two queries, however many they are."""
+        """Return all active laundromats; it takes two queries for any number of them."""
         campaigns: dict[str, dict[str, dict[str, Any] | None]] = {}
         for raw in self._query("campaigns", all_descendants=True):
             match raw.name.split("/documents/", 1)[-1].split("/"):
@@ -295,7 +295,7 @@ def _is_on(fields: Fields, name: str, place: str) -> bool:
     """Return a switch, on where it is not set; only true and false switch anything.
 
     Raises:
-        ConfigurationError: It has another type: whoever wrote it meant something by it.
+        ConfigurationError: It has another type, so its meaning is not clear.
 
     """
     value = fields.switch(name)
@@ -306,7 +306,7 @@ def _is_on(fields: Fields, name: str, place: str) -> bool:
 
 
 def _watermark(fields: Fields, cnpj: Cnpj) -> Watermark:
-    """Return how far tracking has come; what cannot be has all documents read again."""
+    """Return how far tracking has come; an impossible value makes it read all documents again."""
     until, full_at = fields.instant("trackedUntil"), fields.instant("trackedFullAt")
     if full_at is not None and full_at > now() + _CLOCK_MARGIN:
         fields.problems.append("trackedFullAt is later than now")

@@ -342,5 +342,5 @@ def _digest(fields: Any) -> bytes:
 
 
 def _is_open(log: Sequence[Fields], attempts: int) -> bool:
-    """Return whether a log has an attempt that is neither counted nor said to have failed."""
+    """Return whether a log has an attempt that is not counted and not marked as failed."""
     return len(log) > attempts and log[-1].text("status") != Status.FAILED

@@ -115,7 +115,7 @@ def start_process(command: Sequence[str]) -> Child:
     """
     environment = dict(os.environ)
     if "--alert" not in command:
-        # The addresses of receivers are secrets: only the process that tells them has them.
+        # The receivers' URLs are secrets: only the process that sends alerts has them.
         environment.pop(ALERT_URLS_VARIABLE, None)
     return subprocess.Popen(  # noqa: S603 - ours
         command, stdin=subprocess.DEVNULL, process_group=0, env=environment

@@ -80,7 +80,7 @@ class TargetDocument:
     is_recorded: bool = True
     """Whether message_history has everything the document says about sent messages."""
     was_attempted: bool = False
-    """Whether the document tells of attempts to send it."""
+    """Whether the document shows attempts to send it."""
     doubt: str = ""
     """What of the fields that decide cannot be read; empty: all can."""
     has_open_attempt: bool = False

@@ -540,7 +540,7 @@ def test_fields_of_another_type_than_agreed_are_read_without_an_error(
     else:
         assert document.claimed_until is None
         assert "claimedUntil is " in document.doubt
-    # Whatever it held, a row puts it in order.
+    # Whatever the document contained, a row corrects it.
     assert _write(store, Action.UPDATE, make_target(), document) is WriteResult.DONE
     fields = _fields(client)
     assert fields is not None
