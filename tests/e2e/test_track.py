@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from google.cloud import firestore
 
+from loader.base.cnpj import with_check_digits
 from loader.base.errors import ServiceError
 from loader.bigquery.warehouse import Warehouse
 from loader.operations.onboard import onboard
@@ -269,3 +270,78 @@ def test_sync_replaces_a_message_of_an_older_cycle_only_once_it_is_recorded(
     document = documents(services.environment, NUMERIC_CNPJ)["BIRTHDAY", "a"]
     assert (document["status"], document["cycleKey"]) == ("PENDING", "2027")
     assert [row["cycle_key"] for row in history(services)] == ["2026"]
+
+
+# What other senders and programs write
+
+
+@pytest.mark.parametrize("updated_at", ["2026-11-23T13:05:00Z", 1795439100, "just now"])
+def test_a_message_whose_document_says_its_change_in_another_type_is_recorded(
+    laundromats: Services, updated_at: Any
+) -> None:
+    laundromats.track([NUMERIC_CNPJ], as_of=AS_OF)
+    put_document(laundromats, "a", **{**sent(), "updatedAt": updated_at})
+    report = one(laundromats.track([NUMERIC_CNPJ], as_of=AS_OF + HOUR))
+    assert [row["user_id"] for row in history(laundromats)] == ["a"]
+    assert bool(report.oddities) == (updated_at == "just now")
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"attempts": 1e300},
+        {"attemptLog": [{"attempt": 10**18, "at": AS_OF, "status": "SENT"}]},
+        {"attemptLog": [{"attempt": 1, "at": AS_OF.replace(year=1), "status": "SENT"}]},
+        {"createdAt": AS_OF.replace(year=1), "readAt": "yesterday"},
+    ],
+    ids=repr,
+)
+def test_one_odd_document_is_named_and_the_laundromat_is_tracked(
+    laundromats: Services, odd: dict[str, Any]
+) -> None:
+    put_document(laundromats, "odd", **{**sent(), **odd})
+    put_document(laundromats, "b", **sent())
+    report = one(laundromats.track([NUMERIC_CNPJ], as_of=AS_OF + HOUR))
+    assert report.error == ""
+    assert [row["user_id"] for row in history(laundromats)] == ["b", "odd"]
+    entry = laundromats.registry.entry(NUMERIC_CNPJ)
+    assert entry.watermark.until == AS_OF + HOUR
+
+
+@pytest.mark.parametrize("mark", ["text", AS_OF.replace(year=1), AS_OF.replace(year=9999)])
+def test_a_watermark_that_cannot_be_hides_no_message_and_delays_nobody(
+    laundromats: Services, mark: Any
+) -> None:
+    client = official_client(laundromats.environment)
+    client.document("users", NUMERIC_CNPJ).update({"trackedUntil": mark})
+    put_document(laundromats, "a", **sent())
+    report = laundromats.track(None, as_of=AS_OF + HOUR)
+    assert [item.error for item in report.laundromats] == ["", ""]
+    assert [row["user_id"] for row in history(laundromats)] == ["a"]
+
+
+def test_one_that_is_not_registered_does_not_keep_the_others_from_being_tracked(
+    laundromats: Services,
+) -> None:
+    put_document(laundromats, "a", **sent())
+    unknown = with_check_digits("987654320001")
+    report = laundromats.track([unknown, NUMERIC_CNPJ], as_of=AS_OF + HOUR)
+    assert "is not registered" in one(report, unknown).error
+    assert [row["user_id"] for row in history(laundromats)] == ["a"]
+
+
+def test_no_text_or_phone_of_a_message_is_in_the_parameters_of_a_job(
+    laundromats: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+    query = Warehouse.query
+
+    def noted(self: Warehouse, sql: str, **options: Any) -> Any:
+        asked.append((sql, options))
+        return query(self, sql, **options)
+
+    monkeypatch.setattr(Warehouse, "query", noted)
+    put_document(laundromats, "a", **sent())
+    laundromats.track([NUMERIC_CNPJ], as_of=AS_OF + HOUR)
+    assert asked
+    assert not any("Olá!" in repr(call) or "+5511" in repr(call) for call in asked)

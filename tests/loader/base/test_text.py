@@ -41,7 +41,7 @@ def test_safe_text_has_one_line_and_only_printable_characters(text: str) -> None
     assert safe_text(safe) == safe
 
 
-@pytest.mark.parametrize("text", ["Lavanderia Ipê Amarelo 🎂", "São João, nº 7 – 10 %", ""])
+@pytest.mark.parametrize("text", ["Lavanderia Ipê Amarelo 🎂", "São João, nº 7, 10 %", ""])
 def test_what_people_write_stays_as_it_is(text: str) -> None:
     assert safe_text(text) == text
 
