@@ -9,7 +9,8 @@ customers as (
             next_cycle_on,
             blocker_facts,
             {{ send_hours(campaign) | first }} as send_from_hour,
-            {{ next_send_day(campaign) }} as next_send_on
+            {{ next_send_day(campaign) }} as next_send_on,
+            {{ is_send_day(local_now().date()) | tojson }} as is_send_day
         from {{ ref(campaign) }}
         {% if not loop.last %}
             union all
@@ -53,7 +54,11 @@ final as (
                     'the phone is not a Brazilian mobile, or too many customers have it',
                     null
                 ),
-                struct('OPTED_OUT', 'opted out by id, phone or CPF, and did not opt in again', null),
+                struct(
+                    'OPTED_OUT',
+                    'opted out by id, phone or CPF, and did not opt in again',
+                    null
+                ),
                 struct(
                     'ALREADY_MESSAGED',
                     concat('a message of this cycle went out at ', decisions.messaged_text),
@@ -111,7 +116,7 @@ final as (
                         customers.send_from_hour,
                         ':00 to {{ var("send_until_hour") }}:00',
                         ' on {{ var("send_weekdays") | join(", ") }}',
-                        '{{ "" if is_send_day(local_now().date()) else ", and not today" }}'
+                        if(customers.is_send_day, '', ', and not today')
                     ),
                     customers.next_send_on
                 )
