@@ -44,9 +44,10 @@ def customers(count: int) -> list[dict[str, Any]]:
     return [
         {
             "id": f"customer-{number}",
-            "nome": "Cliente Exemplo",
+            "nome": "Ana Exemplo",
             "telefone": f"119{number:08d}",
-            "dataNascimento": "1990-11-23T00:00:00Z",
+            # Not the same year for all: a birth date that too many customers have does not count.
+            "dataNascimento": f"{1930 + number % 90}-11-23T00:00:00Z",
             "dataCadastro": "2025-01-10T12:00:00Z",
         }
         for number in range(count)

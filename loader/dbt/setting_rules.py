@@ -76,6 +76,8 @@ def _is_taken(value: Any, rule: Mapping[str, Any]) -> bool:
             return isinstance(value, list) and all(
                 isinstance(item, str) and re.fullmatch(pattern, item) for item in value
             )
+        case {"is_boolean": True}:
+            return isinstance(value, bool)
         case {"is_ascending": True}:
             return isinstance(value, list) and _ascends(value)
         case {"key_pattern": pattern}:

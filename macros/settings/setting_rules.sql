@@ -39,6 +39,7 @@
             {%- endif -%}
         {%- endfor -%}
         {{ return(true) }}
+    {%- elif rule.is_boolean -%} {{ return(value is boolean) }}
     {%- elif rule.is_ascending -%} {{ return(is_list and ascends(value)) }}
     {%- elif rule.key_pattern -%}
         {%- if value is not mapping or value.values() | reject("integer") | list -%}

@@ -9,7 +9,8 @@ customers as (
             next_cycle_on,
             blocker_facts,
             {{ send_hours(campaign) | first }} as send_from_hour,
-            {{ next_send_day(campaign) }} as next_send_on
+            {{ next_send_day(campaign) }} as next_send_on,
+            {{ is_send_day(local_now().date()) | tojson }} as is_send_day
         from {{ ref(campaign) }}
         {% if not loop.last %}
             union all
@@ -24,9 +25,7 @@ decisions as (
         format_timestamp(
             '%F %H:%M', recently_messaged_at, '{{ var("timezone") }}'
         ) as recently_messaged_text,
-        format_timestamp(
-            '%F %H:%M', sales_until, '{{ var("timezone") }}'
-        ) as sales_until_text,
+        format_timestamp('%F %H:%M', sales_until, '{{ var("timezone") }}') as sales_until_text,
         date_add(
             coalesce({{ local_date('recently_messaged_at') }}, {{ today() }}),
             interval {{ var('frequency_cap_days') }} day
@@ -50,8 +49,16 @@ final as (
                     'the id cannot name a Firestore document' as fact,
                     cast(null as date) as changes_on
                 ),
-                struct('INVALID_PHONE', 'the phone is not a Brazilian mobile, or too many customers have it', null),
-                struct('OPTED_OUT', 'opted out by id, phone or CPF, and did not opt in again', null),
+                struct(
+                    'INVALID_PHONE',
+                    'the phone is not a Brazilian mobile, or too many customers have it',
+                    null
+                ),
+                struct(
+                    'OPTED_OUT',
+                    'opted out by id, phone or CPF, and did not opt in again',
+                    null
+                ),
                 struct(
                     'ALREADY_MESSAGED',
                     concat('a message of this cycle went out at ', decisions.messaged_text),
@@ -102,13 +109,14 @@ final as (
                     'OUTSIDE_SEND_WINDOW',
                     concat(
                         format_timestamp(
-                            'it is %A %H:%M{{ "" if is_send_day(local_now().date()) else ", a day without messages" }}; messages go out from ',
+                            'it is %A %H:%M; messages go out from ',
                             {{ now() }},
                             '{{ var("timezone") }}'
                         ),
                         customers.send_from_hour,
                         ':00 to {{ var("send_until_hour") }}:00',
-                        ' on {{ var("send_weekdays") | join(", ") }}'
+                        ' on {{ var("send_weekdays") | join(", ") }}',
+                        if(customers.is_send_day, '', ', and not today')
                     ),
                     customers.next_send_on
                 )

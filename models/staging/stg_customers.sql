@@ -25,8 +25,8 @@ source as (
                         nome,
                         cpf,
                         telefone,
-                        cast(dataNascimento as string),
-                        cast(first_purchase_at as string)
+                        cast(unix_micros(dataNascimento) as string),
+                        cast(unix_micros(first_purchase_at) as string)
                     ]
                 )
         ) = 1
@@ -39,7 +39,7 @@ registrations as (
         substr(coalesce({{ visible_text('nome') }}, ''), 1, 60) as name,
         {{ normalize_cpf('cpf') }} as cpf,
         {{ normalize_phone('telefone') }} as phone,
-        date(dataNascimento) as birth_date,
+        date(dataNascimento, 'UTC') as birth_date,
         registered_at,
         first_purchase_at
     from source

@@ -38,7 +38,8 @@ typed as (
     select
         typed_code,
         split(typed_code, '-') as words
-    from (select distinct typed_code from sales)
+    from sales
+    group by typed_code
 ),
 
 -- Every row of words of it, with and without what stands around the code. Nobody types more than

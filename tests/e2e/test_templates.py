@@ -53,6 +53,8 @@ def services(
             *customers.values(),
         ],
         vendas=[
+            # A sale of another customer, so that sales are not late.
+            *purchases("90000009900", 1, last_at=YESTERDAY),
             *(row for tier, n in loyal.items() for row in purchases(customers[tier]["cpf"], n)),
             *(
                 row

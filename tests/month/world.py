@@ -22,6 +22,8 @@ _SETTINGS: dict[str, Any] = {
     "loyalty_tiers": {"BRONZE": 6, "SILVER": 12, "GOLD": 18},
     "welcome_catch_up_days": 2,
     "conversion_days": 7,
+    # There are so few customers that days pass without a sale.
+    "stale_sales_hours": 0,
     "send_from_hour": 9,
     # Long enough to retry failed messages.
     "send_until_hour": 12,
@@ -113,7 +115,7 @@ def _add_customer(
     customer_id = f"c{index:03d}"
     laundromat.customers[customer_id] = {
         "id": customer_id,
-        "nome": f"Cliente{index} Exemplo",
+        "nome": "Ana Exemplo",
         "dataNascimento": born.replace(year=1985).isoformat() + "T00:00:00Z",
         "cpf": cpf,
         "telefone": "12345" if index % 17 == 16 else f"119{number}{phone:07d}",
