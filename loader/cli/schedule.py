@@ -10,7 +10,7 @@ import typer
 from loader.base.environment import ALERT_URLS_VARIABLE, Environment
 from loader.base.errors import ConfigurationError
 from loader.dbt.project import find_project
-from loader.fleet.schedule import Schedule, alert_command, hourly, run_command
+from loader.fleet.schedule import Schedule, alert_child, hourly, run_child
 
 __all__ = ["schedule_command"]
 
@@ -56,7 +56,7 @@ def schedule_command(
     if alert and not has_urls:
         message = f"{ALERT_URLS_VARIABLE} is not set, so nobody would get an alert"
         raise ConfigurationError(message, hint="set it as docs/alerts.md says, or drop --alert")
-    commands = [run_command(context.obj, jobs=jobs, time_limit=time_limit)]
+    commands = [run_child(context.obj, jobs=jobs, time_limit=time_limit)]
     if has_urls and alert is not False:
-        commands.append(alert_command(context.obj))
+        commands.append(alert_child(context.obj))
     raise typer.Exit(Schedule(commands, hourly(minute)).run())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from loader.base.clock import minute_text
 from loader.base.environment import ALERT_URLS_VARIABLE
 from loader.base.errors import ServiceError
 from loader.cli.options import AsOfOption, JsonOption, open_services, parse_instant
@@ -176,13 +177,13 @@ def _failing_line(laundromat: LastRun) -> str:
     earlier = "" if laundromat.succeeded_at else ", no success within 7 days"
     reason = f": {laundromat.reason}" if laundromat.reason else ""
     return (
-        f"{laundromat.cnpj} {laundromat.failures}x since {_instant(laundromat.failing_since)}"
+        f"{laundromat.cnpj} {laundromat.failures}x since {minute_text(laundromat.failing_since)}"
         f"{earlier}, {error}{where}{reason}"
     )
 
 
 def _raw_line(table: RawTable) -> str:
-    age = f"last written {_instant(table.modified_at)}" if table.modified_at else table.problem
+    age = f"last written {minute_text(table.modified_at)}" if table.modified_at else table.problem
     return f"{table.cnpj} {age}"
 
 
@@ -195,7 +196,3 @@ def _extremes(
     for laundromat in ranked:
         table.add_row(laundromat.cnpj, figure(laundromat))
     return table
-
-
-def _instant(instant: datetime | None) -> str:
-    return "-" if instant is None else f"{instant:%Y-%m-%d %H:%MZ}"

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from types import FrameType
 
-__all__ = ["Child", "ChildCommand", "Schedule", "alert_command", "hourly", "run_command"]
+__all__ = ["Child", "ChildCommand", "Schedule", "alert_child", "hourly", "run_child"]
 
 _log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class Child(Protocol):
         """Pass a signal on; does nothing if the process has ended."""
 
 
-def run_command(
+def run_child(
     log_format: LogFormat, *, jobs: int | None = None, time_limit: int | None = None
 ) -> ChildCommand:
     """Return the hourly run of all laundromats.
@@ -88,7 +88,7 @@ def run_command(
     return ChildCommand("vmhub run --all", command, _RUN_CODES)
 
 
-def alert_command(log_format: LogFormat) -> ChildCommand:
+def alert_child(log_format: LogFormat) -> ChildCommand:
     """Return the check that sends alerts to the receivers in VMHUB_ALERT_URLS."""
     command = _vmhub(log_format, "status", "--alert")
     return ChildCommand("vmhub status --alert", command, _ALERT_CODES)

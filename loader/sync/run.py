@@ -124,7 +124,7 @@ def sync(
     if is_mass_withdrawal(*share):
         # Whoever has opted out is left alone at once, whatever is wrong with the others.
         opted_out = source.opted_out(cnpj)
-        urgent = [item for item in plan.withdrawals if _key(*item) in opted_out]
+        urgent = [item for item in plan.withdrawals if _document_key(*item) in opted_out]
         with interrupts.held_back():
             new_writing().run(urgent, ())
         check_withdrawals(*share, opted_out=len(urgent))
@@ -150,7 +150,7 @@ def sync(
     )
 
 
-def _key(campaign_type: str, document: TargetDocument) -> tuple[str, str]:
+def _document_key(campaign_type: str, document: TargetDocument) -> tuple[str, str]:
     return campaign_type, document.customer_id
 
 

@@ -10,6 +10,7 @@ from enum import StrEnum
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from loader.base.clock import minute_text
 from loader.operations.status.facts import SILENCE
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ def _failing_text(laundromat: LastRun) -> str:
     if len(reason) > _REASON_LENGTH:
         reason = f"{reason[:_REASON_LENGTH]}…"
     return (
-        f"{laundromat.cnpj} failed {times} since {_instant(laundromat.failing_since)}, "
+        f"{laundromat.cnpj} failed {times} since {minute_text(laundromat.failing_since)}, "
         f"last{where} with {error}{': ' if reason else ''}{reason}"
     )
 
@@ -172,7 +173,7 @@ def _failing_text(laundromat: LastRun) -> str:
 def _stale_text(table: RawTable) -> str:
     if table.modified_at is None:
         return f"{table.cnpj}_RAW.vendas is {table.problem}"
-    return f"{table.cnpj}_RAW.vendas was last written at {_instant(table.modified_at)}"
+    return f"{table.cnpj}_RAW.vendas was last written at {minute_text(table.modified_at)}"
 
 
 def changes(now: Conditions, open_alerts: Mapping[str, datetime]) -> list[AlertChange]:
@@ -185,7 +186,7 @@ def changes(now: Conditions, open_alerts: Mapping[str, datetime]) -> list[AlertC
     """
     begun = [AlertChange(alert, is_open=True, text=text) for alert, text in now.wrong.items()]
     over = [
-        AlertChange(alert, is_open=False, text=f"{alert} is over; it began {_instant(since)}")
+        AlertChange(alert, is_open=False, text=f"{alert} is over; it began {minute_text(since)}")
         for alert, since in open_alerts.items()
         if alert not in now.wrong and not now.is_undecided(alert)
     ]
@@ -233,7 +234,3 @@ def _notices_of(
     lines.append(f"and {len(group) - _LISTED} more; `vmhub status` lists all that is wrong")
     title = f"vmhub {project}: {over}{len(group)} alerts: {kind}"
     yield Notice(title, "\n".join(lines) + advice, group)
-
-
-def _instant(instant: datetime | None) -> str:
-    return "-" if instant is None else f"{instant:%Y-%m-%d %H:%MZ}"

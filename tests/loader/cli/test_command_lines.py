@@ -14,7 +14,7 @@ import yaml
 from loader.base.logs import LogFormat
 from loader.cli.app import app
 from loader.dbt.project import find_project
-from loader.fleet.schedule import alert_command, run_command
+from loader.fleet.schedule import alert_child, run_child
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -102,7 +102,7 @@ def _command_lines() -> Iterator[tuple[str, list[str]]]:
     for path in sorted(DEPLOY.rglob("*.yaml")):
         yield path.name, _in_job(path.read_text(encoding="utf-8"))
     yield "Dockerfile", _in_image()
-    for step in (run_command(LogFormat.JSON, jobs=1, time_limit=1), alert_command(LogFormat.JSON)):
+    for step in (run_child(LogFormat.JSON, jobs=1, time_limit=1), alert_child(LogFormat.JSON)):
         yield "schedule", list(step.command[3:])
 
 

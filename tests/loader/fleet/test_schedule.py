@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from loader.base.errors import ConfigurationError
 from loader.base.logs import LogFormat
 from loader.cli.app import app
-from loader.fleet.schedule import ChildCommand, Schedule, alert_command, hourly, run_command
+from loader.fleet.schedule import ChildCommand, Schedule, alert_child, hourly, run_child
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -84,11 +84,11 @@ class FakeMachine:
 
 def test_a_run_is_this_interpreters_vmhub_with_the_options_of_the_schedule() -> None:
     vmhub = (sys.executable, "-m", "loader")
-    assert run_command(LogFormat.TEXT).command == (*vmhub, "run", "--all")
-    given = run_command(LogFormat.JSON, jobs=4, time_limit=900).command
+    assert run_child(LogFormat.TEXT).command == (*vmhub, "run", "--all")
+    given = run_child(LogFormat.JSON, jobs=4, time_limit=900).command
     options = ("--jobs", "4", "--time-limit", "900")
     assert given == (*vmhub, "--log-format", "json", "run", "--all", *options)
-    assert alert_command(LogFormat.JSON).command == (
+    assert alert_child(LogFormat.JSON).command == (
         *(*vmhub, "--log-format", "json"),
         *("status", "--alert"),
     )
