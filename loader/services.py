@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from loader.base.clock import check_has_come, now
 from loader.base.environment import Environment
 from loader.base.interrupts import Interrupts
 from loader.base.pace import Pace
@@ -96,6 +97,7 @@ class Services:
         self, laundromat: Laundromat, *, as_of: datetime, arguments: Sequence[str] = ()
     ) -> BuildReport:
         """Build a laundromat's tables and record it; see `loader.dbt.build.build`."""
+        self._check_instant(as_of)
         log = self.new_ops_log()
         with log.run(laundromat.cnpj, "build", as_of) as run, run.step("BUILD") as step:
             report = build(
@@ -132,6 +134,8 @@ class Services:
             on_progress: Told how many of how many rows have been taken.
 
         """
+        if not options.is_dry_run:
+            self._check_instant(as_of)
         cnpj = laundromat.cnpj
         interrupts = interrupts or Interrupts()
         is_bounded = max_ops != 0 and (max_ops is not None or not self.environment.is_local)
@@ -173,6 +177,7 @@ class Services:
             is_full: Read all documents.
 
         """
+        self._check_instant(as_of)
         entries, errors = self.registry.fleet() if cnpjs is None else self.registry.entries(cnpjs)
         return track(
             ChangeReader(self.database, Retry()),
@@ -184,3 +189,8 @@ class Services:
             broken=errors,
             ops_log=self.new_ops_log(),
         )
+
+    def _check_instant(self, as_of: datetime) -> None:
+        """Raise a ConfigurationError for an instant to come, which only an emulator may play."""
+        if not self.environment.is_local:
+            check_has_come(as_of, now(), "this machine's clock")

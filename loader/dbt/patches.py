@@ -1,8 +1,9 @@
-"""What dbt does anew in every build of a process, made cheap for processes that build for hours.
+"""What is patched in dbt: what it does anew in every build of a process, and what it may ask for.
 
 dbt is made for one command a process. `vmhub run` gives one process hundreds of builds of the same
 project, and these things were a third of what they cost. Each patch leaves the result as it
-is, which tests/loader/dbt/test_patches.py holds beside dbt's own.
+is, which tests/loader/dbt/test_patches.py holds beside dbt's own. The boundary is the exception: a
+request that crosses it is not sent (loader/dbt/boundary.py).
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import re
 from functools import cache, wraps
 from typing import TYPE_CHECKING, Any
+
+from loader.dbt.boundary import guarded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,8 +43,13 @@ def apply_patches() -> None:
 @cache
 def _patch_once() -> None:
     from dbt import compilation  # noqa: PLC0415
+    from dbt.adapters.bigquery import connections  # noqa: PLC0415
     from dbt_common.behavior_flags import BehaviorFlagRendered  # noqa: PLC0415
     from dbt_common.clients import jinja  # noqa: PLC0415
+
+    # dbt looks the function up there when it opens a connection.
+    name = "create_bigquery_client"
+    setattr(connections, name, guarded(getattr(connections, name)))
 
     # The whole call stack is looked through for each flag of an adapter, to name a source that is
     # shown only when a flag without one is off.

@@ -42,7 +42,7 @@
         {%- set result.sql -%}
             json_set(
                 {{ result.sql }},
-                '$.{{ name }}',
+                {{ sql_text('$.' ~ name) }},
                 coalesce(to_json({{ value }}), json 'null')
             )
         {%- endset -%}

@@ -7,9 +7,9 @@
 {% macro is_in_send_window(campaign) -%}
     {%- set from_hour, until_hour = send_hours(campaign) -%}
     (
-        extract(hour from {{ now() }} at time zone '{{ var("timezone") }}')
+        extract(hour from {{ now() }} at time zone {{ sql_text(var('timezone')) }})
         between {{ from_hour }} and {{ until_hour }} - 1
-        and upper(format_date('%a', {{ today() }})) in unnest({{ setting("send_weekdays") }})
+        and upper(format_date('%a', {{ today() }})) in unnest({{ sql_text(setting("send_weekdays")) }})
     )
 {%- endmacro %}
 
@@ -23,7 +23,7 @@
                 generate_date_array({{ today() }}, date_add({{ today() }}, interval 7 day))
             ) as day
         where
-            upper(format_date('%a', day)) in unnest({{ setting("send_weekdays") }})
+            upper(format_date('%a', day)) in unnest({{ sql_text(setting("send_weekdays")) }})
             and (day > {{ today() }} or {{ local_now().hour }} < {{ from_hour }})
     )
 {%- endmacro %}

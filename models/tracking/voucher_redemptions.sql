@@ -33,8 +33,8 @@ sales as (
 prefixes as (
     {% for campaign in var('campaigns') -%}
         select
-            {{ tojson(campaign | upper) }} as campaign_type,
-            {{ tojson(var(campaign ~ '_voucher_prefix')) }} as voucher_prefix
+            {{ sql_text(campaign | upper) }} as campaign_type,
+            {{ sql_text(var(campaign ~ '_voucher_prefix')) }} as voucher_prefix
         {% if not loop.last %}
             union all
         {% endif %}
@@ -98,7 +98,7 @@ codes as (
 
 final as (
     select
-        '{{ var("cnpj") }}' as cnpj,
+        {{ sql_text(var('cnpj')) }} as cnpj,
         codes.voucher_code,
         codes.voucher_prefix,
         codes.campaign_type,

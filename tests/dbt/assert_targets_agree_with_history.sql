@@ -38,7 +38,7 @@ final as (
             targets.customer_id = history.user_id
             or (
                 targets.campaign_type
-                not in unnest(array<string>{{ var('personal_campaigns') }})
+                not in unnest({{ sql_text(var('personal_campaigns')) }})
                 and targets.phone_ending = history.phone_ending
                 and substr(targets.phone, 4, 2) = history.area_code
             )
