@@ -103,7 +103,7 @@ class Services:
             report = build(
                 self.dbt,
                 self.project,
-                self.warehouse,
+                self.warehouse.acting_for(laundromat.cnpj),
                 BuildSpec(laundromat.settings, as_of),
                 arguments=arguments,
             )
@@ -144,7 +144,7 @@ class Services:
 
         def run(on_problem: Callable[[Problem], None]) -> SyncReport:
             return sync(
-                self.warehouse,
+                self.warehouse.acting_for(cnpj),
                 store,
                 cnpj=cnpj,
                 as_of=as_of,

@@ -95,14 +95,15 @@ def preview_laundromat(
     from loader.questions.preview import preview  # noqa: PLC0415
 
     laundromat = services.laundromat(cnpj)
+    warehouse = services.warehouse.acting_for(cnpj)
     changed = resolve(services.project, laundromat.entry, changes)
     baseline = None
     if isinstance(compare_to, str):
-        baseline = BuildSpec(laundromat.settings, last_build(services.warehouse, cnpj))
+        baseline = BuildSpec(laundromat.settings, last_build(warehouse, cnpj))
     elif compare_to is not None or changes:
         baseline = BuildSpec(laundromat.settings, compare_to or as_of, Side.BASELINE)
     return preview(
-        Explainer(services.dbt, services.warehouse),
+        Explainer(services.dbt, warehouse),
         services.project,
         BuildSpec(changed.settings, as_of, Side.PREVIEW),
         baseline,

@@ -106,7 +106,7 @@ class Dbt:
         parsed = self._parsed.manifest(self._environment)
         manifest = manifest_for(parsed, spec, self._environment.project)
         with (
-            _variables(self._environment.variables()),
+            _variables({**self._environment.variables(), **self._credentials(spec)}),
             bounded(self._boundary(spec, ops_readers(manifest))),
         ):
             result = _invoke(
@@ -116,6 +116,11 @@ class Dbt:
                 manifest=manifest,
             )
         return list(getattr(result, "results", None) or [])
+
+    def _credentials(self, spec: BuildSpec) -> dict[str, str]:
+        """Return what tells dbt's profile the service account that acts for the laundromat."""
+        account = self._environment.account(spec.cnpj)
+        return {"VMHUB_DBT_ACCOUNT": account} if account else {}
 
     def _boundary(self, spec: BuildSpec, readers: frozenset[str]) -> Boundary:
         return Boundary(spec.cnpj, self._environment.project, spec.dataset, readers)

@@ -31,6 +31,8 @@ logging.getLogger("sqlglot").setLevel(logging.ERROR)
 # So the parse is of the statement without either, and is kept.
 _PLACEHOLDER = "00000000000000"
 _INSTANT = re.compile(r"'\d{4}-\d\d-\d\d(?: \d\d:\d\d:\d\d\.\d{6}\+00:00)?'")
+# dbt puts the labels of a job in front of its statement, the CNPJ in lower case among them.
+_LABELS = re.compile(r"\A\s*/\*[^*]*\*/")
 _SOME_INSTANT = "'2000-01-01'"
 _KEPT = 512
 
@@ -61,7 +63,7 @@ def statement_problem(
     """
     if f"{_PLACEHOLDER}_" in sql:
         return f"it names {_PLACEHOLDER}, the placeholder of a CNPJ"
-    neutral = _INSTANT.sub(_SOME_INSTANT, sql.replace(cnpj, _PLACEHOLDER))
+    neutral = _INSTANT.sub(_SOME_INSTANT, _LABELS.sub("", sql).replace(cnpj, _PLACEHOLDER))
     foreign = [
         name for name in _DATASET.findall(neutral) if not name.startswith(f"{_PLACEHOLDER}_")
     ]
@@ -75,7 +77,7 @@ def statement_problem(
 def _problem(sql: str, project: str, writes: str, may_read_ops: bool) -> str:  # noqa: FBT001
     try:
         statements = sqlglot.parse(sql, dialect="bigquery")
-    except SqlglotError:
+    except (SqlglotError, IndexError, RecursionError):
         # Its own text quotes the statement.
         return "it is not SQL that the check can read"
     problems = (

@@ -14,9 +14,9 @@
 {% macro assert_own_tables(sql) %}
     {%- set cnpj = checked_cnpj() -%}
     {%- set named = modules.re.findall(
-        "(?i)(?<![0-9A-Z])([0-9A-Z]{12}[0-9]{2})_(?:RAW|CAMPAIGN|PREVIEW)(?![0-9A-Z_])", sql
+        "(?i)(?<![0-9A-Z])[0-9A-Z]{12}[0-9]{2}_(?:RAW|CAMPAIGN|PREVIEW)(?![0-9A-Z_])", sql
     ) -%}
-    {%- set foreign = named | reject("in", [cnpj]) | list -%}
+    {%- set foreign = named | reject("in", own_datasets(cnpj)) | list -%}
     {%- set schemas = modules.re.findall("(?i)([\\w-]+)[`.\\s]+INFORMATION_SCHEMA\\b", sql) -%}
     {%- set foreign_schemas = schemas | reject("in", own_datasets(cnpj)) | list -%}
     {%- set dynamic = modules.re.search(
@@ -26,7 +26,7 @@
     ) -%}
     {%- if foreign -%}
         {{ exceptions.raise_compiler_error(
-            "Refused before it was sent: a statement of " ~ cnpj ~ " names a dataset of " ~ foreign[0]
+            "Refused before it was sent: a statement of " ~ cnpj ~ " names " ~ foreign[0]
         ) }}
     {%- elif foreign_schemas -%}
         {{ exceptions.raise_compiler_error(

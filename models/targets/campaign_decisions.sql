@@ -233,7 +233,7 @@ final as (
         blocked.template_variant,
         templates.template_name,
         {{ with_fields('blocked.data', {
-            'message': render('templates.body', 'blocked.all_placeholders'),
+            'message': render_text('templates.body', 'blocked.all_placeholders'),
             'template': template('templates', 'blocked.all_placeholders'),
             'template_variant': 'blocked.template_variant',
             'voucher_code': 'blocked.voucher_code',
