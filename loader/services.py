@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from loader.base.clock import check_has_come, now
 from loader.base.environment import Environment
 from loader.base.interrupts import Interrupts
 from loader.base.pace import Pace
@@ -96,12 +97,13 @@ class Services:
         self, laundromat: Laundromat, *, as_of: datetime, arguments: Sequence[str] = ()
     ) -> BuildReport:
         """Build a laundromat's tables and record it; see `loader.dbt.build.build`."""
+        self._check_instant(as_of)
         log = self.new_ops_log()
         with log.run(laundromat.cnpj, "build", as_of) as run, run.step("BUILD") as step:
             report = build(
                 self.dbt,
                 self.project,
-                self.warehouse,
+                self.warehouse.acting_for(laundromat.cnpj),
                 BuildSpec(laundromat.settings, as_of),
                 arguments=arguments,
             )
@@ -132,6 +134,8 @@ class Services:
             on_progress: Called with the number of rows taken so far, and the total.
 
         """
+        if not options.is_dry_run:
+            self._check_instant(as_of)
         cnpj = laundromat.cnpj
         interrupts = interrupts or Interrupts()
         is_bounded = max_ops != 0 and (max_ops is not None or not self.environment.is_local)
@@ -142,7 +146,7 @@ class Services:
 
         def run(on_problem: Callable[[Problem], None]) -> SyncReport:
             return sync(
-                self.warehouse,
+                self.warehouse.acting_for(cnpj),
                 store,
                 cnpj=cnpj,
                 as_of=as_of,
@@ -175,6 +179,7 @@ class Services:
             is_full: Read all documents.
 
         """
+        self._check_instant(as_of)
         if cnpjs is None:
             entries, errors, _ = self.registry.fleet()
         else:
@@ -189,3 +194,8 @@ class Services:
             broken=errors,
             ops_log=self.new_ops_log(),
         )
+
+    def _check_instant(self, as_of: datetime) -> None:
+        """Raise a ConfigurationError for an instant to come, which only an emulator may play."""
+        if not self.environment.is_local:
+            check_has_come(as_of, now(), "this machine's clock")

@@ -7,6 +7,7 @@ prints the ones of the local stack.
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ ALERT_URLS_VARIABLE = "VMHUB_ALERT_URLS"
 """Holds the URLs of the receivers of alerts; they are secrets."""
 
 _PROFILE_TARGETS = ("local", "dev", "prod")
+_ACCOUNT = re.compile(r"(?:[a-z0-9-]|\{cnpj\})+@[a-z0-9.:-]+\.gserviceaccount\.com")
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,11 @@ class Environment:
     profiles_dir: Path | None = None
     """Folder of dbt's profiles.yml; None: dbt's own search."""
     dbt_target: str = "local"
+    impersonate: str | None = None
+    """The service account that acts on a laundromat's datasets, ``{cnpj}`` in it being the CNPJ.
+
+    None: the process's own credentials.
+    """
 
     @classmethod
     def from_variables(cls, variables: Mapping[str, str] | None = None) -> Environment:
@@ -77,6 +84,14 @@ class Environment:
             raise ConfigurationError(
                 message, hint="local goes with the emulators, dev and prod without them"
             )
+        impersonate = given.get("VMHUB_IMPERSONATE") or None
+        if impersonate and (bigquery_url or not _ACCOUNT.fullmatch(impersonate)):
+            message = "VMHUB_IMPERSONATE is no service account of a real project"
+            raise ConfigurationError(
+                message,
+                hint="write vmhub-{cnpj}@my-project.iam.gserviceaccount.com; "
+                "unset it for the emulators, which ask for no credentials",
+            )
         profiles_dir = given.get("DBT_PROFILES_DIR")
         return cls(
             project=project,
@@ -87,12 +102,17 @@ class Environment:
             or ("US" if bigquery_url else "southamerica-east1"),
             profiles_dir=Path(profiles_dir) if profiles_dir else None,
             dbt_target=target,
+            impersonate=impersonate,
         )
 
     @property
     def is_local(self) -> bool:
         """Whether the services are emulators."""
         return self.bigquery_url is not None
+
+    def account(self, cnpj: str) -> str | None:
+        """Return the service account that acts for a laundromat; None: the process's own."""
+        return self.impersonate and self.impersonate.replace("{cnpj}", cnpj.lower())
 
     def variables(self) -> dict[str, str]:
         """Return the variables that make another process use the same services."""
@@ -104,5 +124,6 @@ class Environment:
             "VMHUB_BIGQUERY_LOCATION": self.location,
             "DBT_PROFILES_DIR": str(self.profiles_dir) if self.profiles_dir else None,
             "DBT_TARGET": self.dbt_target,
+            "VMHUB_IMPERSONATE": self.impersonate,
         }
         return {name: value for name, value in found.items() if value is not None}

@@ -9,21 +9,15 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-import grpc
 from google.api_core import exceptions as google_errors
-from google.api_core.client_options import ClientOptions
 from google.api_core.retry import Retry, if_exception_type
-from google.auth.credentials import AnonymousCredentials
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import bigquery
-from google.cloud.bigquery_storage_v1 import BigQueryReadClient
-from google.cloud.bigquery_storage_v1.services.big_query_read.transports import (
-    BigQueryReadGrpcTransport,
-)
 from requests.exceptions import ConnectionError as RequestsConnectionError
 from requests.exceptions import Timeout as RequestsTimeout
 
 from loader.base.errors import ConfigurationError, NotFoundError, ServiceError
+from loader.bigquery.clients import clients
 from loader.bigquery.declaration import OPS_DATASET, OPS_DESCRIPTION
 from loader.bigquery.snapshot import Snapshot, TargetRows
 from loader.sync.model import Target
@@ -41,12 +35,6 @@ SCRATCH_PREFIX = "vmhub_scratch_"
 """Prefix of the names of short-lived tables."""
 _SCRATCH_LIFE = timedelta(hours=1)
 
-_EMULATOR_OPTIONS = (
-    # A batch can be larger than gRPC's default of 4 MiB.
-    ("grpc.max_receive_message_length", 128 * 1024 * 1024),
-    # Reading ahead saves no time on one machine, and costs memory.
-    ("grpc.http2.bdp_probe", 0),
-)
 ROWS_A_REQUEST = 500
 """Rows per streaming request."""
 
@@ -66,8 +54,12 @@ _GOOGLE_SQL_TYPES = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
 class Warehouse:
     """The datasets of a project, as far as the loader needs them."""
 
-    def __init__(self, environment: Environment) -> None:
+    def __init__(self, environment: Environment, account: str | None = None) -> None:
         """Connect; nothing is sent yet.
+
+        Args:
+            environment: Where.
+            account: The service account to act as; None: the process's own credentials.
 
         Raises:
             ConfigurationError: There are no credentials for the real service.
@@ -77,6 +69,8 @@ class Warehouse:
         """Number of queries that `query` has run."""
         self.bytes_billed = 0
         """Bytes that BigQuery billed for them."""
+        self._environment = environment
+        self._other: tuple[str, Warehouse] | None = None
         self._project = environment.project
         self._location = environment.location
         self._address = (
@@ -85,7 +79,7 @@ class Warehouse:
             else "BigQuery"
         )
         try:
-            self._client, self._reader = _clients(environment)
+            self._client, self._reader = clients(environment, account)
         except GoogleAuthError as error:
             message = "no credentials for BigQuery"
             raise ConfigurationError(
@@ -93,6 +87,19 @@ class Warehouse:
                 hint="run `gcloud auth application-default login`, or give the service account "
                 "the roles bigquery.dataEditor, bigquery.jobUser and bigquery.readSessionUser",
             ) from error
+
+    def acting_for(self, cnpj: Cnpj) -> Warehouse:
+        """Return the warehouse for a laundromat's own datasets, with the credentials for them.
+
+        It is this one, unless the environment names service accounts.
+        """
+        account = self._environment.account(cnpj)
+        if account is None:
+            return self
+        # Only the last one is kept: laundromats are served one after the other, by the thousand.
+        if self._other is None or self._other[0] != account:
+            self._other = (account, Warehouse(self._environment, account))
+        return self._other[1]
 
     def create_dataset(
         self, dataset: str, *, description: str, tables_expire_after: timedelta | None = None
@@ -372,22 +379,6 @@ class Warehouse:
             reasons = ", ".join(str(item.get("reason", "")) for item in error.errors) or error.code
             message = f"{doing}: {self._address} answered {reasons}"
             raise ServiceError(message) from error
-
-
-def _clients(environment: Environment) -> tuple[bigquery.Client, BigQueryReadClient]:
-    if environment.bigquery_url is None:
-        client = bigquery.Client(project=environment.project, location=environment.location)
-        return client, BigQueryReadClient()  # type: ignore[no-untyped-call]
-    credentials = AnonymousCredentials()  # type: ignore[no-untyped-call]
-    client = bigquery.Client(
-        project=environment.project,
-        location=environment.location,
-        credentials=credentials,
-        client_options=ClientOptions(api_endpoint=environment.bigquery_url),
-    )
-    channel = grpc.insecure_channel(environment.bigquery_storage_host, options=_EMULATOR_OPTIONS)
-    transport = BigQueryReadGrpcTransport(channel=channel, credentials=credentials)
-    return client, BigQueryReadClient(transport=transport)  # type: ignore[no-untyped-call]
 
 
 def _schema_field(column: Column) -> bigquery.SchemaField:

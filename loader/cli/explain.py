@@ -51,7 +51,7 @@ def explain_customer(services: Services, cnpj: Cnpj, customer_id: str) -> Explan
 
     laundromat = services.laundromat(cnpj)
     return explain(
-        Explainer(services.dbt, services.warehouse),
+        Explainer(services.dbt, services.warehouse.acting_for(cnpj)),
         TargetStore(services.database, cnpj),
         customer_id=customer_id,
         settings=laundromat.settings,

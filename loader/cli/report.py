@@ -82,11 +82,12 @@ def figures_of_laundromat(
     from loader.questions.decisions import last_build  # noqa: PLC0415
 
     laundromat = services.laundromat(cnpj)
+    warehouse = services.warehouse.acting_for(cnpj)
     timezone = ZoneInfo(laundromat.settings["timezone"])
     reported = ReportedLaundromat(
         cnpj,
         laundromat.entry.name,
-        last_build(services.warehouse, cnpj).astimezone(timezone),
+        last_build(warehouse, cnpj).astimezone(timezone),
         laundromat.settings["conversion_days"],
         names=frozenset(
             {
@@ -97,7 +98,7 @@ def figures_of_laundromat(
         ),
     )
     period = Period.ending(as_of.astimezone(timezone).date(), days)
-    return figures_of(reported, period, read_rows(services.warehouse, cnpj, period))
+    return figures_of(reported, period, read_rows(warehouse, cnpj, period))
 
 
 def show_owner_report(figures: OwnerFigures, path: Path, size: int) -> None:

@@ -25,7 +25,7 @@ __all__ = ["BuildError", "BuildReport", "FailedNode", "build", "check_sources"]
 _QUOTES_NO_ROW = re.compile(
     r"(Not found|Access Denied|Unrecognized name|Syntax error|Name \S+ not found"
     r"|No matching signature|Query exceeded|Exceeded rate limits|Quota exceeded"
-    r"|Resources exceeded|Operation timed out)\b",
+    r"|Resources exceeded|Operation timed out|Refused before it was sent)\b",
     re.IGNORECASE,
 )
 

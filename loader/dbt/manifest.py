@@ -18,7 +18,7 @@ from loader.base.errors import RunError
 if TYPE_CHECKING:
     from loader.dbt.spec import BuildSpec
 
-__all__ = ["check_no_literals", "check_relations", "manifest_for"]
+__all__ = ["check_no_literals", "check_relations", "manifest_for", "ops_readers"]
 
 _PLACEHOLDER = "00000000000000"
 # Shared by all laundromats; the models that read it filter by CNPJ.
@@ -92,6 +92,16 @@ def check_relations(manifest: Any, spec: BuildSpec) -> None:
         raise RunError(
             message, hint="models take their dataset from macros/dbt/generate_schema_name.sql alone"
         )
+
+
+def ops_readers(manifest: Any) -> frozenset[str]:
+    """Return the ids of the nodes that say by source() that they read VMHUB_OPS."""
+    shared = {id_ for id_, source in manifest.sources.items() if source.schema in _SHARED_DATASETS}
+    return frozenset(
+        id_
+        for id_, node in manifest.nodes.items()
+        if not shared.isdisjoint(getattr(node, "depends_on_nodes", ()))
+    )
 
 
 def _place(node: Any, database: str, name: str) -> None:

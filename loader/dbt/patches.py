@@ -1,8 +1,9 @@
-"""Patches that save dbt repeated work in a process that builds for hours.
+"""Patches of dbt: they save repeated work, and keep requests inside the boundary.
 
 dbt is made for one command per process. `vmhub run` does hundreds of builds of the same project in
-one process, and the work saved here was 40 % of their cost (DECISIONS.md). No patch changes a
-result: tests/loader/dbt/test_patches.py compares each with dbt's own function.
+one process, and the work saved here was 40 % of their cost (DECISIONS.md). These patches change no
+result: tests/loader/dbt/test_patches.py compares each with dbt's own function. The boundary is the
+exception: a request that crosses it is not sent (loader/dbt/boundary.py).
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import re
 from functools import cache, wraps
 from typing import TYPE_CHECKING, Any
+
+from loader.dbt.boundary import guarded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +44,12 @@ def apply_patches() -> None:
 @cache
 def _patch_once() -> None:
     from dbt import compilation  # noqa: PLC0415
+    from dbt.adapters.bigquery import connections  # noqa: PLC0415
     from dbt_common.clients import jinja  # noqa: PLC0415
+
+    # dbt looks the function up there when it opens a connection.
+    name = "create_bigquery_client"
+    setattr(connections, name, guarded(getattr(connections, name)))
 
     # Each node is compiled from Jinja to Python for each laundromat.
     environment = jinja.MacroFuzzEnvironment

@@ -9,9 +9,12 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from loader.base.errors import VmhubError
-from loader.dbt.manifest import check_no_literals, manifest_for
+from loader.base.cnpj import parse_cnpj
+from loader.base.errors import ConfigurationError, RunError, VmhubError
+from loader.dbt.boundary import REFUSED, Boundary, bounded
+from loader.dbt.manifest import check_no_literals, manifest_for, ops_readers
 from loader.dbt.patches import apply_patches
+from loader.dbt.setting_rules import holds_braces
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -91,18 +94,47 @@ class Dbt:
         """
         command = ["compile", "--no-introspect", "--inline", sql]
         [result] = self._run(spec, command, {**spec.variables, **variables})
-        return str(result.node.compiled_code)
+        compiled = str(result.node.compiled_code)
+        problem = self._boundary(spec, frozenset()).statement_problem(compiled)
+        if problem:
+            message = f"{REFUSED}: {problem}, beyond what {spec.cnpj} may touch"
+            raise RunError(message, hint="name tables by ref() and source() alone")
+        return compiled
 
     def _run(self, spec: BuildSpec, command: Sequence[str], variables: dict[str, Any]) -> list[Any]:
+        _check_variables(variables)
         parsed = self._parsed.manifest(self._environment)
-        with _variables(self._environment.variables()):
+        manifest = manifest_for(parsed, spec, self._environment.project)
+        with (
+            _variables({**self._environment.variables(), **self._credentials(spec)}),
+            bounded(self._boundary(spec, ops_readers(manifest))),
+        ):
             result = _invoke(
                 self._parsed.project,
                 [*command, "--no-write-json", "--vars", json.dumps(variables)],
                 target_path=self.target_path(spec),
-                manifest=manifest_for(parsed, spec, self._environment.project),
+                manifest=manifest,
             )
         return list(getattr(result, "results", None) or [])
+
+    def _credentials(self, spec: BuildSpec) -> dict[str, str]:
+        """Return what tells dbt's profile the service account that acts for the laundromat."""
+        account = self._environment.account(spec.cnpj)
+        return {"VMHUB_DBT_ACCOUNT": account} if account else {}
+
+    def _boundary(self, spec: BuildSpec, readers: frozenset[str]) -> Boundary:
+        return Boundary(spec.cnpj, self._environment.project, spec.dataset, readers)
+
+
+def _check_variables(variables: dict[str, Any]) -> None:
+    """Raise a ConfigurationError for vars that must not reach dbt, whoever made them."""
+    if parse_cnpj(str(variables["cnpj"])) != variables["cnpj"]:
+        message = "the var cnpj is a CNPJ in another spelling"
+        raise ConfigurationError(message, hint="pass what parse_cnpj returns")
+    for name, value in variables.items():
+        if holds_braces(value):
+            message = f"{name} has a brace, which dbt would run as Jinja"
+            raise ConfigurationError(message, hint="leave { and } out of it")
 
 
 def _invoke(

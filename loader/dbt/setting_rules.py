@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["setting_problem", "upper_bound"]
+__all__ = ["holds_braces", "setting_problem", "shown", "upper_bound"]
+
+_MOST_ENTRIES = 50
+_MOST_CHARACTERS = 200
 
 _TYPES_IN_WORDS: dict[type, str] = {
     bool: "a yes or no (true or false)",
@@ -41,6 +44,12 @@ def setting_problem(
 
     """
     value, default = settings[name], defaults[name]
+    if holds_braces(value):
+        return "no { or }, which dbt would run as Jinja"
+    if not _is_small(value):
+        return (
+            f"at most {_MOST_ENTRIES} entries, and texts of at most {_MOST_CHARACTERS} characters"
+        )
     if value is None:
         return "" if default is None else f"a value such as {default}"
     for rule in rules:
@@ -54,7 +63,33 @@ def setting_problem(
             return ""
     if default is not None and type(value) is not type(default):
         return f"{_TYPES_IN_WORDS[type(default)]} such as {default}"
+    if type(value) not in (int, float, bool):
+        return "a number, or a yes or no: a text, a list or a map needs a rule in setting_rules"
     return ""
+
+
+def holds_braces(value: Any) -> bool:
+    """Return whether there is a brace in a text, or in any text of a list or a map.
+
+    dbt renders a text that is a var as Jinja, which reads tables and environment variables.
+    """
+    if isinstance(value, str):
+        return "{" in value or "}" in value
+    if isinstance(value, dict):
+        return any(holds_braces(key) or holds_braces(item) for key, item in value.items())
+    return isinstance(value, (list, tuple)) and any(map(holds_braces, value))
+
+
+def shown(value: Any) -> str:
+    """Return a value as errors show it: of a text, a list or a map its kind alone.
+
+    What somebody typed into a setting can be a name or a phone, and errors are logged and stored.
+    """
+    if value is None:
+        return "empty"
+    if isinstance(value, (bool, int, float)):
+        return str(value).lower() if isinstance(value, bool) else repr(value)
+    return _TYPES_IN_WORDS.get(type(value), f"a {type(value).__name__}")
 
 
 def upper_bound(name: str, rules: Sequence[Mapping[str, Any]]) -> str | None:
@@ -89,6 +124,17 @@ def _is_taken(value: Any, rule: Mapping[str, Any]) -> bool:
             )
         case _:
             return type(value) is int and bool(rule["least"] <= value <= rule["most"])
+
+
+def _is_small(value: Any) -> bool:
+    if isinstance(value, str):
+        return len(value) <= _MOST_CHARACTERS
+    if isinstance(value, dict):
+        value = [part for item in value.items() for part in item]
+        return len(value) <= 2 * _MOST_ENTRIES and all(map(_is_small, value))
+    return not isinstance(value, list) or (
+        len(value) <= _MOST_ENTRIES and all(map(_is_small, value))
+    )
 
 
 def _ascends(values: Sequence[Any]) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from loader.base.errors import ConfigurationError
-from loader.dbt.setting_rules import setting_problem, upper_bound
+from loader.dbt.setting_rules import setting_problem, shown, upper_bound
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,11 +74,12 @@ def effective_settings(
         expected = setting_problem(name, settings, defaults, rules)
         if expected:
             if name in places:
-                message = f"{places[name]} has {name}={value!r}"
+                message = f"{places[name]} has {name}={shown(value)}"
             else:
                 # Defaults fit each other, so somebody changed the setting that limits it.
                 bound = upper_bound(name, rules) or ""
-                message = f"{places.get(bound, place)} does not fit the default {name}={value!r}"
+                default = f"{name}={shown(value)}"
+                message = f"{places.get(bound, place)} does not fit the default {default}"
             raise ConfigurationError(message, hint=f"it takes {expected}")
     timezone = entry.timezone or variables["timezone"]
     check_timezone(timezone, place)
@@ -132,7 +133,7 @@ def check_timezone(timezone: Any, place: str) -> None:
     try:
         ZoneInfo(timezone)
     except (ValueError, TypeError, OSError, KeyError) as error:
-        message = f"{place} has timezone={timezone!r}"
+        message = f"{place} has timezone={shown(timezone)}"
         raise ConfigurationError(
             message, hint="it takes an IANA name such as America/Manaus"
         ) from error

@@ -264,7 +264,7 @@ class HourRunner:
             report = build(
                 services.dbt,
                 services.project,
-                services.warehouse,
+                services.warehouse.acting_for(spec.cnpj),
                 spec,
                 arguments=["--selector", selector],
             )

@@ -14,7 +14,7 @@ from datetime import timedelta
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from loader.base.clock import now
+from loader.base.clock import TOLERANCE, check_has_come, now
 from loader.base.cnpj import parse_cnpj
 from loader.base.errors import ConfigurationError, ExitCode, RunError, VmhubError
 from loader.base.interrupts import Interrupts
@@ -38,7 +38,6 @@ __all__ = ["FleetOptions", "FleetReport", "run_fleet"]
 
 _log = logging.getLogger(__name__)
 
-_TOLERANCE = timedelta(minutes=5)
 _ERRORS: dict[str, type[VmhubError]] = {
     error.__name__: error
     for error in (TimeLimitError, WorkerDiedError, StoppedError, ConfigurationError)
@@ -164,14 +163,12 @@ def _check_instant(as_of: datetime | None, service_time: datetime) -> None:
     opt-outs.
     """
     moment = as_of or now()
-    message = f"Firestore says that it is {service_time:%Y-%m-%d %H:%M:%SZ}, and "
-    if moment > service_time + _TOLERANCE:
-        message += f"the run's instant {moment:%Y-%m-%d %H:%M:%SZ} has not come yet"
-        raise ConfigurationError(
-            message, hint="set this machine's clock; for another day there is `vmhub preview`"
+    check_has_come(moment, service_time, "Firestore")
+    if as_of is None and service_time - moment > TOLERANCE:
+        message = (
+            f"Firestore says that it is {service_time:%Y-%m-%d %H:%M:%SZ}, and "
+            f"this machine's clock is behind, at {moment:%Y-%m-%d %H:%M:%SZ}"
         )
-    if as_of is None and service_time - moment > _TOLERANCE:
-        message += f"this machine's clock is behind, at {moment:%Y-%m-%d %H:%M:%SZ}"
         raise ConfigurationError(message, hint="set it")
 
 

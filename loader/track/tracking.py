@@ -234,6 +234,7 @@ def _merge(warehouse: Warehouse, cnpj: Cnpj, news: _News, step: StepRecord) -> N
     step.rows, step.documents_read = len(news.rows), news.documents
     if not news.rows:
         return
+    warehouse = warehouse.acting_for(cnpj)
     queries, bytes_billed = warehouse.queries, warehouse.bytes_billed
     rows = list(news.rows.values())
     merge_history(warehouse, cnpj, rows, since=news.oldest or _BEGINNING)

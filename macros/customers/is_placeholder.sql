@@ -6,7 +6,8 @@
     {%- if patterns -%}
         coalesce(
             regexp_contains(
-                {{ plain_text(text) }}, r'^(?:{{ patterns | join("|") }})(?:[^A-Z0-9]|$)'
+                {{ plain_text(text) }},
+                {{ sql_text("^(?:" ~ patterns | join("|") ~ ")(?:[^A-Z0-9]|$)") }}
             ),
             false
         )

@@ -5,7 +5,7 @@
             if(
                 regexp_contains(voucher, r'[\p{L}\p{N}]')
                 and {{ plain_text('voucher') }}
-                not in unnest(array<string>{{ setting('voucher_placeholders') }}),
+                not in unnest({{ sql_text(setting('voucher_placeholders')) }}),
                 voucher,
                 null
             )

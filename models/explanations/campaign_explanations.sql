@@ -21,11 +21,11 @@ customers as (
 decisions as (
     select
         *,
-        format_timestamp('%F %H:%M', messaged_at, '{{ var("timezone") }}') as messaged_text,
+        format_timestamp('%F %H:%M', messaged_at, {{ sql_text(var('timezone')) }}) as messaged_text,
         format_timestamp(
-            '%F %H:%M', recently_messaged_at, '{{ var("timezone") }}'
+            '%F %H:%M', recently_messaged_at, {{ sql_text(var('timezone')) }}
         ) as recently_messaged_text,
-        format_timestamp('%F %H:%M', sales_until, '{{ var("timezone") }}') as sales_until_text,
+        format_timestamp('%F %H:%M', sales_until, {{ sql_text(var('timezone')) }}) as sales_until_text,
         date_add(
             coalesce({{ local_date('recently_messaged_at') }}, {{ today() }}),
             interval {{ var('frequency_cap_days') }} day
@@ -72,7 +72,7 @@ final as (
                         if(
                             decisions.has_final_failure,
                             ', one of them for good',
-                            '; the limit is {{ var("max_attempts") }}'
+                            {{ sql_text('; the limit is ' ~ var('max_attempts')) }}
                         )
                     ),
                     customers.next_cycle_on
@@ -111,11 +111,11 @@ final as (
                         format_timestamp(
                             'it is %A %H:%M; messages go out from ',
                             {{ now() }},
-                            '{{ var("timezone") }}'
+                            {{ sql_text(var('timezone')) }}
                         ),
                         customers.send_from_hour,
-                        ':00 to {{ var("send_until_hour") }}:00',
-                        ' on {{ var("send_weekdays") | join(", ") }}',
+                        {{ sql_text(':00 to ' ~ var('send_until_hour') ~ ':00') }},
+                        {{ sql_text(' on ' ~ var('send_weekdays') | join(', ')) }},
                         if(customers.is_send_day, '', ', and not today')
                     ),
                     customers.next_send_on

@@ -8,7 +8,7 @@ with
 sync_runs as (
     select * from {{ source('ops', 'sync_runs') }}
     where
-        cnpj = '{{ var("cnpj") }}'
+        cnpj = {{ sql_text(var('cnpj')) }}
         and started_at <= {{ now() }}
         and {{ is_counted_anew('started_at') }}
 ),
@@ -16,7 +16,7 @@ sync_runs as (
 runs as (
     select * from {{ source('ops', 'runs') }}
     where
-        cnpj = '{{ var("cnpj") }}'
+        cnpj = {{ sql_text(var('cnpj')) }}
         and started_at <= {{ now() }}
         and {{ is_counted_anew('started_at') }}
 ),
@@ -78,7 +78,7 @@ hours as (
 
 final as (
     select
-        '{{ var("cnpj") }}' as cnpj,
+        {{ sql_text(var('cnpj')) }} as cnpj,
         hour_at,
         step,
         runs,

@@ -25,9 +25,9 @@ candidates as (
             {{ var(campaign ~ '_voucher_valid_days') }} as voucher_valid_days,
             {{ is_in_send_window(campaign) }} as is_in_send_window,
             candidate.campaign_type
-            in unnest(array<string>{{ var('personal_campaigns') }}) as is_personal,
+            in unnest({{ sql_text(var('personal_campaigns')) }}) as is_personal,
             candidate.campaign_type
-            in unnest(array<string>{{ var('sales_campaigns') }}) as needs_sales
+            in unnest({{ sql_text(var('sales_campaigns')) }}) as needs_sales
         from {{ ref(campaign) }} as candidate
         {% if not loop.last %}
             union all
@@ -85,7 +85,7 @@ facts as (
         (
             select position
             from
-                unnest(array<string>{{ var('deferrable_campaigns') }}) as deferrable
+                unnest({{ sql_text(var('deferrable_campaigns')) }}) as deferrable
                 with offset as position
             where deferrable = candidates.campaign_type
         ) as yielding_rank,
@@ -122,7 +122,7 @@ facts as (
         ) < candidates.holdout_percent as is_held_out
     from candidates
     inner join customers on candidates.customer_id = customers.customer_id
-    where candidates.campaign_type in unnest(array<string>{{ var('enabled_campaigns') }})
+    where candidates.campaign_type in unnest({{ sql_text(var('enabled_campaigns')) }})
 ),
 
 -- Of two twins the lower one is blocked even if the higher one is blocked, too. Otherwise the lower
@@ -216,7 +216,7 @@ blocked as (
 
 final as (
     select
-        '{{ var("cnpj") }}' as cnpj,
+        {{ sql_text(var('cnpj')) }} as cnpj,
         blocked.campaign_type,
         blocked.customer_id,
         blocked.cycle_key,
@@ -238,7 +238,7 @@ final as (
         blocked.template_variant,
         templates.template_name,
         {{ with_fields('blocked.data', {
-            'message': render('templates.body', 'blocked.all_placeholders'),
+            'message': render_text('templates.body', 'blocked.all_placeholders'),
             'template': template('templates', 'blocked.all_placeholders'),
             'template_variant': 'blocked.template_variant',
             'voucher_code': 'blocked.voucher_code',

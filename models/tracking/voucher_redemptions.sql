@@ -83,8 +83,8 @@ found as (
 prefixes as (
     {% for campaign in var('campaigns') -%}
         select
-            {{ tojson(campaign | upper) }} as campaign_type,
-            {{ tojson(var(campaign ~ '_voucher_prefix')) }} as voucher_prefix
+            {{ sql_text(campaign | upper) }} as campaign_type,
+            {{ sql_text(var(campaign ~ '_voucher_prefix')) }} as voucher_prefix
         {% if not loop.last %}
             union all
         {% endif %}
@@ -150,7 +150,7 @@ codes as (
 
 final as (
     select
-        '{{ var("cnpj") }}' as cnpj,
+        {{ sql_text(var('cnpj')) }} as cnpj,
         codes.voucher_code,
         codes.voucher_prefix,
         codes.campaign_type,

@@ -62,7 +62,7 @@ final as (
                 and (
                     targets.born_on = history.born_on
                     or targets.campaign_type
-                    not in unnest(array<string>{{ var('personal_campaigns') }})
+                    not in unnest({{ sql_text(var('personal_campaigns')) }})
                 )
             )
         )
