@@ -117,8 +117,12 @@ class HistoryRow:
         return (self.campaign_type, self.user_id, self.cycle_key, self.attempt)
 
 
-def history_rows(document: TrackedDocument) -> tuple[list[HistoryRow], list[str]]:
+def history_rows(document: TrackedDocument, as_of: datetime) -> tuple[list[HistoryRow], list[str]]:
     """Return a row for each attempt to send a document's message, and what could not be read.
+
+    Args:
+        document: The target document.
+        as_of: The run's instant.
 
     Returns:
         The rows, oldest first, empty if nothing was sent; and the problems, one phrase each,
@@ -127,7 +131,7 @@ def history_rows(document: TrackedDocument) -> tuple[list[HistoryRow], list[str]
 
     """
     fields = Fields(document.fields)
-    attempts = _attempts(document, fields)
+    attempts = _attempts(document, fields, as_of)
     if not attempts:
         return [], fields.problems
     cycle_key = fields.text("cycleKey", most=_MAX_CYCLE_KEY)
@@ -176,7 +180,7 @@ class _Attempt:
     is_last: bool
 
 
-def _attempts(document: TrackedDocument, fields: Fields) -> list[_Attempt]:
+def _attempts(document: TrackedDocument, fields: Fields, as_of: datetime) -> list[_Attempt]:
     entries = fields.maps("attemptLog")
     own_status = _status(fields)
     count = fields.count("attempts") or 0
@@ -186,11 +190,11 @@ def _attempts(document: TrackedDocument, fields: Fields) -> list[_Attempt]:
         # It failed and was queued again by a sender without a log.
         status = Status.FAILED if own_status == Status.PENDING else own_status
         only = Fields({"status": status})
-        return [_attempt(document, fields, only, max(count, 1), is_last=True)]
+        return [_attempt(document, fields, only, as_of, max(count, 1), is_last=True)]
     numbers = _numbers(entries, fields)
     last = max(numbers)
     return [
-        _attempt(document, fields, entry, number, is_last=number == last)
+        _attempt(document, fields, entry, as_of, number, is_last=number == last)
         for entry, number in zip(entries, numbers, strict=True)
     ]
 
@@ -209,7 +213,13 @@ def _numbers(entries: list[Fields], fields: Fields) -> list[int]:
 
 
 def _attempt(
-    document: TrackedDocument, fields: Fields, entry: Fields, number: int, *, is_last: bool
+    document: TrackedDocument,
+    fields: Fields,
+    entry: Fields,
+    as_of: datetime,
+    number: int,
+    *,
+    is_last: bool,
 ) -> _Attempt:
     status = _status(entry) or Status.SENT
     if status not in _KNOWN:
@@ -231,7 +241,7 @@ def _attempt(
     has_failed = status == Status.FAILED
     return _Attempt(
         number,
-        at=_sent_at(document, fields, entry),
+        at=_sent_at(document, fields, entry, as_of),
         status=status,
         message_id=message_id,
         error_code=error.code("code") if has_failed else None,
@@ -240,15 +250,15 @@ def _attempt(
     )
 
 
-def _sent_at(document: TrackedDocument, fields: Fields, entry: Fields) -> datetime:
+def _sent_at(document: TrackedDocument, fields: Fields, entry: Fields, as_of: datetime) -> datetime:
     """Return when an attempt was made; by default the time of the document's last write.
 
     An attempt with an instant in the future would be invisible to builds until then, and its
     customer would get a second message.
     """
     at = entry.instant("at")
-    if at is not None and at > document.update_time + _CLOCK_MARGIN:
-        fields.problems.append("an attempt's instant is later than the document's last write")
+    if at is not None and at > max(document.update_time, as_of) + _CLOCK_MARGIN:
+        fields.problems.append("an attempt's instant is in the future")
         at = None
     return at or document.update_time
 

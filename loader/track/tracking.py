@@ -87,9 +87,9 @@ class _News:
     oldest: datetime | None = None
     """When the oldest document with rows was created."""
 
-    def add(self, document: TrackedDocument) -> None:
+    def add(self, document: TrackedDocument, as_of: datetime) -> None:
         self.documents += 1
-        rows, problems = history_rows(document)
+        rows, problems = history_rows(document, as_of)
         if problems:
             reason = "; ".join(problems[:_TOLD_PROBLEMS])
             self.oddities.append(Oddity(document.campaign_type, document.customer_id, reason))
@@ -139,14 +139,14 @@ def track(
         strangers = {entry.cnpj for entry in apart}
         for document in reader.changed(min(marks) - _OVERLAP):
             if document.cnpj in news:
-                news[document.cnpj].add(document)
+                news[document.cnpj].add(document, as_of)
             else:
                 unknown += document.cnpj not in strangers
         for entry in together:
             writer.write(entry.cnpj, news.pop(entry.cnpj))
     for entry in apart:
         reader.read_time = None
-        own = _own_news(reader, entry, is_full=is_full)
+        own = _own_news(reader, entry, as_of, is_full=is_full)
         writer.write(entry.cnpj, own, full_at=reader.read_time if is_full else None)
     writer.flush()
     failed = [TrackedLaundromat(cnpj, 0, 0, 0, (), error) for cnpj, error in (broken or {}).items()]
@@ -199,7 +199,7 @@ def track_one(
         VmhubError: The watermark did not move; the next run reads the same documents again.
 
     """
-    news = _own_news(reader, entry, is_full=False)
+    news = _own_news(reader, entry, as_of, is_full=False)
     _merge(warehouse, entry.cnpj, news, step)
     if news.oddities:
         step.exit_code = ExitCode.PARTLY_FAILED
@@ -216,12 +216,14 @@ def has_news(reader: ChangeReader, entry: RegistryEntry) -> bool:
     )
 
 
-def _own_news(reader: ChangeReader, entry: RegistryEntry, *, is_full: bool) -> _News:
+def _own_news(
+    reader: ChangeReader, entry: RegistryEntry, as_of: datetime, *, is_full: bool
+) -> _News:
     news = _News()
     since = None if is_full else _since(entry)
     for campaign_type in sorted(entry.campaign_types):
         for document in reader.changed_of(entry.cnpj, campaign_type, since):
-            news.add(document)
+            news.add(document, as_of)
     return news
 
 

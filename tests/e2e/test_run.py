@@ -273,14 +273,18 @@ def test_a_document_that_was_sent_and_gives_no_row_is_recorded(services: Service
     assert reject["reason"] == "no cycleKey: not a document that vmhub sync created"
 
 
-def test_a_registry_entry_that_is_no_cnpj_fails_and_the_others_are_served(
-    services: Services,
+def test_a_mistyped_cnpj_fails_and_another_programs_documents_are_none_of_ours(
+    services: Services, caplog: pytest.LogCaptureFixture
 ) -> None:
-    official_client(services.environment).document("users/not-a-cnpj").set({"name": "?"})
+    client = official_client(services.environment)
+    client.document("users/11222333000182").set({"name": "wrong check digits"})
+    for number in range(3):
+        client.document(f"users/uid-{number}").set({"name": "?"})
     report = run_fleet(services, None, FleetOptions(jobs=1, as_of=AS_OF))
     assert report.counts == {HourOutcome.FAILED: 1}
     [served] = report.not_well
-    assert (served.cnpj, served.error) == ("not-a-cnpj", "ConfigurationError")
+    assert (served.cnpj, served.error) == ("11222333000182", "ConfigurationError")
+    assert "3 documents of users are no laundromat's" in caplog.text
     assert report.exit_code == ExitCode.FAILED
 
 

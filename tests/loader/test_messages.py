@@ -46,11 +46,11 @@ def log(*statuses: str) -> list[dict[str, Any]]:
 
 
 def history_rows(tracked: TrackedDocument) -> list[HistoryRow]:
-    return read_rows(tracked)[0]
+    return read_rows(tracked, WRITTEN)[0]
 
 
 def problems(**fields: Any) -> list[str]:
-    return read_rows(document(**fields))[1]
+    return read_rows(document(**fields), WRITTEN)[1]
 
 
 def statuses(tracked: TrackedDocument) -> list[tuple[int, str]]:
@@ -147,7 +147,7 @@ def test_a_sender_that_keeps_no_log_gives_one_row_at_the_documents_own_time(
 
 
 def test_a_sent_document_without_a_cycle_is_an_oddity() -> None:
-    rows, [problem] = read_rows(document(status="SENT", attempts=1, cycleKey=None))
+    rows, [problem] = read_rows(document(status="SENT", attempts=1, cycleKey=None), WRITTEN)
     assert rows == []
     assert problem.startswith("no cycleKey")
 
@@ -163,7 +163,7 @@ def test_attempts_that_are_counted_from_zero_are_two_rows() -> None:
 
 def test_two_attempts_of_one_number_are_two_rows_by_their_place_and_an_oddity() -> None:
     entries = [{**entry, "attempt": 1} for entry in log("FAILED", "SENT")]
-    rows, told = read_rows(document(status="SENT", attempts=2, attemptLog=entries))
+    rows, told = read_rows(document(status="SENT", attempts=2, attemptLog=entries), WRITTEN)
     assert [(row.attempt, row.status) for row in rows] == [(1, "FAILED"), (2, "SENT")]
     assert told == ["attemptLog has two entries of one number"]
 
@@ -180,7 +180,7 @@ def test_an_instant_that_is_unmistakable_is_read_in_any_form(at: Any) -> None:
 @pytest.mark.parametrize("at", [datetime(1, 1, 1, tzinfo=UTC), datetime(2099, 1, 1, tzinfo=UTC), 7])
 def test_an_attempt_whose_instant_cannot_be_is_at_the_documents_last_write(at: Any) -> None:
     entries = [{"attempt": 1, "at": at, "status": "SENT"}]
-    rows, told = read_rows(document(status="SENT", attempts=1, attemptLog=entries))
+    rows, told = read_rows(document(status="SENT", attempts=1, attemptLog=entries), WRITTEN)
     assert [row.sent_at for row in rows] == [WRITTEN]
     assert len(told) == 1
 
@@ -196,10 +196,10 @@ def test_an_error_that_may_not_be_recoverable_is_not(recoverable: Any, *, expect
 
 def test_free_text_of_a_sender_is_neither_a_code_nor_a_status() -> None:
     error = {"code": "number 11 90000-0001 of Ana is not on WhatsApp"}
-    rows, told = read_rows(document(status="FAILED", attempts=1, lastError=error))
+    rows, told = read_rows(document(status="FAILED", attempts=1, lastError=error), WRITTEN)
     assert [row.error_code for row in rows] == [None]
     assert told == ["lastError.code is a text that is not a code"]
-    rows, told = read_rows(document(status="sent to Ana!", attempts=1))
+    rows, told = read_rows(document(status="sent to Ana!", attempts=1), WRITTEN)
     assert [row.status for row in rows] == ["UNKNOWN"]
     assert told == ["status is not one word of letters"]
 
@@ -207,7 +207,9 @@ def test_free_text_of_a_sender_is_neither_a_code_nor_a_status() -> None:
 def test_a_document_of_a_megabyte_gives_one_short_row() -> None:
     entries = [{"attempt": number, "at": SENT, "status": "SENT"} for number in range(2000)]
     data = {"message": "x" * 1_000_000}
-    rows, told = read_rows(document(status="SENT", attempts=1, attemptLog=entries, data=data))
+    rows, told = read_rows(
+        document(status="SENT", attempts=1, attemptLog=entries, data=data), WRITTEN
+    )
     assert [(row.attempt, row.message_content) for row in rows] == [(1, None)]
     assert told == [
         "attemptLog is a list of more than 100 entries",
