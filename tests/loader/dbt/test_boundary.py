@@ -183,9 +183,7 @@ def test_no_request_of_any_kind_reaches_another_dataset(path: str, data: Any) ->
     assert len(sent) == len(loaded) == 1
 
 
-def test_every_statement_of_the_project_is_within_it(
-    analysis: Analysis, stack: LocalStack
-) -> None:
+def test_every_statement_of_the_project_is_within_it(analysis: Analysis, stack: LocalStack) -> None:
     project = stack.environment().project
     readers = {"run_health"}
     for name, sql in analysis.statements.items():
