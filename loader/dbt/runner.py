@@ -111,7 +111,11 @@ class Dbt:
         ):
             result = _invoke(
                 self._parsed.project,
-                [*command, "--no-write-json", "--vars", json.dumps(variables)],
+                [
+                    *(*command, "--no-write-json"),
+                    # dbt reads it as YAML, which has no surrogates such as JSON writes for emoji.
+                    *("--vars", json.dumps(variables, ensure_ascii=False)),
+                ],
                 target_path=self.target_path(spec),
                 manifest=manifest,
             )

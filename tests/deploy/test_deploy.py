@@ -118,9 +118,36 @@ def test_roles_are_granted_on_the_laundromats_own_datasets_only(tmp_path: Path) 
     ]
 
 
+def test_each_laundromat_has_an_account_that_reaches_its_datasets_only(tmp_path: Path) -> None:
+    cnpjs = ("12ABC34501DE35", "11222333000181")
+    calls = _deploy(tmp_path / "a", "accounts.sh", *cnpjs, is_known=False, PROJECT="my-project")
+    granted = re.findall(
+        r"GRANT `roles/bigquery.(\S+)` ON SCHEMA `my-project`.`(\S+)` TO 'serviceAccount:(\S+)@",
+        calls,
+    )
+    assert granted == [
+        (role, dataset, f"vmhub-{cnpj.lower()}")
+        for cnpj in cnpjs
+        for role, dataset in (
+            ("dataViewer", f"{cnpj}_RAW"),
+            ("dataEditor", f"{cnpj}_CAMPAIGN"),
+            ("dataViewer", "VMHUB_OPS"),
+        )
+    ]
+    # What they may do is taken from the account that acts as them.
+    assert calls.count("FROM 'serviceAccount:vmhub-run@") == 2 * len(cnpjs)
+    assert calls.count("session_user() = concat('vmhub-', lower(cnpj), ") == 2
+    made = re.findall(r"iam service-accounts create (\S+)", calls)
+    assert made == [f"vmhub-{cnpj.lower()}" for cnpj in cnpjs]
+    bound = re.findall(r"service-accounts add-iam-policy-binding (\S+) .*TokenCreator", calls)
+    assert bound == [f"{name}@my-project.iam.gserviceaccount.com" for name in made]
+
+
 @pytest.mark.parametrize(
     ("script", "arguments", "given"),
     [
+        ("accounts.sh", [], {"PROJECT": "my-project"}),
+        ("accounts.sh", ["x`; drop"], {"PROJECT": "my-project"}),
         ("deploy.sh", [], {"PROJECT": "my-project"}),
         ("grant.sh", [], {"PROJECT": "my-project"}),
         ("grant.sh", ["x`; drop"], {"PROJECT": "my-project"}),

@@ -159,7 +159,8 @@ def test_no_statement_of_a_plain_dbt_build_names_another_laundromat(neighbours: 
         ["run", "--select", *ACROSS],
         {"cnpj": ALPHANUMERIC_CNPJ, "as_of": AS_OF.isoformat()},
     )
-    assert f"PASS=0 WARN=0 ERROR={len(ACROSS)} SKIP=0" in output.replace("NO-OP", "")
+    # What passes is the hook that checks the vars.
+    assert f"PASS=1 WARN=0 ERROR={len(ACROSS)} SKIP=0" in output
     assert output.count(REFUSED) >= len(ACROSS)
     assert is_theirs_untouched(neighbours)
 
@@ -168,54 +169,76 @@ def test_no_statement_of_a_plain_dbt_build_names_another_laundromat(neighbours: 
 @pytest.mark.parametrize(
     ("variables", "said"),
     [
-        ({"cnpj": 191}, "cnpj=191 is not a CNPJ"),
-        ({}, "cnpj=the placeholder 00000000000000 is not a CNPJ"),
+        ({"cnpj": 191}, ["cnpj=191 is not a CNPJ"]),
+        ({}, ["cnpj=the placeholder 00000000000000 is not a CNPJ"]),
         (
             {"cnpj": f"x`; drop table `{NUMERIC_CNPJ}_RAW`.`clientes`; --"},
-            "cnpj=a text is not a CNPJ",
+            ["cnpj=a text is not a CNPJ"],
         ),
         (
             {
                 "cnpj": ALPHANUMERIC_CNPJ,
                 "welcome_voucher_prefix": "{{ run_query('drop table "
                 f"`{NUMERIC_CNPJ}_RAW`.`clientes`') }}}}",
+                "loyalty_tiers": {"{% x %}": 1},
+                "settings": {},
             },
-            "leave { and } out of welcome_voucher_prefix",
+            [
+                "leave { and } out of welcome_voucher_prefix",
+                "leave { and } out of loyalty_tiers",
+                "settings is not passed",
+            ],
         ),
-        ({"cnpj": ALPHANUMERIC_CNPJ, "with_non_candidates": "false"}, "takes true or false"),
-        ({"cnpj": ALPHANUMERIC_CNPJ, "with_non_candidates": True}, "qualify for nothing"),
-        ({"cnpj": ALPHANUMERIC_CNPJ, "timezone": "America/Sao Paulo"}, "timezone=a text is not an"),
-        ({"cnpj": ALPHANUMERIC_CNPJ, "as_of": "0001-01-01T00:00:00Z"}, "of the years 1900 to 2100"),
-        ({"cnpj": ALPHANUMERIC_CNPJ, "as_of": "2026-02-30T10:00:00Z"}, "a day that its month"),
-        ({"cnpj": ALPHANUMERIC_CNPJ, "preview": "x"}, "preview=a text takes"),
-        ({"cnpj": ALPHANUMERIC_CNPJ, "settings": {}}, "settings is not passed"),
+        (
+            {
+                "cnpj": ALPHANUMERIC_CNPJ,
+                "with_non_candidates": "false",
+                "timezone": "America/Sao Paulo",
+                "as_of": "0001-01-01T00:00:00Z",
+                "preview": "x",
+                "send_weekdays": ["MON"] * 51,
+            },
+            [
+                "with_non_candidates=a text takes true or false",
+                "timezone=a text is not an IANA time zone",
+                "as_of=a text: write an instant with its offset, of the years 1900 to 2100",
+                "preview=a text takes preview, baseline or nothing",
+                "send_weekdays=a list takes at most 50 entries",
+            ],
+        ),
+        (
+            {
+                "cnpj": ALPHANUMERIC_CNPJ,
+                "with_non_candidates": True,
+                "as_of": "2026-02-30T10:00:00Z",
+            },
+            ["a build with it would publish people", "as_of names a day that its month"],
+        ),
     ],
-    ids=lambda value: value[:30] if isinstance(value, str) else "",
+    ids=["a number", "none", "SQL", "Jinja", "other types", "with non-candidates"],
 )
 def test_what_a_plain_dbt_build_refuses_leaves_no_trace(
-    neighbours: Services, variables: dict[str, Any], said: str
+    neighbours: Services, variables: dict[str, Any], said: list[str]
 ) -> None:
     before = datasets(neighbours)
-    assert said in " ".join(plain_dbt(neighbours, ["build"], variables).split())
+    output = " ".join(plain_dbt(neighbours, ["build"], variables).split())
+    for sentence in said:
+        assert sentence in output
     assert datasets(neighbours) == before
     assert is_theirs_untouched(neighbours)
 
 
 @pytest.mark.parametrize("name", ["welcome_voucher_prefix", "timezone", "enabled_campaigns"])
 def test_vmhub_hands_no_jinja_to_dbt(services: Services, name: str) -> None:
-    laundromat = resolve(services.project, services_entry(services), {})
+    make_laundromat(services, ALPHANUMERIC_CNPJ)
+    laundromat = services.laundromat(ALPHANUMERIC_CNPJ)
     value = "{{ env_var('HOME') }}"
     settings = {**laundromat.settings, name: [value] if name == "enabled_campaigns" else value}
     with pytest.raises(ConfigurationError, match=f"{name} has a brace"):
         services.dbt.run(BuildSpec(settings, AS_OF), ["compile"])
 
 
-def services_entry(services: Services) -> Any:
-    make_laundromat(services, ALPHANUMERIC_CNPJ)
-    return services.registry.entry(ALPHANUMERIC_CNPJ)
-
-
-HOSTILE = "a'b\"c\\d\n$;--/*`#\u2028ã😀"
+HOSTILE = "a'b\"c\\d\n$;--/*`#ã😀"
 
 
 def shape(sql: str) -> list[str]:
