@@ -96,7 +96,7 @@ class Services:
     def build(
         self, laundromat: Laundromat, *, as_of: datetime, arguments: Sequence[str] = ()
     ) -> BuildReport:
-        """Build a laundromat's tables and record it; see `loader.dbt.build.build`."""
+        """Build a laundromat's tables by hand and record it; see `loader.dbt.build.build`."""
         self._check_instant(as_of)
         log = self.new_ops_log()
         with log.run(laundromat.cnpj, "build", as_of) as run, run.step("BUILD") as step:
@@ -106,6 +106,7 @@ class Services:
                 self.warehouse.acting_for(laundromat.cnpj),
                 BuildSpec(laundromat.settings, as_of),
                 arguments=arguments,
+                keeps_log=True,
             )
             step.queries, step.bytes_billed = report.queries, report.bytes_billed
         return replace(report, not_recorded=log.failure)

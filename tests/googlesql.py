@@ -17,6 +17,7 @@ from zetasql.api import Analyzer, CatalogBuilder, PreparedQuery, TableBuilder
 from zetasql.core import wasm_client
 from zetasql.types import (
     AnalyzerOptions,
+    ErrorMessageMode,
     LanguageOptions,
     ProductMode,
     TypeKind,
@@ -96,7 +97,11 @@ class GoogleSql:
 
         A statement that changes rows has no columns.
         """
-        options = AnalyzerOptions(language_options=self._language)
+        options = AnalyzerOptions(
+            language_options=self._language,
+            # With the position, as BigQuery says it.
+            error_message_mode=ErrorMessageMode.ERROR_MESSAGE_ONE_LINE,
+        )
         statement = Analyzer(options, self._catalog.build()).analyze_statement(
             # BigQuery allows backticks around each part; the catalog only knows whole names.
             _TABLE_PATH.sub(r"`\1.\2.\3`", sql)
@@ -141,6 +146,8 @@ class Analysis:
     """The tables that each statement references; BigQuery bills at least 10 MiB for each."""
     statements: dict[str, str]
     """The compiled SQL that dbt would run; seeds have none."""
+    google_sql: GoogleSql
+    """The analyzer; it knows all tables by now."""
     manifest: dict[str, Any]
     """dbt's manifest.json."""
 
@@ -172,7 +179,7 @@ def analyze_project(
     for name, columns in (built or {}).items():
         google_sql.declare(f"{environment.project}.{spec.dataset}.{name}", columns)
     manifest = parsed.manifest(environment).writable_manifest().to_dict(omit_none=False)
-    analysis = Analysis({}, {}, {}, {}, manifest)
+    analysis = Analysis({}, {}, {}, {}, google_sql, manifest)
     # dbt compiles parents before children.
     for node in (result.node for result in results):
         name = f"{node.database}.{node.schema}.{node.alias}"

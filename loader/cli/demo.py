@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from loader.cli.failures import build_errors_in_full
 from loader.cli.local import print_variables
 from loader.cli.output import counts_in_words, plain, result_console
 from loader.dbt.project import find_project
@@ -36,6 +37,7 @@ _NEXT = (
 
 
 def demo_command(
+    context: typer.Context,
     *,
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave the local stack running and print how to use it.")
@@ -50,12 +52,16 @@ def demo_command(
     firestore_host = os.environ.get("FIRESTORE_EMULATOR_HOST") or None
     _log.info("starting the local stack; its logs are in %s", folder)
     if not keep:
-        with local_stack(project, folder, firestore_host=firestore_host) as stack:
+        with (
+            build_errors_in_full(context.obj),
+            local_stack(project, folder, firestore_host=firestore_host) as stack,
+        ):
             _demo(stack)
         return
     stack = start_stack(project, folder, firestore_host=firestore_host)
     try:
-        _demo(stack)
+        with build_errors_in_full(context.obj):
+            _demo(stack)
     except BaseException:
         stop_stack(stack)
         raise

@@ -8,6 +8,7 @@ import typer
 
 from loader.base.cnpj import parse_cnpj
 from loader.cli.changes import parse_changes
+from loader.cli.failures import build_errors_in_full
 from loader.cli.options import (
     AsOfOption,
     CnpjOption,
@@ -33,6 +34,7 @@ __all__ = ["preview_command", "preview_laundromat", "show_preview"]
 
 
 def preview_command(
+    context: typer.Context,
     cnpj: CnpjOption,
     as_of: AsOfOption = None,
     changes: Annotated[
@@ -59,13 +61,14 @@ def preview_command(
     Example: vmhub preview --cnpj 12ABC34501DE35 --set loyalty_min_visits=8
     """
     parsed, instant = parse_cnpj(cnpj), parse_instant(as_of)
-    report = preview_laundromat(
-        open_services(),
-        parsed,
-        as_of=instant,
-        changes=parse_changes(changes or ()),
-        compare_to=_baseline(compare_to),
-    )
+    with build_errors_in_full(context.obj):
+        report = preview_laundromat(
+            open_services(),
+            parsed,
+            as_of=instant,
+            changes=parse_changes(changes or ()),
+            compare_to=_baseline(compare_to),
+        )
     print_result(report, show_preview, as_json=as_json)
 
 

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 from loader.base.cnpj import parse_cnpj
 from loader.base.errors import ConfigurationError, RunError, VmhubError
 from loader.dbt.boundary import REFUSED, Boundary, bounded
+from loader.dbt.complaint import Complaint
+from loader.dbt.locate import Sources
 from loader.dbt.manifest import check_no_literals, manifest_for, ops_readers
 from loader.dbt.patches import apply_patches
 from loader.dbt.setting_rules import holds_braces
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from loader.base.environment import Environment
@@ -70,15 +72,33 @@ class Dbt:
         """Return the folder of a build's SQL and logs."""
         return self._folder / "-".join(filter(None, (spec.cnpj, spec.side.value)))
 
-    def run(self, spec: BuildSpec, command: Sequence[str]) -> list[Any]:
+    def sources(self) -> Sources:
+        """Return what the project's files say, as they were parsed."""
+        manifest = self._parsed.manifest(self._environment)
+        return Sources.of_manifest(manifest, self._parsed.project.root)
+
+    def run(
+        self,
+        spec: BuildSpec,
+        command: Sequence[str],
+        *,
+        keeps_log: bool = False,
+        on_event: Callable[[Any], None] | None = None,
+    ) -> list[Any]:
         """Run a dbt command such as ``["build"]`` and return its node results.
+
+        Args:
+            spec: What the command is about.
+            command: Its name and arguments.
+            keeps_log: Whether dbt writes its log; that can quote rows, so only for a person.
+            on_event: Told each event of dbt.
 
         Raises:
             RunError: A relation would belong to another laundromat; nothing was executed.
             VmhubError: dbt could not start: no profile, no connection, or SQL does not compile.
 
         """
-        return self._run(spec, command, spec.variables)
+        return self._run(spec, command, spec.variables, keeps_log=keeps_log, on_event=on_event)
 
     def compile_sql(self, spec: BuildSpec, sql: str, **variables: Any) -> str:
         """Return a statement with its `ref`s and macros resolved; nothing is executed.
@@ -101,7 +121,19 @@ class Dbt:
             raise RunError(message, hint="name tables by ref() and source() alone")
         return compiled
 
-    def _run(self, spec: BuildSpec, command: Sequence[str], variables: dict[str, Any]) -> list[Any]:
+    def log_path(self, spec: BuildSpec) -> Path:
+        """Return where dbt's log of a build is, if it keeps one."""
+        return _log_folder(self.target_path(spec)) / "dbt.log"
+
+    def _run(
+        self,
+        spec: BuildSpec,
+        command: Sequence[str],
+        variables: dict[str, Any],
+        *,
+        keeps_log: bool = False,
+        on_event: Callable[[Any], None] | None = None,
+    ) -> list[Any]:
         _check_variables(variables)
         parsed = self._parsed.manifest(self._environment)
         manifest = manifest_for(parsed, spec, self._environment.project)
@@ -118,6 +150,8 @@ class Dbt:
                 ],
                 target_path=self.target_path(spec),
                 manifest=manifest,
+                keeps_log=keeps_log,
+                on_event=on_event,
             )
         return list(getattr(result, "results", None) or [])
 
@@ -142,13 +176,19 @@ def _check_variables(variables: dict[str, Any]) -> None:
 
 
 def _invoke(
-    project: Project, command: Sequence[str], *, target_path: Path, manifest: Any = None
+    project: Project,
+    command: Sequence[str],
+    *,
+    target_path: Path,
+    manifest: Any = None,
+    keeps_log: bool = False,
+    on_event: Callable[[Any], None] | None = None,
 ) -> Any:
     # Imported here: dbt takes seconds to import, and most commands do not need it.
     from dbt.cli.main import dbtRunner  # noqa: PLC0415
 
     apply_patches()
-    result = dbtRunner(manifest=manifest).invoke(
+    result = dbtRunner(manifest=manifest, callbacks=[on_event] if on_event else []).invoke(
         [
             *command,
             "--project-dir",
@@ -156,20 +196,36 @@ def _invoke(
             "--target-path",
             str(target_path),
             "--log-path",
-            str(target_path / "logs"),
+            str(_log_folder(target_path)),
             "--log-level",
             "none",
+            "--log-level-file",
+            "debug" if keeps_log else "none",
             "--no-use-colors",
             "--no-send-anonymous-usage-stats",
         ]
     )
     if result.exception is not None:
-        text = " ".join(str(result.exception).split())
-        message = f"dbt {command[0]}: {text}"
+        message = f"dbt {command[0]}: {_located(result.exception, project, manifest)}"
         raise VmhubError(message, hint=f"the SQL that ran is under {target_path}") from (
             result.exception
         )
     return result.result
+
+
+def _located(error: BaseException, project: Project, manifest: Any) -> str:
+    """Return in one line what dbt says, with the place in the project where that is known."""
+    complaint = Complaint.of(str(error))
+    root = project.root
+    sources = Sources.of_manifest(manifest, root) if manifest else Sources.of_files(root)
+    place = sources.find(complaint)
+    if place is None or place.line is None:
+        return " ".join(str(error).split())
+    return f"{place}: {' '.join(complaint.text.split())}"
+
+
+def _log_folder(target_path: Path) -> Path:
+    return target_path / "logs"
 
 
 @contextmanager

@@ -98,7 +98,14 @@ def _decisions(explainer: Explainer, project: Project, spec: BuildSpec) -> list[
     if spec.side is not Side.LIVE:
         # The figures are about sent messages, which a preview does not change.
         arguments = ["--exclude", "tag:daily"]
-        build(explainer.dbt, project, explainer.warehouse, spec, arguments=arguments)
+        build(
+            explainer.dbt,
+            project,
+            explainer.warehouse,
+            spec,
+            arguments=arguments,
+            keeps_log=True,
+        )
     return read_decisions(explainer.warehouse, spec)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import re
 import secrets
+import shlex
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -20,6 +22,7 @@ from tests.support import (
     HOURLY_BUILD,
     copy_project,
     make_laundromat,
+    run_script,
     targets,
 )
 
@@ -89,8 +92,17 @@ def test_the_gate_stops_every_kind_of_broken_text(services: Services) -> None:
     ):
         services.warehouse.query(change.format(TEMPLATES), doing="breaking a text")
 
-    with pytest.raises(BuildError, match="assert_nobody_is_messaged_twice"):
+    with pytest.raises(BuildError, match="assert_nobody_is_messaged_twice") as failure:
         services.build(services.laundromat(CNPJ), as_of=LATER, arguments=HOURLY_BUILD)
+
+    # What the person is told to do shows the rows.
+    assert "tests/dbt/assert_nobody_is_messaged_twice.sql: Got 9 results" in failure.value.in_full
+    [command] = re.findall(r"see the rows: dbt (.*)", failure.value.in_full)
+    place = str(services.state_dir / "show")
+    shown = run_script(
+        services, "dbt", *shlex.split(command), "--target-path", place, "--log-path", place
+    )
+    assert "two targets of one campaign share a phone" in shown
 
     compiled = services.state_dir / "dbt" / CNPJ / "compiled" / "vmhub_campaigns" / "tests" / "dbt"
     gate = (compiled / "assert_nobody_is_messaged_twice.sql").read_text(encoding="utf-8")
@@ -135,10 +147,10 @@ def test_texts_are_tested_before_a_candidate_needs_them(services: Services, tmp_
         "matches_message_templates_language",
         "matches_message_templates_template_name",
         "matches_message_templates_body",
-        "message_templates_body_begins_and_ends_with_words: Got 1 result",
+        "message_templates_body_begins_and_ends_with_words: seeds/_seeds.yml: Got 1 result",
         "unique_together_message_templates",
         # WELCOME and GOLD.
-        "assert_every_campaign_has_its_texts: Got 2 results",
+        "tests/dbt/assert_every_campaign_has_its_texts.sql: Got 2 results",
     ):
         assert test in message
     assert published(services) == before
