@@ -16,7 +16,7 @@ from typing import Any
 from loader.base.fields import Fields
 from loader.sync.model import Status
 
-__all__ = ["HistoryRow", "Oddity", "TrackedDocument", "Watermark", "history_rows"]
+__all__ = ["HistoryRow", "Oddity", "Status", "TrackedDocument", "Watermark", "history_rows"]
 
 _READ = "READ"
 _UNKNOWN = "UNKNOWN"

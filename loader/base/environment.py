@@ -40,6 +40,8 @@ class Environment:
     """``host:port`` of that emulator's Storage API."""
     location: str = "southamerica-east1"
     """Where BigQuery datasets are created."""
+    whatsapp_url: str | None = None
+    """``http://host:port`` of a fake of WhatsApp's Cloud API; None: the real one."""
     profiles_dir: Path | None = None
     """Folder of dbt's profiles.yml; None: dbt's own search."""
     dbt_target: str = "local"
@@ -98,6 +100,7 @@ class Environment:
             firestore_host=firestore_host,
             bigquery_url=bigquery_url,
             bigquery_storage_host=storage_host,
+            whatsapp_url=given.get("WHATSAPP_API_URL") or None,
             location=given.get("VMHUB_BIGQUERY_LOCATION")
             or ("US" if bigquery_url else "southamerica-east1"),
             profiles_dir=Path(profiles_dir) if profiles_dir else None,
@@ -121,6 +124,7 @@ class Environment:
             "FIRESTORE_EMULATOR_HOST": self.firestore_host,
             "BIGQUERY_EMULATOR_HOST": self.bigquery_url,
             "BIGQUERY_STORAGE_EMULATOR_HOST": self.bigquery_storage_host,
+            "WHATSAPP_API_URL": self.whatsapp_url,
             "VMHUB_BIGQUERY_LOCATION": self.location,
             "DBT_PROFILES_DIR": str(self.profiles_dir) if self.profiles_dir else None,
             "DBT_TARGET": self.dbt_target,

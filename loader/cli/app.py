@@ -33,6 +33,8 @@ COMMANDS = (
     "run",
     "explain",
     "preview",
+    "send",
+    "templates",
     "report",
     "schedule",
     "settings",

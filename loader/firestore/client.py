@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import grpc
 from google.api_core import exceptions as google_errors
@@ -22,10 +22,20 @@ if TYPE_CHECKING:
 
     from loader.base.environment import Environment
 
-__all__ = ["Database", "connect", "service_errors", "translated"]
+__all__ = [
+    "CHANNEL_OPTIONS",
+    "NO_CREDENTIALS",
+    "Database",
+    "connect",
+    "emulator_metadata",
+    "routing",
+    "routing_header",
+    "service_errors",
+    "translated",
+]
 
 _MAX_MESSAGE_BYTES = 64 * 1024 * 1024
-_CHANNEL_OPTIONS = (
+CHANNEL_OPTIONS = (
     ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", _MAX_MESSAGE_BYTES),
     # Reconnect within seconds, not minutes.
@@ -34,6 +44,10 @@ _CHANNEL_OPTIONS = (
     # The calling thread reads its own streams: this takes a quarter of the CPU per document
     # (https://grpc.github.io/grpc/python/grpc.html#grpc.experimental.ChannelOptions).
     (ChannelOptions.SingleThreadedUnaryStream, 1),
+)
+NO_CREDENTIALS = (
+    "run `gcloud auth application-default login`, or give the service account the role "
+    "roles/datastore.user; for the local stack run `vmhub local env`"
 )
 
 _TRANSIENT = (
@@ -79,7 +93,7 @@ class Database:
             value: The value of that field.
 
         """
-        return (*self.metadata, to_grpc_metadata({parameter: value}))  # type: ignore[no-untyped-call]
+        return (*self.metadata, routing_header(parameter, value))
 
     def stream(
         self, method: str, request_type: Any, response_type: Any
@@ -115,21 +129,16 @@ def connect(environment: Environment) -> Database:
     if host is None:
         try:
             channel = FirestoreGrpcTransport.create_channel(
-                FirestoreClient.DEFAULT_ENDPOINT, options=_CHANNEL_OPTIONS
+                FirestoreClient.DEFAULT_ENDPOINT, options=CHANNEL_OPTIONS
             )
         except GoogleAuthError as error:
             message = "no credentials for Firestore"
-            raise ConfigurationError(
-                message,
-                hint="run `gcloud auth application-default login`, or give the service account "
-                "the role roles/datastore.user; for the local stack run `vmhub local env`",
-            ) from error
-        address, metadata = "Firestore", _routing(root)
+            raise ConfigurationError(message, hint=NO_CREDENTIALS) from error
+        address, metadata = "Firestore", routing(root)
     else:
-        channel = grpc.insecure_channel(host, options=_CHANNEL_OPTIONS)
+        channel = grpc.insecure_channel(host, options=CHANNEL_OPTIONS)
         address = f"the Firestore emulator at {host}"
-        # The emulator grants administrator calls such as BatchWrite to this token only.
-        metadata = (("authorization", "Bearer owner"), *_routing(root))
+        metadata = emulator_metadata(root)
     transport = FirestoreGrpcTransport(
         channel=channel,
         credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call] # the channel has them
@@ -154,8 +163,15 @@ def service_errors(database: Database, doing: str) -> Iterator[None]:
 _HOW_TO_REACH = "check that it runs and is reachable, then run the same command again"
 
 
+class _Addressed(Protocol):
+    """Whatever can be named in an error."""
+
+    @property
+    def address(self) -> str: ...
+
+
 def translated(
-    database: Database, doing: str, error: google_errors.GoogleAPICallError | grpc.RpcError
+    database: _Addressed, doing: str, error: google_errors.GoogleAPICallError | grpc.RpcError
 ) -> ServiceError:
     """Return an error of Google's client or gRPC as ours; ``doing`` says what was being done."""
     if isinstance(error, grpc.RpcError):
@@ -171,5 +187,18 @@ def translated(
     return ServiceError(message, is_transient=isinstance(error, _TRANSIENT))
 
 
-def _routing(root: str) -> tuple[tuple[str, str], ...]:
+def routing_header(parameter: str, value: str) -> tuple[str, str]:
+    """Return the metadata by which the service finds the database of a call."""
+    header: tuple[str, str] = to_grpc_metadata({parameter: value})  # type: ignore[no-untyped-call]
+    return header
+
+
+def emulator_metadata(root: str) -> tuple[tuple[str, str], ...]:
+    """Return what is sent with every call to an emulator."""
+    # It grants administrator calls such as BatchWrite to this token only.
+    return (("authorization", "Bearer owner"), *routing(root))
+
+
+def routing(root: str) -> tuple[tuple[str, str], ...]:
+    """Return what is sent with every call."""
     return (("google-cloud-resource-prefix", root.removesuffix("/documents")),)

@@ -334,7 +334,7 @@ class _Renewal:
                 return
             except VmhubError as error:
                 # The lease outlasts a few failed renewals.
-                _log.warning("renewing the lease of %s: %s", self._lease.cnpj, error)
+                _log.warning("renewing the lease of %s: %s", self._lease.key, error)
 
 
 def _give_back(lease: Lease, *, is_served: bool) -> None:
@@ -342,7 +342,7 @@ def _give_back(lease: Lease, *, is_served: bool) -> None:
         lease.give_back(is_served=is_served)
     except VmhubError as error:
         # The work is done, and the lease expires by itself.
-        _log.warning("giving back the lease of %s: %s", lease.cnpj, error)
+        _log.warning("giving back the lease of %s: %s", lease.key, error)
 
 
 def _error_in_words(error: Exception) -> str:

@@ -50,6 +50,7 @@ sent_messages as (
         messages.sent_at,
         messages.is_failed,
         messages.is_recoverable,
+        messages.counts_as_attempt,
         coalesce(messages.phone, recipients.phone) as phone,
         recipients.cpf,
         recipients.born_on,
@@ -70,6 +71,7 @@ customer_messages as (
         sent_messages.sent_at,
         sent_messages.is_failed,
         sent_messages.is_recoverable,
+        sent_messages.counts_as_attempt,
         true as is_own
     from customers
     inner join sent_messages on customers.customer_id = sent_messages.customer_id
@@ -83,6 +85,7 @@ customer_messages as (
         sent_messages.sent_at,
         sent_messages.is_failed,
         sent_messages.is_recoverable,
+        sent_messages.counts_as_attempt,
         true as is_own
     from customers
     inner join sent_messages on customers.cpf = sent_messages.cpf
@@ -97,6 +100,7 @@ customer_messages as (
         sent_messages.sent_at,
         sent_messages.is_failed,
         sent_messages.is_recoverable,
+        sent_messages.counts_as_attempt,
         -- With the phone, the birth date tells a person from the family. Of an id that is gone, the
         -- day tells: two people of one phone seldom have an occasion on the same day.
         coalesce(customers.born_on = sent_messages.born_on, false)
@@ -118,6 +122,7 @@ message_lists as (
                 sent_at as sent_at,
                 is_failed as is_failed,
                 is_recoverable as is_recoverable,
+                counts_as_attempt as counts_as_attempt,
                 is_own as is_own
             )
             order by sent_at, campaign_type, is_own, is_failed, is_recoverable, cycle_key

@@ -42,6 +42,7 @@ final as (
         status,
         status = 'FAILED' as is_failed,
         coalesce(recoverable, true) as is_recoverable,
+        {{ failure_counts("nullif(trim(error_code), '')") }} as counts_as_attempt,
         status not in ('PENDING', 'FAILED') as is_sent,
         status in ('DELIVERED', 'READ')
         or (

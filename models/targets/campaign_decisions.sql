@@ -61,10 +61,15 @@ facts as (
                         null
                     )
                 ) as messaged_at,
-                countif(message.is_failed and message.is_own) as failed_attempts,
+                countif(
+                    message.is_failed and message.is_own and message.counts_as_attempt
+                ) as failed_attempts,
                 coalesce(
                     logical_or(
-                        message.is_failed and message.is_own and not message.is_recoverable
+                        message.is_failed
+                        and message.is_own
+                        and message.counts_as_attempt
+                        and not message.is_recoverable
                     ),
                     false
                 ) as has_final_failure

@@ -1,4 +1,4 @@
-"""Firestore in memory: the few methods that sync uses, with the service's own preconditions.
+"""Firestore in memory: the few methods that sync and the sender use, and their preconditions.
 
 A thousand schedules take seconds with it. `tests/faults/test_memory.py` compares it with Google's
 emulator. It refuses requests that it does not know, so that it never agrees by accident.
@@ -17,6 +17,8 @@ from google.cloud.firestore_v1.types import (
     BatchGetDocumentsResponse,
     BatchWriteRequest,
     BatchWriteResponse,
+    CommitRequest,
+    CommitResponse,
     Document,
     RunQueryRequest,
     RunQueryResponse,
@@ -43,10 +45,15 @@ class MemoryBackend:
         self._lock = threading.Lock()
         self._last_time = 0
 
+    def names(self) -> list[str]:
+        """Return the names of all documents, in their order."""
+        return sorted(self._documents, key=str.encode)
+
     def answer(self, call: Call) -> Iterator[bytes]:
         answers: dict[str, tuple[Any, Callable[[Any], Iterable[Any]]]] = {
             "BatchGetDocuments": (BatchGetDocumentsRequest, self._batch_get),
             "BatchWrite": (BatchWriteRequest, self._batch_write),
+            "Commit": (CommitRequest, self._commit),
             "RunQuery": (RunQueryRequest, self._run_query),
         }
         if call.method not in answers:
@@ -72,18 +79,21 @@ class MemoryBackend:
     def _run_query(self, request: Any) -> Iterator[Any]:
         query = request.structured_query
         (selector,) = query.from_
-        known = {"from_", "where", "select", "limit", "order_by", "start_at"}
+        known = {"from_", "where", "select", "limit", "order_by", "start_at", "end_at"}
         _require({field.name for field, _ in query.ListFields()} <= known)
-        _require(not selector.all_descendants)
-        _require([order.field.field_path for order in query.order_by] in ([], ["__name__"]))
+        orders = [order.field.field_path for order in query.order_by]
+        _require(orders in ([], ["__name__"]) or not query.HasField("start_at"))
         _require(all(order.direction != _DESCENDING for order in query.order_by))
         names = [
             name
             for name, document in self._documents.items()
-            if name.rsplit("/", 1)[0] == f"{request.parent}/{selector.collection_id}"
+            if _is_in(name, request.parent, selector)
             and (not query.HasField("where") or _matches(document, query.where))
         ]
         names.sort(key=str.encode)
+        for path in reversed([order for order in orders if order != "__name__"]):
+            names = [name for name in names if path in self._documents[name].fields]
+            names.sort(key=lambda name, path=path: _sort_key(self._documents[name].fields[path]))  # type: ignore[misc]
         if query.HasField("start_at"):
             (start,) = query.start_at.values
             first = start.reference_value.encode()
@@ -92,6 +102,10 @@ class MemoryBackend:
                 for name in names
                 if (name.encode() >= first if query.start_at.before else name.encode() > first)
             ]
+        if query.HasField("end_at"):
+            (end,) = query.end_at.values
+            _require(query.end_at.before)
+            names = [name for name in names if name.encode() < end.reference_value.encode()]
         if query.HasField("limit"):
             names = names[: query.limit.value]
         replies = [RunQueryResponse.pb()() for _ in names or [""]]
@@ -114,6 +128,25 @@ class MemoryBackend:
             status.code = code
             if code == _OK and name in self._documents:
                 result.update_time.CopyFrom(self._documents[name].update_time)
+        yield reply
+
+    def _commit(self, request: Any) -> Iterator[Any]:
+        _require(not request.transaction)
+        names = [write.update.name or write.delete for write in request.writes]
+        for name in names:
+            _check_name(name)
+        _require(len(set(names)) == len(names))
+        for name, write in zip(names, request.writes, strict=True):
+            code = _precondition(self._documents.get(name), write.current_document)
+            if code != _OK:
+                raise Refusal(_CODES[code], "a precondition does not hold")
+        reply = CommitResponse.pb()()
+        for name, write in zip(names, request.writes, strict=True):
+            self._write(name, write)
+            result = reply.write_results.add()
+            if name in self._documents:
+                result.update_time.CopyFrom(self._documents[name].update_time)
+        _set_time(reply.commit_time, self._tick())
         yield reply
 
     def _write(self, name: str, write: Any) -> int:
@@ -156,7 +189,8 @@ class MemoryBackend:
 
 
 _DESCENDING = 2
-_EQUAL, _IN = 5, 8
+_EQUAL, _FROM_ON, _IN, _CONTAINS_ANY = 5, 4, 8, 9
+_CODES = {code.value[0]: code for code in grpc.StatusCode}
 _AND = 1
 
 
@@ -199,6 +233,12 @@ def _matches(document: Any, where: Any) -> bool:
     found = document.fields[field]
     if where.field_filter.op == _IN:
         return any(found == value for value in wanted.array_value.values)
+    if where.field_filter.op == _FROM_ON:
+        _require(wanted.HasField("timestamp_value"))
+        return found.HasField("timestamp_value") and _sort_key(found) >= _sort_key(wanted)
+    if where.field_filter.op == _CONTAINS_ANY:
+        values = wanted.array_value.values
+        return any(item == value for item in found.array_value.values for value in values)
     _require(where.field_filter.op == _EQUAL)
     return bool(found == wanted)
 
@@ -213,14 +253,32 @@ def _shown(document: Any, request: Any, mask: str) -> Any:
         if mask == "mask"
         else [reference.field_path for reference in asked.fields]
     )
-    _require(all(re.fullmatch("[A-Za-z_]+", path) for path in paths))
+    _require(all(re.fullmatch(r"[A-Za-z_]+|`\w+`\.`\w+`", path) for path in paths))
     shown = Document.pb()(
         name=document.name, create_time=document.create_time, update_time=document.update_time
     )
     for path in paths:
-        if path in document.fields:
-            shown.fields[path].CopyFrom(document.fields[path])
+        outer, _, inner = path.replace("`", "").partition(".")
+        if outer not in document.fields:
+            continue
+        if not inner:
+            shown.fields[outer].CopyFrom(document.fields[outer])
+        elif inner in document.fields[outer].map_value.fields:
+            value = document.fields[outer].map_value.fields[inner]
+            shown.fields[outer].map_value.fields[inner].CopyFrom(value)
     return shown
+
+
+def _is_in(name: str, parent: str, selector: Any) -> bool:
+    """Return whether a document is in a collection, or in any of that name below the parent."""
+    folder = name.rsplit("/", 1)[0]
+    if selector.all_descendants:
+        return name.startswith(f"{parent}/") and folder.endswith(f"/{selector.collection_id}")
+    return folder == f"{parent}/{selector.collection_id}"
+
+
+def _sort_key(value: Any) -> tuple[int, int]:
+    return value.timestamp_value.seconds, value.timestamp_value.nanos
 
 
 def _same_fields(one: Any, other: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -94,3 +95,14 @@ def test_a_seed_that_cannot_be_read_is_named_with_its_line(
 def test_a_missing_seed_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=SEED):
         read_error_classes(tmp_path / SEED)
+
+
+def test_the_macro_of_the_decisions_counts_the_codes_that_the_seed_counts(
+    project: Project,
+) -> None:
+    classes = read_error_classes(project.root / "seeds" / SEED)
+    macro = (project.root / "macros" / "campaigns" / "failure_counts.sql").read_text("utf-8")
+    listed = {int(code) for code in re.findall(r"'([0-9]+)'", macro)}
+    assert listed == {
+        code for code, meaning in classes.by_code.items() if meaning.counts_as_attempt
+    }

@@ -1,0 +1,150 @@
+"""`vmhub templates`: compare the seed's texts with the templates WhatsApp has, and submit them."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from loader.base.cnpj import parse_cnpj
+from loader.base.errors import ConfigurationError, ExitCode, ServiceError
+from loader.cli.options import JsonOption, open_services
+from loader.cli.output import line_console, print_json
+from loader.dbt.project import find_project
+from whatsapp.process import Connections, Seeds, connections
+from whatsapp.templates import creation, differences, read_listed, read_seed_templates
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from whatsapp.accounts import Account
+    from whatsapp.templates import SeedTemplate
+
+__all__ = ["templates_app"]
+
+templates_app = typer.Typer(
+    help="The templates of WhatsApp: are they as seeds/message_templates.csv wants them?",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+
+OneCnpjOption = Annotated[
+    str | None, typer.Option("--cnpj", help="This laundromat's account only; default: all.")
+]
+
+
+@dataclass(frozen=True)
+class TemplateLine:
+    """One template of one account, and how it stands."""
+
+    waba_id: str
+    name: str
+    language: str
+    state: str
+    """ok, missing, submitted, would be submitted, or what is wrong."""
+    is_ok: bool
+
+
+@templates_app.command("check")
+def templates_check(cnpj: OneCnpjOption = None, *, as_json: JsonOption = False) -> None:
+    """Compare each text of the seed with what WhatsApp has. Exit code 3 when something differs.
+
+    Example: vmhub templates check
+    """
+
+    async def check(found: Connections, account: Account, token: str) -> list[TemplateLine]:
+        listed = read_listed(await found.api.templates(account.waba_id, token))
+        return [
+            _line(account, seed, "; ".join(wrong) or "ok", is_ok=not wrong)
+            for key, seed in _seed().items()
+            for wrong in (differences(listed.get(key), seed),)
+        ]
+
+    _each_account(cnpj, check, as_json=as_json)
+
+
+@templates_app.command("push")
+def templates_push(
+    cnpj: OneCnpjOption = None,
+    *,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Submit them; without it, only show what would be.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Submit for review the templates that WhatsApp does not have.
+
+    A template that is there is left as it is: a new text needs a new name.
+
+    Example: vmhub templates push --yes
+    """
+
+    async def push(found: Connections, account: Account, token: str) -> list[TemplateLine]:
+        listed = read_listed(await found.api.templates(account.waba_id, token))
+        lines = []
+        for key, seed in _seed().items():
+            if key in listed:
+                lines.append(_line(account, seed, "is there", is_ok=True))
+            elif not yes:
+                lines.append(_line(account, seed, f"would be submitted: {seed.text}", is_ok=True))
+            else:
+                try:
+                    status = await found.api.create_template(account.waba_id, creation(seed), token)
+                except ServiceError as error:
+                    lines.append(_line(account, seed, error.message, is_ok=False))
+                else:
+                    lines.append(_line(account, seed, f"submitted, {status}", is_ok=True))
+        return lines
+
+    _each_account(cnpj, push, as_json=as_json)
+
+
+def _each_account(
+    cnpj: str | None,
+    work: Callable[[Connections, Account, str], Awaitable[list[TemplateLine]]],
+    *,
+    as_json: bool,
+) -> None:
+    """Do something for each account of WhatsApp, once however many laundromats share it."""
+    services = open_services()
+    classes = Seeds(services.project.root / "seeds").error_classes
+
+    async def run() -> list[TemplateLine]:
+        async with connections(services.environment, classes) as found:
+            accounts, broken = await found.store.accounts(parse_cnpj(cnpj) if cnpj else None)
+            if broken:
+                raise ConfigurationError(next(iter(broken.values())))
+            if not accounts:
+                message = "no laundromat has an account of WhatsApp"
+                hint = "docs/sending.md says how users/{cnpj}.whatsapp is filled in"
+                raise ConfigurationError(message, hint=hint)
+            lines = []
+            for account in {item.waba_id: item for item in accounts.values()}.values():
+                token = await found.secrets.get(account.token_secret)
+                lines += await work(found, account, token)
+            return lines
+
+    lines = asyncio.run(run())
+    if as_json:
+        print_json({"templates": [asdict(line) for line in lines]})
+    else:
+        _show(lines)
+    if not all(line.is_ok for line in lines):
+        raise typer.Exit(ExitCode.PARTLY_FAILED)
+
+
+def _seed() -> dict[tuple[str, str], SeedTemplate]:
+    return read_seed_templates(Seeds(find_project().root / "seeds").templates)
+
+
+def _line(account: Account, seed: SeedTemplate, state: str, *, is_ok: bool) -> TemplateLine:
+    return TemplateLine(account.waba_id, seed.name, seed.language, state, is_ok)
+
+
+def _show(lines: list[TemplateLine]) -> None:
+    console = line_console()
+    for line in lines:
+        console.print(f"{line.waba_id} {line.name} {line.language}: {line.state}", markup=False)

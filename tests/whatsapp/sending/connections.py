@@ -1,0 +1,123 @@
+"""Firestore in memory and the fake WhatsApp, without a network between them and the sender."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import httpx2
+import orjson
+
+from tests.faults.backends import Call, Refusal
+from whatsapp.fake.connections import Connections
+from whatsapp.fake.errors import ApiError
+from whatsapp.fake.sending import send
+from whatsapp.fake.server import make_app
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from datetime import datetime
+
+    from tests.faults.backends import Backend
+    from whatsapp.fake.state import State
+
+__all__ = ["FakeTransport", "MemoryChannel", "rpc_error"]
+
+Hook = "Callable[[str, str], Awaitable[None]]"
+
+
+def rpc_error(code: grpc.StatusCode) -> grpc.aio.AioRpcError:
+    return grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(), "by plan")
+
+
+async def nothing(_what: str, _moment: str) -> None:
+    pass
+
+
+class MemoryChannel:
+    """As much of a `grpc.aio.Channel` as `loader.firestore.aio` uses."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self.hook: Callable[[str, str], Awaitable[None]] = nothing
+        """Told a method, and "before" or "after"; may wait, and may raise."""
+
+    def unary_unary(
+        self,
+        method: str,
+        request_serializer: Any = None,
+        response_deserializer: Any = None,
+    ) -> Any:
+        async def call(request: Any, **_: Any) -> Any:
+            (reply,) = await self._answers(method, request, request_serializer)
+            return response_deserializer(reply)
+
+        return call
+
+    def unary_stream(
+        self, method: str, request_serializer: Any = None, response_deserializer: Any = None
+    ) -> Any:
+        async def call(request: Any, **_: Any) -> AsyncIterator[Any]:
+            for reply in await self._answers(method, request, request_serializer):
+                yield response_deserializer(reply)
+
+        return call
+
+    async def close(self) -> None:
+        pass
+
+    async def _answers(self, path: str, request: Any, serializer: Any) -> list[bytes]:
+        method = path.rsplit("/", 1)[1]
+        raw = serializer(request) if serializer else request
+        await self.hook(method, "before")
+        try:
+            replies = list(self.backend.answer(Call(method, raw)))
+        except Refusal as refusal:
+            raise rpc_error(refusal.code) from refusal
+        await self.hook(method, "after")
+        return replies
+
+
+class FakeTransport(httpx2.AsyncBaseTransport):
+    """Carries requests to the fake's own functions; its faults become errors of the connection."""
+
+    def __init__(self, state: State, now: Callable[[], datetime]) -> None:
+        self.state, self._now = state, now
+        self.hook: Callable[[str, str], Awaitable[None]] = nothing
+        self.is_reachable = True
+        self._asgi = httpx2.ASGITransport(app=make_app(state, Connections()))
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        path = request.url.path
+        if not path.endswith(("/messages", "/marketing_messages")):
+            return await self._asgi.handle_async_request(request)
+        await self.hook("POST", "before")
+        if not self.is_reachable:
+            message = "nobody is there"
+            raise httpx2.ConnectError(message)
+        self.state.clock.set(self._now())
+        response = await self._sent(path, request)
+        await self.hook("POST", "after")
+        return response
+
+    async def _sent(self, path: str, request: httpx2.Request) -> httpx2.Response:
+        number_id, endpoint = path.split("/")[-2:]
+        body = orjson.loads(await request.aread())
+        authorization = request.headers.get("Authorization")
+        try:
+            answer = send(self.state, number_id, endpoint, authorization, body)  # type: ignore[arg-type]
+        except ApiError as error:
+            return httpx2.Response(error.status, json=error.body("trace"))
+        await asyncio.sleep(self.state.settings.latency_seconds)
+        match answer.fault:
+            case "gateway_error" | "accept_and_gateway_error":
+                return httpx2.Response(502, text="<html>502</html>")
+            case "reset_unread" | "accept_and_reset":
+                raise httpx2.ReadError("reset")  # noqa: EM101
+            case "truncated":
+                raise httpx2.RemoteProtocolError("broke off")  # noqa: EM101, TRY003
+            case "accept_and_hang":
+                await asyncio.sleep(30)
+                raise httpx2.ReadTimeout("no answer")  # noqa: EM101, TRY003
+        return httpx2.Response(200, json=answer.body)

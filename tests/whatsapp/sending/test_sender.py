@@ -1,0 +1,444 @@
+"""The sender against Firestore in memory and the fake WhatsApp, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support import ALPHANUMERIC_CNPJ, AS_OF
+from tests.whatsapp.calls import TOKEN
+from tests.whatsapp.sending.virtual_time import run_in_virtual_time
+from tests.whatsapp.sending.world import CNPJ, World, phone_of
+from whatsapp.fake.config import Accounts
+
+if TYPE_CHECKING:
+    from whatsapp.report import SendReport
+    from whatsapp.sender import Sender
+
+OTHER = str(ALPHANUMERIC_CNPJ)
+
+
+def test_a_target_is_sent_once_and_says_so() -> None:
+    world = World()
+    world.laundromat()
+    path = world.target()
+    report = run_in_virtual_time(world.once())
+    (message,) = world.accepted
+    fields = world.get(path)
+    assert report.sent == 1
+    assert report.exit_code == 0
+    assert fields["status"] == "SENT"
+    assert fields["attempts"] == 1
+    assert fields["messageId"] == message.id
+    assert "claimedUntil" not in fields
+    (entry,) = fields["attemptLog"]
+    assert (entry["attempt"], entry["status"], entry["messageId"]) == (1, "SENT", message.id)
+    (send,) = world.sends()
+    assert (send["status"], send["messageId"], send["cycleKey"]) == ("SENT", message.id, "2026")
+    assert message.callback_data == f"v1.{fields['cnpj']}.{entry['attemptId']}"
+    assert run_in_virtual_time(world.once()).sent == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "status", "error", "attempts", "accepted"),
+    [
+        # Refused: WhatsApp does not have it.
+        ("error", 131026, "FAILED", "131026", 1, 0),
+        ("error", 131049, "FAILED", "131049", 1, 0),
+        ("error", 132012, "FAILED", "132012", 1, 0),
+        ("error", 131050, "FAILED", "131050", 1, 0),
+        ("error", 131016, "FAILED", "131016", 1, 0),
+        ("error", 131056, "FAILED", "131056", 1, 0),
+        # Refused, and not the customer's fault: it waits.
+        ("error", 190, "PENDING", "190", 0, 0),
+        ("error", 131042, "PENDING", "131042", 0, 0),
+        ("error", 132015, "PENDING", "132015", 0, 0),
+        ("error", 131048, "PENDING", "131048", 0, 0),
+        ("error", 131063, "PENDING", "131063", 0, 0),
+        # Our own fault: it is listed for review.
+        ("error", 3, "FAILED", "3", 0, 0),
+        # Nobody knows.
+        ("error", 2, "PENDING", None, 0, 0),
+        ("gateway_error", None, "PENDING", None, 0, 0),
+        ("reset_unread", None, "PENDING", None, 0, 0),
+        ("accept_and_hang", None, "PENDING", None, 0, 1),
+        ("accept_and_reset", None, "PENDING", None, 0, 1),
+        ("accept_and_gateway_error", None, "PENDING", None, 0, 1),
+        ("truncated", None, "PENDING", None, 0, 1),
+        ("no_id", None, "PENDING", None, 0, 1),
+        # Accepted.
+        ("held", None, "SENT", None, 1, 1),
+    ],
+)
+def test_each_answer_ends_as_the_contract_says(  # noqa: PLR0917 - a table
+    kind: str, code: int | None, status: str, error: str | None, attempts: int, accepted: int
+) -> None:
+    world = World()
+    world.laundromat()
+    path = world.target()
+    world.rule(kind, code)
+    run_in_virtual_time(world.once())
+    fields = world.get(path)
+    assert (fields["status"], fields["attempts"]) == (status, attempts)
+    assert (fields.get("lastError") or {}).get("code") == error
+    assert len(world.accepted) == accepted
+    is_unknown = error is None and status == "PENDING"
+    (entry,) = fields["attemptLog"]
+    assert (entry["status"] == "SENDING") is is_unknown
+    (send,) = world.sends()
+    assert send["status"] == ("UNKNOWN" if is_unknown else "SENT" if status == "SENT" else "FAILED")
+    # An unknown outcome is never sent again by a machine; what waits is, once the way is free.
+    world.state.faults.clear()
+    world.pass_time(timedelta(hours=7))
+    report = run_in_virtual_time(world.once())
+    assert report.sent == (status == "PENDING" and not is_unknown)
+    assert len(world.accepted) == accepted + report.sent
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"status": "SENT"}, None),
+        ({"expiresAt": AS_OF + timedelta(seconds=20)}, "expired"),
+        ({"expiresAt": None}, "expired"),
+        ({"attemptLog": [{"attempt": 1, "status": "SENDING", "at": AS_OF}]}, "open_attempt"),
+        ({"claimedUntil": AS_OF + timedelta(minutes=1)}, "claimed"),
+        ({"phone": "11990000001"}, "unfit"),
+        ({"data": {}}, "unfit"),
+        ({"attempts": 3, "attemptLog": [{"status": "FAILED"}] * 3}, "exhausted"),
+    ],
+)
+def test_nothing_is_sent_that_the_document_speaks_against(
+    changes: dict[str, Any], reason: str | None
+) -> None:
+    world = World()
+    world.laundromat()
+    world.target(**changes)
+    report = run_in_virtual_time(world.once())
+    assert not world.state.ledger.calls
+    assert not world.sends()
+    counted = {name for name, count in (report.waiting | report.stopped).items() if count}
+    assert counted - {"next"} == ({reason} if reason else set())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"enabled": False},
+        {"testPhones": [phone_of(7)]},
+        {"monthlyBudgetBrl": 0.30},
+        {"wabaId": "3002", "phoneNumberId": "5002", "tokenSecret": "UNSET"},
+    ],
+)
+def test_nothing_is_sent_that_the_account_speaks_against(changes: dict[str, Any]) -> None:
+    world = World()
+    world.laundromat(**changes)
+    path = world.target()
+    run_in_virtual_time(world.once())
+    assert not world.state.ledger.calls
+    assert world.get(path)["status"] == "PENDING"
+    assert "attemptLog" not in world.get(path)
+
+
+@pytest.mark.parametrize("phone", [phone_of(1), "+551190000001"])
+def test_nobody_is_written_to_who_opted_out_by_either_form_of_the_number(phone: str) -> None:
+    world = World()
+    world.laundromat()
+    world.target()
+    world.suppress(phone)
+    assert run_in_virtual_time(world.once()).stopped == {"suppressed": 1}
+    assert not world.sends()
+
+
+def test_who_resumed_is_written_to() -> None:
+    world = World()
+    world.laundromat()
+    world.target()
+    world.suppress(phone_of(1), resumedAt=AS_OF)
+    assert run_in_virtual_time(world.once()).sent == 1
+
+
+def test_an_opt_out_between_claim_and_post_stops_the_message() -> None:
+    world = World()
+    world.laundromat()
+    path = world.target()
+
+    async def opt_out(method: str, moment: str) -> None:
+        if (method, moment) == ("Commit", "after"):
+            world.suppress(phone_of(1))
+
+    world.channel.hook = opt_out
+    report = run_in_virtual_time(world.once())
+    assert report.stopped == {"suppressed": 1}
+    assert not world.state.ledger.calls
+    fields = world.get(path)
+    assert fields["status"] == "PENDING"
+    assert [entry["status"] for entry in fields["attemptLog"]] == ["FAILED"]
+    assert fields["attempts"] == 0
+
+
+def test_a_refusal_for_who_stopped_marketing_becomes_a_suppression() -> None:
+    world = World()
+    world.laundromat()
+    world.target()
+    world.rule("error", 131050)
+    run_in_virtual_time(world.once())
+    world.state.faults.clear()
+    # The same person, as a customer of another campaign.
+    world.target("c2", campaign_type="WELCOME")
+    assert run_in_virtual_time(world.once()).stopped == {"suppressed": 1}
+
+
+def test_a_passing_refusal_is_posted_again_within_the_same_attempt() -> None:
+    world = World()
+    world.laundromat()
+    path = world.target()
+    world.rule("error", 131016, times=2)
+    assert run_in_virtual_time(world.once()).sent == 1
+    fields = world.get(path)
+    assert (fields["attempts"], len(fields["attemptLog"]), len(world.sends())) == (1, 1, 1)
+    times = [call.at for call in world.state.ledger.calls]
+    assert [round((at - times[0]).total_seconds()) for at in times] == [0, 1, 5]
+
+
+def test_what_never_left_is_not_an_attempt_and_goes_out_later() -> None:
+    world = World()
+    world.laundromat()
+    path = world.target()
+    world.transport.is_reachable = False
+    run_in_virtual_time(world.once())
+    assert world.get(path)["attempts"] == 0
+    assert world.get(path)["lastError"]["code"] == "not_sent"
+    world.transport.is_reachable = True
+    world.pass_time(timedelta(minutes=2))
+    assert run_in_virtual_time(world.once()).sent == 1
+    assert [entry["attempt"] for entry in world.get(path)["attemptLog"]] == [1, 2]
+
+
+def test_a_dead_token_costs_one_attempt_and_a_new_one_is_used_without_a_restart() -> None:
+    world = World()
+    world.laundromat()
+    world.laundromat(OTHER, phoneNumberId="5002", wabaId="3002")
+    for number in range(100):
+        world.target(f"c{number}", phone=phone_of(number), cnpj=(CNPJ, OTHER)[number % 2])
+
+    async def play() -> SendReport:
+        sender = await world.sender()
+        running = asyncio.create_task(sender.run(once=False))
+        await asyncio.sleep(20)
+        world.state.add_accounts(_token(TOKEN, is_valid=True))
+        await asyncio.sleep(1)
+        assert len(world.accepted) > 0
+        world.state.add_accounts(_token(TOKEN, is_valid=False))
+        await asyncio.sleep(0)
+        return await _stopped(sender, running, world)
+
+    async def _stopped(
+        sender: Sender, running: asyncio.Task[SendReport], world: World
+    ) -> SendReport:
+        await asyncio.sleep(3)
+        world.state.add_accounts(_token("new", is_valid=True))
+        world.tokens["TOKEN_A"] = "new"
+        await asyncio.sleep(120)
+        sender.stop()
+        return await running
+
+    world.state.add_accounts(_token(TOKEN, is_valid=True))
+    report = run_in_virtual_time(play())
+    refused = [call for call in world.state.ledger.calls if call.outcome == "190"]
+    assert report.sent == len(world.accepted) == 100
+    assert len(refused) <= 1
+
+
+def test_a_token_that_is_dead_from_the_beginning_costs_one_attempt() -> None:
+    world = World()
+    world.laundromat()
+    for number in range(50):
+        world.target(f"c{number}", phone=phone_of(number))
+
+    async def play() -> SendReport:
+        sender = await world.sender()
+        running = asyncio.create_task(sender.run(once=False))
+        # The templates were read while it was still good.
+        await asyncio.sleep(0)
+        await asyncio.sleep(30)
+        sender.stop()
+        return await running
+
+    async def die(method: str, moment: str) -> None:
+        if (method, moment) == ("Commit", "before"):
+            world.state.add_accounts(_token(TOKEN, is_valid=False))
+
+    world.channel.hook = die
+    report = run_in_virtual_time(play())
+    assert report.failed == {"token": 1}
+    assert [pause.kind for pause in report.pauses] == ["token"]
+    assert sum(len(world.sends(cnpj)) for cnpj in (CNPJ,)) == 1
+
+
+def test_the_tenth_of_a_portfolio_is_left_free_and_birthdays_come_first() -> None:
+    world = World()
+    world.laundromat()
+    for number in range(240):
+        campaign = "REACTIVATION" if number < 120 else "BIRTHDAY"
+        world.target(f"c{number}", campaign_type=campaign, phone=phone_of(number))
+    report = run_in_virtual_time(world.once())
+    assert report.sent == 225
+    assert report.waiting["next"] == 240
+    rest = run_in_virtual_time(world.once())
+    assert rest.sent == 0
+    assert rest.waiting == {"budget": 15}
+    birthdays = {phone_of(number).removeprefix("+") for number in range(120, 240)}
+    assert {message.to for message in world.accepted[:80]} < birthdays
+    assert {message.to for message in world.accepted} > birthdays
+    world.pass_time(timedelta(hours=24))
+    for number in range(240):
+        if number < 120:
+            path = f"users/{CNPJ}/campaigns/REACTIVATION/targets/c{number}"
+            if world.get(path)["status"] == "PENDING":
+                world.put(path, {"expiresAt": world.now() + timedelta(hours=5)})
+    assert run_in_virtual_time(world.once()).sent == 15
+
+
+def test_a_months_money_is_not_overrun() -> None:
+    world = World()
+    world.laundromat(monthlyBudgetBrl=1.10)
+    for number in range(5):
+        world.target(f"c{number}", phone=phone_of(number))
+    world.rule("error", 131026, to=phone_of(0).removeprefix("+"))
+    # Three at 0.35; the failed one costs nothing.
+    assert run_in_virtual_time(world.once()).sent == 3
+    assert run_in_virtual_time(world.once()).sent == 0
+
+
+def test_a_number_keeps_to_its_rate_and_a_family_to_its_six_seconds() -> None:
+    world = World()
+    world.laundromat(messagesPerSecond=20)
+    for number in range(100):
+        world.target(f"c{number}", phone=phone_of(number))
+    world.target("child", campaign_type="WELCOME", phone=phone_of(1))
+    report = run_in_virtual_time(world.once())
+    assert report.sent == 101
+    assert not report.failed
+    times = [message.at.timestamp() for message in world.accepted]
+    busiest = max(sum(start <= at < start + 1 for at in times) for start in times)
+    assert 15 <= busiest <= 20
+
+
+def test_a_lost_lease_stops_it_before_the_next_post() -> None:
+    world = World()
+    world.laundromat()
+    path = world.target()
+
+    async def lose(method: str, moment: str) -> None:
+        if (method, moment) == ("Commit", "after"):
+            world.owner.has_lost = True
+
+    world.channel.hook = lose
+    report = run_in_virtual_time(world.once())
+    assert not world.state.ledger.calls
+    assert report.stopped == {"paused": 1}
+    assert world.get(path)["status"] == "PENDING"
+    assert world.get(path)["attemptLog"][-1]["status"] == "FAILED"
+
+
+def test_a_stop_lets_what_is_under_way_end_and_records_it() -> None:
+    world = World()
+    world.laundromat()
+    world.state.settings = world.state.settings.model_copy(update={"latency_seconds": 5})
+    paths = [world.target(f"c{number}", phone=phone_of(number)) for number in range(10)]
+
+    async def play() -> SendReport:
+        sender = await world.sender()
+        running = asyncio.create_task(sender.run(once=False))
+        await asyncio.sleep(8)
+        sender.stop()
+        return await running
+
+    report = run_in_virtual_time(play())
+    assert 0 < report.sent < 10
+    assert len(world.accepted) == report.sent
+    statuses = [world.get(path)["status"] for path in paths]
+    assert statuses.count("SENT") == report.sent
+    assert all(send["status"] != "SENDING" for send in world.sends())
+
+
+def test_three_alike_pause_the_template_and_the_rest_waits() -> None:
+    world = World()
+    world.laundromat()
+    for number in range(10):
+        world.target(f"c{number}", phone=phone_of(number))
+    world.rule("error", 132012)
+    report = run_in_virtual_time(world.once())
+    assert report.failed == {"content": 3}
+    assert [(pause.kind, pause.reason) for pause in report.pauses] == [("template", "132012")]
+
+
+def test_half_of_the_answers_unknown_stop_everything_but_a_probe_a_minute() -> None:
+    world = World()
+    world.laundromat()
+    for number in range(100):
+        world.target(f"c{number}", phone=phone_of(number))
+    world.rule("gateway_error")
+
+    async def play(minutes: int) -> SendReport:
+        sender = await world.sender()
+        running = asyncio.create_task(sender.run(once=False))
+        await asyncio.sleep(minutes * 60)
+        sender.stop()
+        return await running
+
+    report = run_in_virtual_time(play(5))
+    assert 20 <= report.unknown <= 27
+    assert {pause.kind for pause in report.pauses} == {"breaker"}
+
+
+def test_an_attempt_of_which_nobody_heard_for_eight_days_becomes_a_final_failure() -> None:
+    world = World()
+    world.laundromat()
+    path = world.target()
+    world.rule("accept_and_reset")
+    run_in_virtual_time(world.once())
+    world.state.faults.clear()
+    world.pass_time(timedelta(days=7))
+    assert run_in_virtual_time(world.once()).open_attempts == 1
+    world.pass_time(timedelta(days=1, minutes=1))
+    assert run_in_virtual_time(world.once()).given_up == 1
+    fields = world.get(path)
+    assert fields["status"] == "FAILED"
+    assert fields["lastError"] == {
+        "code": "unknown_outcome",
+        "message": "nobody ever heard what became of it",
+        "recoverable": False,
+    }
+    assert len(world.accepted) == 1
+
+
+def test_a_template_that_whatsapp_does_not_have_costs_no_attempt() -> None:
+    world = World()
+    world.laundromat()
+    path = world.target(template="vmhub_other_v1")
+    assert run_in_virtual_time(world.once()).waiting == {"template": 1}
+    assert "attemptLog" not in world.get(path)
+
+
+def test_whether_the_marketing_endpoint_takes_callback_data_does_not_matter() -> None:
+    world = World()
+    world.laundromat()
+    for number in range(3):
+        world.target(f"c{number}", phone=phone_of(number))
+    world.state.settings = world.state.settings.model_copy(
+        update={"marketing_callback_data": "refused"}
+    )
+    assert run_in_virtual_time(world.once()).sent == 3
+    # One refusal teaches it.
+    assert len(world.state.ledger.calls) == 4
+
+
+def _token(token: str, *, is_valid: bool) -> Accounts:
+    return Accounts.model_validate(
+        {"tokens": [{"token": token, "waba_ids": ["3001", "3002"], "is_valid": is_valid}]}
+    )

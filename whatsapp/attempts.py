@@ -1,0 +1,176 @@
+"""One attempt as documents say it: the fields of the claim and of the result. Pure.
+
+The log's entries are what `loader.messages` turns into rows of message_history, and what
+`loader.sync` takes an open attempt from. No entry is ever taken out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from loader.messages import Status
+from whatsapp.outcomes import UNKNOWN_OUTCOME, Accepted, Ending, Unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from whatsapp.targets import TargetState
+
+__all__ = [
+    "CLAIM",
+    "SENDING",
+    "Attempt",
+    "claim_fields",
+    "deferrals",
+    "result_fields",
+    "send_fields",
+    "send_result",
+    "unknown_ending",
+]
+
+SENDING = "SENDING"
+CLAIM = timedelta(minutes=5)
+"""How long others are asked to leave a document alone. The open attempt holds longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt to send one target's message."""
+
+    attempt_id: str
+    """Random: it travels through WhatsApp and back in every status."""
+    number: int
+    at: datetime
+    phone_key: str
+    portfolio_id: str
+
+    def callback_data(self, cnpj: str) -> str:
+        """Return what WhatsApp echoes in every status; no personal data."""
+        return f"v1.{cnpj}.{self.attempt_id}"
+
+
+def claim_fields(target: TargetState, attempt: Attempt) -> dict[str, Any]:
+    """Return the fields of the target with which an attempt begins."""
+    entry = {
+        "attempt": attempt.number,
+        "attemptId": attempt.attempt_id,
+        "at": attempt.at,
+        "status": SENDING,
+    }
+    return {
+        "claimedUntil": attempt.at + CLAIM,
+        "attemptLog": [*target.log, entry],
+        "updatedAt": attempt.at,
+    }
+
+
+def send_fields(target: TargetState, attempt: Attempt) -> dict[str, Any]:
+    """Return the document ``users/{cnpj}/sends/{attemptId}`` with which an attempt begins."""
+    return {
+        "campaignType": target.campaign_type,
+        "customerId": target.customer_id,
+        "cycleKey": target.cycle_key,
+        "attempt": attempt.number,
+        "phoneKey": attempt.phone_key,
+        "portfolioId": attempt.portfolio_id,
+        "at": attempt.at,
+        "status": SENDING,
+    }
+
+
+def result_fields(
+    target: TargetState, attempt: Attempt, result: Accepted | Ending, *, now: datetime
+) -> dict[str, Any] | None:
+    """Return the fields of the target with which an attempt ends; None: it is no longer its.
+
+    Fields that are None are to be removed.
+
+    Args:
+        target: As it is now: a webhook may have been faster, or another cycle have begun.
+        attempt: The attempt.
+        result: What became of it.
+        now: The instant.
+
+    """
+    entry = target.entry(attempt.attempt_id)
+    if entry is None:
+        return None
+    is_newest = target.log[-1] is entry
+    if entry.get("status") != SENDING:
+        # A status came by webhook before the answer was recorded, and says more than the answer.
+        is_missing = isinstance(result, Accepted) and not entry.get("messageId")
+        if not is_missing:
+            return None
+        known = {**entry, "messageId": result.message_id}  # type: ignore[union-attr]
+        return {"attemptLog": _replaced(target, entry, known), "updatedAt": now}
+    if isinstance(result, Accepted):
+        ended = {**entry, "status": Status.SENT.value, "messageId": result.message_id}
+        fields: dict[str, Any] = {
+            "status": Status.SENT.value,
+            "attempts": target.attempts + 1,
+            "messageId": result.message_id,
+            "lastError": None,
+            "nextAttemptAt": None,
+        }
+    else:
+        error = error_fields(result)
+        ended = {**entry, "status": Status.FAILED.value, "error": error}
+        fields = {
+            "status": Status.FAILED.value if result.is_over else Status.PENDING.value,
+            "attempts": target.attempts + result.counts,
+            "lastError": error,
+            "nextAttemptAt": result.next_attempt_at,
+        }
+    log = _replaced(target, entry, ended)
+    if not is_newest:
+        return {"attemptLog": log, "updatedAt": now}
+    return {**fields, "attemptLog": log, "updatedAt": now, "claimedUntil": None}
+
+
+def send_result(result: Accepted | Ending | Unknown, *, now: datetime) -> dict[str, Any]:
+    """Return the fields of ``sends/{attemptId}`` with which an attempt ends."""
+    match result:
+        case Accepted():
+            fields: dict[str, Any] = {"status": Status.SENT.value, "messageId": result.message_id}
+            if result.user_id is not None:
+                fields["userId"] = result.user_id
+        case Ending():
+            fields = {"status": Status.FAILED.value, "error": error_fields(result)}
+        case Unknown():
+            fields = {"status": "UNKNOWN", "reason": result.reason}
+    return {**fields, "updatedAt": now}
+
+
+def error_fields(result: Ending) -> dict[str, Any]:
+    """Return an error as documents say it; the text holds nothing of the customer."""
+    return {
+        "code": result.code,
+        "message": _MESSAGES.get(result.code, f"WhatsApp refused it with {result.code}"),
+        "recoverable": result.is_recoverable,
+    }
+
+
+_MESSAGES = {
+    "not_sent": "the connection to WhatsApp could not be made",
+    UNKNOWN_OUTCOME: "nobody ever heard what became of it",
+}
+
+
+def unknown_ending() -> Ending:
+    """Return how an attempt ends of which nothing was heard for so long that nothing will be."""
+    return Ending(UNKNOWN_OUTCOME, counts=True, is_recoverable=False, is_over=True)
+
+
+def deferrals(target: TargetState, codes: frozenset[str]) -> int:
+    """Return how often attempts of this cycle ended with one of the codes."""
+    errors = (entry.get("error") for entry in target.log)
+    return sum(isinstance(error, dict) and error.get("code") in codes for error in errors)
+
+
+def _replaced(
+    target: TargetState, entry: Mapping[str, Any], by: dict[str, Any]
+) -> list[dict[str, Any]]:
+    return [by if other is entry else other for other in target.log]

@@ -1,0 +1,120 @@
+"""How much may be sent: a portfolio's people in 24 hours, a laundromat's money in a month. Pure."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["MoneyBudget", "PeopleBudget", "people_limit"]
+
+_DAY = timedelta(hours=24)
+_SHARE = 0.9
+_TIERS = {
+    "TIER_50": 50,
+    "TIER_250": 250,
+    "TIER_1K": 1_000,
+    "TIER_2K": 2_000,
+    "TIER_10K": 10_000,
+    "TIER_100K": 100_000,
+}
+_UNLIMITED = "TIER_UNLIMITED"
+_LEAST = 250
+
+
+def people_limit(tier: object) -> int | None:
+    """Return the people of 24 hours that WhatsApp grants; None: no limit.
+
+    A tier that is not known counts as the least that a verified portfolio has.
+    """
+    if tier == _UNLIMITED:
+        return None
+    return _TIERS.get(str(tier), _LEAST)
+
+
+class PeopleBudget:
+    """Distinct people of a portfolio in a moving day; a tenth of the limit is left to others."""
+
+    def __init__(self, limit: int | None) -> None:
+        """Begin without any person."""
+        self._limit = limit
+        self._people: OrderedDict[str, datetime] = OrderedDict()
+
+    def set_limit(self, limit: int | None) -> None:
+        """Use another limit of WhatsApp's."""
+        self._limit = limit
+
+    def load(self, sent: Iterable[tuple[str, datetime]]) -> None:
+        """Learn who was written to; the oldest come first."""
+        for person, at in sent:
+            self._note(person, at)
+
+    def take(self, person: str, now: datetime) -> bool:
+        """Count a person who is about to be written to; False: there is no place left."""
+        self._forget(now)
+        if person not in self._people and self.left(now) == 0:
+            return False
+        self._note(person, now)
+        return True
+
+    def left(self, now: datetime) -> int | None:
+        """Return how many more people there may be; None: any number."""
+        self._forget(now)
+        if self._limit is None:
+            return None
+        return max(0, int(self._limit * _SHARE) - len(self._people))
+
+    def _note(self, person: str, at: datetime) -> None:
+        self._people[person] = at
+        self._people.move_to_end(person)
+
+    def _forget(self, now: datetime) -> None:
+        while self._people:
+            person, at = next(iter(self._people.items()))
+            if at > now - _DAY:
+                return
+            del self._people[person]
+
+
+class MoneyBudget:
+    """What a laundromat may spend in a month of its own calendar, in BRL.
+
+    Delivered messages are billed; those under way are counted as if they were, failed ones not.
+    """
+
+    def __init__(self, limit: float | None) -> None:
+        """Begin without anything spent."""
+        self._limit = limit
+        self._spent = 0.0
+
+    def set_limit(self, limit: float | None) -> None:
+        """Use another limit."""
+        self._limit = limit
+
+    def load(self, spent: float) -> None:
+        """Learn what was spent so far this month."""
+        self._spent = spent
+
+    def suffices(self, price: float) -> bool:
+        """Return whether one more message can be paid."""
+        # A thousandth of a centavo: sums of floats are not exact.
+        return self._limit is None or self._spent + price <= self._limit + 1e-5
+
+    def take(self, price: float) -> bool:
+        """Count a message that is about to be sent; False: the money does not suffice."""
+        if not self.suffices(price):
+            return False
+        self._spent += price
+        return True
+
+    def give_back(self, price: float) -> None:
+        """Forget a message that failed: it is not billed."""
+        self._spent = max(0.0, self._spent - price)
+
+    @property
+    def left(self) -> float | None:
+        """Return what is left of the month; None: there is no limit."""
+        return None if self._limit is None else max(0.0, self._limit - self._spent)

@@ -1,0 +1,72 @@
+"""What an attempt asks of the outside world, and of the sender's own books."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from whatsapp.accounts import Account
+    from whatsapp.api import Endpoint
+    from whatsapp.attempts import Attempt
+    from whatsapp.outcomes import Answer
+    from whatsapp.targets import TargetState, WhyNot
+
+__all__ = ["Books", "SendApi", "SendStore"]
+
+
+class SendStore(Protocol):
+    """What of `whatsapp.store.Store` an attempt needs."""
+
+    async def target(self, name: str) -> TargetState | None:
+        """Return a document as it is now."""
+
+    async def is_suppressed(self, target: TargetState) -> bool:
+        """Return whether the customer must not be written to."""
+
+    async def claim(self, target: TargetState, attempt: Attempt) -> datetime:
+        """Begin an attempt, and return the target's update time."""
+
+    async def record(
+        self,
+        target: TargetState,
+        attempt: Attempt,
+        *,
+        fields: dict[str, Any] | None,
+        send: dict[str, Any],
+        suppression: dict[str, Any] | None = None,
+    ) -> None:
+        """Write down what became of an attempt."""
+
+
+class SendApi(Protocol):
+    """What of `whatsapp.api.Api` an attempt needs."""
+
+    async def send(
+        self, number_id: str, endpoint: Endpoint, body: Mapping[str, Any], token: str
+    ) -> Answer:
+        """Post a message, and return what the answer proves."""
+
+
+class Books(Protocol):
+    """What the sender keeps in its head while attempts are made."""
+
+    def reserve(self, account: Account, person: str) -> WhyNot | None:
+        """Take a place in the budgets; return why there is none."""
+
+    def forbids(self, account: Account) -> bool:
+        """Return whether nothing may be begun any more: the lease is lost, the process ends."""
+
+    async def turn(self, account: Account, phone: str) -> None:
+        """Wait until the number may send one more message to this person, and count it."""
+
+    def refused(self, account: Account, phone: str, answer: Answer, tries: int) -> None:
+        """Learn that a message will be posted again."""
+
+    async def rest(self, seconds: float) -> None:
+        """Wait until the message may be posted again, or the process is to end."""
+
+    async def token(self, account: Account) -> str:
+        """Return the access token."""

@@ -1,0 +1,337 @@
+"""The sender's part of Firestore: what waits, claims, results, suppressions, who sends.
+
+Reads are tried again; a commit is not, since what a lost answer means is decided by reading back
+(`whatsapp.attempt`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from google.cloud.firestore_v1.types import RunQueryRequest
+
+from loader.base.errors import ConfigurationError, ServiceError
+from loader.firestore.aio import encoded_write
+from loader.firestore.values import decode_fields, decode_instant
+from loader.messages import Status
+from whatsapp.accounts import Account, read_account
+from whatsapp.attempts import claim_fields, send_fields
+from whatsapp.persons import same_person
+from whatsapp.targets import TargetState, Waiting, is_open, read_target, read_template
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from datetime import datetime
+
+    from loader.firestore.aio import AsyncDatabase
+    from whatsapp.attempts import Attempt
+
+__all__ = ["Store"]
+
+ResultT = TypeVar("ResultT")
+
+_TRIES = 6
+_FIRST_PAUSE_SECONDS = 0.2
+# As much of a target as tells whether it can be sent, and in which order.
+_WAITING_FIELDS = ("expiresAt", "createdAt", "attempts", "attemptLog", "`data`.`template`")
+_EQUAL, _FROM_ON, _CONTAINS_ANY = "EQUAL", "GREATER_THAN_OR_EQUAL", "ARRAY_CONTAINS_ANY"
+
+
+class Store:
+    """Reads and writes what sending needs, of all laundromats."""
+
+    def __init__(
+        self,
+        database: AsyncDatabase,
+        *,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        rng: random.Random | None = None,
+    ) -> None:
+        """Use this connection; ``sleep`` and ``rng`` are for the pauses between tries."""
+        self._database = database
+        self._sleep = sleep
+        self._rng = rng or random.Random()  # noqa: S311 - jitter
+        self.documents_read = 0
+        """What Firestore bills: an empty query counts as one."""
+        self.writes_sent = 0
+
+    # Who sends
+
+    async def accounts(self, cnpj: str | None = None) -> tuple[dict[str, Account], dict[str, str]]:
+        """Return who sends through us by CNPJ, and what is wrong with the entries of others."""
+        if cnpj is None:
+            documents = await self._query(self._database.root, "users", [], doing="the registry")
+        else:
+            name = self._database.path("users", cnpj)
+            documents = list((await self._get([name], "reading the registry")).values())
+        accounts: dict[str, Account] = {}
+        errors: dict[str, str] = {}
+        for document in documents:
+            key = document.name.rsplit("/", 1)[-1]
+            try:
+                account = read_account(key, decode_fields(document.fields))
+            except ConfigurationError as error:
+                errors[key] = str(error)
+                continue
+            if account is not None:
+                accounts[key] = account
+        return accounts, errors
+
+    # What waits
+
+    async def waiting(self, cnpj: str | None = None) -> list[Waiting]:
+        """Return all documents that are PENDING, of one laundromat or of all."""
+        documents = await self._query(
+            self._database.root,
+            "targets",
+            [("status", _EQUAL, {"string_value": Status.PENDING.value})],
+            fields=_WAITING_FIELDS,
+            all_descendants=True,
+            below=cnpj,
+            doing="what waits",
+        )
+        return [found for document in documents if (found := _waiting(document)) is not None]
+
+    async def failed_or_open(
+        self, cnpj: str | None = None
+    ) -> list[tuple[TargetState, dict[str, Any]]]:
+        """Return the documents that are FAILED or have an open attempt, with their fields."""
+        found = []
+        for status in (Status.FAILED, Status.PENDING):
+            documents = await self._query(
+                self._database.root,
+                "targets",
+                [("status", _EQUAL, {"string_value": status.value})],
+                all_descendants=True,
+                below=cnpj,
+                doing="what failed",
+            )
+            for raw in documents:
+                fields = decode_fields(raw.fields)
+                state = read_target(raw.name, decode_instant(raw.update_time), fields)
+                if status is Status.FAILED or state.has_open_attempt:
+                    found.append((state, fields))
+        return found
+
+    def target_name(self, cnpj: str, campaign_type: str, customer_id: str) -> str:
+        """Return a target's full name."""
+        path = ("users", cnpj, "campaigns", campaign_type, "targets", customer_id)
+        return self._database.path(*path)
+
+    async def target(self, name: str) -> TargetState | None:
+        """Return a document as it is now."""
+        found = await self._get([name], "reading a target")
+        raw = found.get(name)
+        if raw is None:
+            return None
+        return read_target(name, decode_instant(raw.update_time), decode_fields(raw.fields))
+
+    async def is_suppressed(self, target: TargetState) -> bool:
+        """Return whether the customer must not be written to: by phone, either form, or by id."""
+        keys = [f"customer:{target.customer_id}"]
+        if target.phone is not None:
+            keys.append(f"phone:{same_person(target.phone)}")
+        values = {"array_value": {"values": [{"string_value": key} for key in keys]}}
+        documents = await self._query(
+            self._database.path("users", target.cnpj),
+            "suppressions",
+            [("keys", _CONTAINS_ANY, values)],
+            fields=("resumedAt",),
+            doing="suppressions",
+        )
+        return any("resumedAt" not in document.fields for document in documents)
+
+    # One attempt
+
+    async def claim(self, target: TargetState, attempt: Attempt) -> datetime:
+        """Begin an attempt: target and ``sends/{attemptId}`` in one commit.
+
+        Returns:
+            The target's update time.
+
+        Raises:
+            LostRaceError: Somebody else has written the target; nothing was written.
+            ServiceError: It may or may not have been written.
+
+        """
+        times = await self._commit(
+            [
+                encoded_write(
+                    target.name, claim_fields(target, attempt), update_time=target.update_time
+                ),
+                encoded_write(
+                    self._send_name(target, attempt), send_fields(target, attempt), is_new=True
+                ),
+            ],
+            "claiming a target",
+        )
+        return times[0]
+
+    async def record(
+        self,
+        target: TargetState,
+        attempt: Attempt,
+        *,
+        fields: dict[str, Any] | None,
+        send: dict[str, Any],
+        suppression: dict[str, Any] | None = None,
+    ) -> None:
+        """Write down what became of an attempt, all in one commit.
+
+        Args:
+            target: As it was read; the precondition.
+            attempt: The attempt.
+            fields: Of the target; None: it is left as it is.
+            send: Fields of ``sends/{attemptId}``.
+            suppression: Fields of a suppression, when the person does not want messages.
+
+        Raises:
+            LostRaceError: The target was written in between; nothing was written.
+            ServiceError: It may or may not have been written.
+
+        """
+        writes = [encoded_write(self._send_name(target, attempt), send)]
+        if fields is not None:
+            writes.append(encoded_write(target.name, fields, update_time=target.update_time))
+        if suppression is not None:
+            name = self._database.path("users", target.cnpj, "suppressions", attempt.attempt_id)
+            writes.append(encoded_write(name, suppression))
+        await self._commit(writes, "recording an attempt")
+
+    async def sent_people(self, portfolio_id: str, since: datetime) -> list[tuple[str, datetime]]:
+        """Return phone keys of a portfolio's attempts since an instant, the oldest first."""
+        documents = await self._query(
+            self._database.root,
+            "sends",
+            [
+                ("portfolioId", _EQUAL, {"string_value": portfolio_id}),
+                ("at", _FROM_ON, {"timestamp_value": since}),
+            ],
+            fields=("phoneKey", "at"),
+            order=("at",),
+            all_descendants=True,
+            doing="a portfolio's attempts",
+        )
+        found = [decode_fields(document.fields) for document in documents]
+        return [(str(fields["phoneKey"]), fields["at"]) for fields in found]
+
+    async def billed_sends(self, cnpj: str, since: datetime) -> int:
+        """Return how many of a laundromat's attempts since an instant did not fail so far."""
+        documents = await self._query(
+            self._database.path("users", cnpj),
+            "sends",
+            [("at", _FROM_ON, {"timestamp_value": since})],
+            fields=("status",),
+            doing="a laundromat's attempts",
+        )
+        statuses = [decode_fields(document.fields).get("status") for document in documents]
+        return sum(status != Status.FAILED for status in statuses)
+
+    # Calls
+
+    def _send_name(self, target: TargetState, attempt: Attempt) -> str:
+        return self._database.path("users", target.cnpj, "sends", attempt.attempt_id)
+
+    async def _commit(self, writes: list[bytes], doing: str) -> list[datetime]:
+        self.writes_sent += len(writes)
+        return await self._database.commit(writes, doing)
+
+    async def _get(self, names: list[str], doing: str) -> dict[str, Any]:
+        self.documents_read += len(names)
+        return await self._patiently(lambda: self._database.get(names, doing))
+
+    async def _query(
+        self,
+        parent: str,
+        collection_id: str,
+        filters: list[tuple[str, str, dict[str, Any]]],
+        *,
+        doing: str,
+        fields: tuple[str, ...] = (),
+        order: tuple[str, ...] = (),
+        all_descendants: bool = False,
+        below: str | None = None,
+    ) -> list[Any]:
+        request = _request(
+            parent,
+            {"collection_id": collection_id, "all_descendants": all_descendants},
+            filters,
+            fields,
+            order,
+        )
+
+        if below is not None:
+            # A query over all collections of a name can only begin at the root.
+            query = RunQueryRequest.pb(request).structured_query
+            query.order_by.add().field.field_path = "__name__"
+            first, last = (self._database.path("users", key) for key in (below, f"{below}0"))
+            query.start_at.before = query.end_at.before = True
+            query.start_at.values.add().reference_value = first
+            query.end_at.values.add().reference_value = last
+
+        async def read() -> list[Any]:
+            return [found async for found in self._database.query(request, f"reading {doing}")]
+
+        documents = await self._patiently(read)
+        self.documents_read += max(1, len(documents))
+        return documents
+
+    async def _patiently(self, call: Callable[[], Awaitable[ResultT]]) -> ResultT:
+        for tries in range(1, _TRIES):
+            try:
+                return await call()
+            except ServiceError as error:
+                if not error.is_transient:
+                    raise
+                longest = _FIRST_PAUSE_SECONDS * 2.0 ** (tries - 1)
+                await self._sleep(self._rng.uniform(0, longest))
+        return await call()
+
+
+def _request(
+    parent: str,
+    selector: dict[str, Any],
+    filters: list[tuple[str, str, dict[str, Any]]],
+    fields: tuple[str, ...],
+    order: tuple[str, ...],
+) -> RunQueryRequest:
+    conditions = [
+        {"field_filter": {"field": {"field_path": path}, "op": op, "value": value}}
+        for path, op, value in filters
+    ]
+    query: dict[str, Any] = {"from_": [selector]}
+    if fields:
+        query["select"] = {"fields": [{"field_path": path} for path in fields]}
+    if len(conditions) == 1:
+        query["where"] = conditions[0]
+    elif conditions:
+        query["where"] = {"composite_filter": {"op": "AND", "filters": conditions}}
+    if order:
+        query["order_by"] = [
+            {"field": {"field_path": path}, "direction": "ASCENDING"} for path in order
+        ]
+    return RunQueryRequest(parent=parent, structured_query=query)
+
+
+def _waiting(document: Any) -> Waiting | None:
+    """Return a document of users/{cnpj}/campaigns/{type}/targets; None for another collection's."""
+    match document.name.split("/documents/", 1)[-1].split("/"):
+        case ["users", cnpj, "campaigns", campaign_type, "targets", customer_id]:
+            fields = decode_fields(document.fields)
+            state = read_target(document.name, decode_instant(document.update_time), fields)
+            template = read_template(fields.get("data"))
+            created_at = fields.get("createdAt")
+            opened_at = state.log[-1].get("at") if is_open(state.log, state.attempts) else None
+            return Waiting(
+                name=document.name,
+                cnpj=cnpj,
+                campaign_type=campaign_type,
+                customer_id=customer_id,
+                expires_at=state.expires_at,
+                created_at=created_at if hasattr(created_at, "astimezone") else None,
+                template=(template.name, template.language) if template else None,
+                open_since=opened_at or state.update_time if state.has_open_attempt else None,
+            )
+    return None

@@ -1,0 +1,203 @@
+"""A target document as the sender reads it, and what it may do with it. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from loader.messages import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from whatsapp.accounts import Account
+
+__all__ = [
+    "MARGIN",
+    "MAX_LOG_ENTRIES",
+    "TargetState",
+    "Template",
+    "Waiting",
+    "WhyNot",
+    "read_target",
+    "why_not",
+]
+
+MARGIN = timedelta(seconds=30)
+"""A message is not begun when its target expires within so short a time."""
+
+MAX_LOG_ENTRIES = 20
+"""Attempts of which nobody but a template, number or token was the reason end here, too."""
+
+
+class WhyNot(StrEnum):
+    """Why a target is not sent now. All but the last three end with its day or by others."""
+
+    GONE = "gone"
+    NOT_PENDING = "not_pending"
+    CLAIMED = "claimed"
+    OPEN_ATTEMPT = "open_attempt"
+    EXPIRED = "expired"
+    EXHAUSTED = "exhausted"
+    UNFIT = "unfit"
+    SUPPRESSED = "suppressed"
+    NO_ACCOUNT = "no_account"
+    DISABLED = "disabled"
+    NO_TEST_PHONE = "no_test_phone"
+    TAKEN = "taken"
+    """Somebody else wrote the document first."""
+    PAUSED = "paused"
+    TEMPLATE = "template"
+    """WhatsApp does not have the template as it must be."""
+    BUDGET = "budget"
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What the poll says of a document that waits."""
+
+    name: str
+    """The document's full name."""
+    cnpj: str
+    campaign_type: str
+    customer_id: str
+    expires_at: datetime | None
+    created_at: datetime | None
+    template: tuple[str, str] | None
+    """Name and language."""
+    open_since: datetime | None
+    """When its open attempt began; None: it has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """Which template a message is made of, with the values of its variables."""
+
+    name: str
+    language: str
+    parameters: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TargetState:
+    """A document as it was read, with everything that an attempt needs."""
+
+    name: str
+    cnpj: str
+    campaign_type: str
+    customer_id: str
+    update_time: datetime
+    """The service's own time of the last write; the precondition of ours."""
+    status: str
+    phone: str | None
+    template: Template | None
+    """None: the payload has none that can be read."""
+    cycle_key: str
+    expires_at: datetime | None
+    claimed_until: datetime | None
+    attempts: int
+    log: tuple[dict[str, Any], ...]
+
+    @property
+    def next_number(self) -> int:
+        """Return the number of the next attempt; also those that do not count have one."""
+        numbers = [entry.get("attempt") for entry in self.log]
+        known = [number for number in numbers if isinstance(number, int)]
+        return max([self.attempts, len(self.log), *known]) + 1
+
+    @property
+    def has_open_attempt(self) -> bool:
+        """Return whether a message may be on its way, as `loader.firestore.targets` reads it."""
+        return is_open(self.log, self.attempts)
+
+    def entry(self, attempt_id: str) -> dict[str, Any] | None:
+        """Return an attempt's entry of the log."""
+        return next((entry for entry in self.log if entry.get("attemptId") == attempt_id), None)
+
+
+def is_open(log: tuple[dict[str, Any], ...], attempts: int) -> bool:
+    """Return whether the newest attempt is neither counted nor said to have failed."""
+    return len(log) > attempts and log[-1].get("status") != Status.FAILED
+
+
+def read_target(name: str, update_time: datetime, fields: Mapping[str, Any]) -> TargetState:
+    """Return a document's state. Whatever other programs wrote, nothing here raises."""
+    cnpj, _, campaign_type, _, customer_id = name.split("/documents/", 1)[-1].split("/")[1:]
+    attempts = fields.get("attempts")
+    log = fields.get("attemptLog")
+    phone = fields.get("phone")
+    return TargetState(
+        name=name,
+        cnpj=cnpj,
+        campaign_type=campaign_type,
+        customer_id=customer_id,
+        update_time=update_time,
+        status=str(fields.get("status") or ""),
+        phone=phone if isinstance(phone, str) and phone.startswith("+") else None,
+        template=read_template(fields.get("data")),
+        cycle_key=str(fields.get("cycleKey") or ""),
+        expires_at=_instant(fields.get("expiresAt")),
+        claimed_until=_instant(fields.get("claimedUntil")),
+        attempts=attempts if isinstance(attempts, int) and attempts > 0 else 0,
+        log=tuple(entry for entry in log if isinstance(entry, dict))
+        if isinstance(log, list)
+        else (),
+    )
+
+
+def read_template(data: Any) -> Template | None:
+    """Return the template of a payload, None when it cannot be read."""
+    raw = data.get("template") if isinstance(data, dict) else None
+    if not isinstance(raw, dict):
+        return None
+    name, language, parameters = raw.get("name"), raw.get("language"), raw.get("parameters", [])
+    if not (isinstance(name, str) and name and isinstance(language, str) and language):
+        return None
+    if not isinstance(parameters, list):
+        return None
+    pairs = []
+    for parameter in parameters:
+        if not isinstance(parameter, dict):
+            return None
+        key, text = parameter.get("parameter_name"), parameter.get("text")
+        if not (isinstance(key, str) and key and text is not None and str(text)):
+            return None
+        pairs.append((key, str(text)))
+    return Template(name, language, tuple(pairs))
+
+
+def why_not(target: TargetState, account: Account | None, *, now: datetime) -> WhyNot | None:
+    """Return why a target may not be sent as it was read; None: nothing in it speaks against.
+
+    Pauses, budgets and suppressions are not in the document: `whatsapp.sender` looks at them.
+    """
+    if target.status != Status.PENDING:
+        return WhyNot.NOT_PENDING
+    if target.has_open_attempt:
+        return WhyNot.OPEN_ATTEMPT
+    if target.claimed_until is not None and target.claimed_until > now:
+        return WhyNot.CLAIMED
+    if is_late(target, now):
+        return WhyNot.EXPIRED
+    if account is None:
+        return WhyNot.NO_ACCOUNT
+    if not account.is_enabled:
+        return WhyNot.DISABLED
+    if target.attempts >= account.max_attempts or len(target.log) >= MAX_LOG_ENTRIES:
+        return WhyNot.EXHAUSTED
+    if target.phone is None or target.template is None or not target.cycle_key:
+        return WhyNot.UNFIT
+    if account.test_phones is not None and target.phone not in account.test_phones:
+        return WhyNot.NO_TEST_PHONE
+    return None
+
+
+def is_late(target: TargetState, now: datetime) -> bool:
+    """Return whether it is too late to begin; a document without an expiry is never sent."""
+    return target.expires_at is None or target.expires_at <= now + MARGIN
+
+
+def _instant(value: Any) -> datetime | None:
+    return value if isinstance(value, datetime) else None

@@ -1,0 +1,108 @@
+"""Access tokens: from Secret Manager by name, locally from an environment variable.
+
+A token is kept for some minutes only, so that one that was rotated is used without a restart. It
+stands in no error, log or document.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from typing import TYPE_CHECKING
+
+from google.api_core import exceptions as google_errors
+from google.auth.exceptions import GoogleAuthError
+
+from loader.base.errors import ServiceError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+__all__ = ["SecretError", "Secrets", "read_secret"]
+
+_KEPT_SECONDS = 300.0
+_MANAGED = re.compile(r"projects/[^/]+/secrets/[^/]+/versions/[^/]+")
+_VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
+
+
+class SecretError(ServiceError):
+    """A secret cannot be read."""
+
+
+def read_secret(name: str, variables: Mapping[str, str] | None = None) -> str:
+    """Return a secret.
+
+    Args:
+        name: ``projects/…/secrets/…/versions/…``, or the name of an environment variable.
+        variables: The environment; None: this process's.
+
+    Raises:
+        SecretError: It cannot be read; the message holds nothing but its name.
+
+    """
+    if _MANAGED.fullmatch(name):
+        return _managed(name)
+    if not _VARIABLE.fullmatch(name):
+        # The name is not repeated: somebody may have put the token itself there.
+        message = "a tokenSecret is neither a version of Secret Manager nor a variable's name"
+        raise SecretError(message, hint="write projects/P/secrets/S/versions/latest")
+    value = (os.environ if variables is None else variables).get(name, "").strip()
+    if not value:
+        message = f"the environment variable {name} is not set"
+        raise SecretError(message, hint="it holds a secret of WhatsApp; docs/sending.md")
+    return value
+
+
+def _managed(name: str) -> str:
+    # Imported here: only the real service needs it.
+    from google.cloud import secretmanager  # noqa: PLC0415
+
+    try:
+        version = secretmanager.SecretManagerServiceClient().access_secret_version(name=name)
+    except (google_errors.GoogleAPICallError, google_errors.RetryError, GoogleAuthError) as error:
+        message = f"{name} cannot be read ({type(error).__name__})"
+        hint = "the service account needs roles/secretmanager.secretAccessor on it"
+        raise SecretError(message, hint=hint, is_transient=True) from None
+    value: str = version.payload.data.decode().strip()
+    if not value:
+        message = f"{name} is empty"
+        raise SecretError(message, hint="add a version that holds the access token")
+    return value
+
+
+async def _read_in_thread(name: str) -> str:
+    return await asyncio.to_thread(read_secret, name)
+
+
+class Secrets:
+    """Secrets that were read a short time ago."""
+
+    def __init__(
+        self, *, clock: Callable[[], float], read: Callable[[str], Awaitable[str]] | None = None
+    ) -> None:
+        """Begin without any; ``clock`` gives seconds that only grow."""
+        self._clock, self._read = clock, read or _read_in_thread
+        self._kept: dict[str, tuple[float, str]] = {}
+
+    async def get(self, name: str) -> str:
+        """Return a secret, read anew when it was read some minutes ago.
+
+        Raises:
+            SecretError: It cannot be read.
+
+        """
+        kept = self._kept.get(name)
+        if kept is not None and self._clock() - kept[0] < _KEPT_SECONDS:
+            return kept[1]
+        value = await self._read(name)
+        self._kept[name] = self._clock(), value
+        return value
+
+    async def has_changed(self, name: str) -> bool:
+        """Read a secret anew; return whether it is another than before."""
+        before = self._kept.pop(name, (0.0, None))[1]
+        try:
+            return await self.get(name) != before
+        except SecretError:
+            return False
