@@ -64,6 +64,10 @@ bench-track: $(INSTALLED) ## Measure track on 200 laundromats with 100,000 chang
 bench-fleet: $(INSTALLED) ## Measure the hourly run of 50, 200 and 1,000 laundromats (QUICK=1, JSON=…)
 	@"$(BIN)/python" bench/fleet.py $(if $(QUICK),--quick) $(if $(JSON),--json "$(JSON)")
 
+.PHONY: bench-send
+bench-send: $(INSTALLED) ## Measure the sender beside one call after the other (QUICK=1, JSON=…)
+	@"$(BIN)/python" bench/send.py $(if $(QUICK),--quick) $(if $(JSON),--json "$(JSON)")
+
 SITE := target/docs
 
 .PHONY: docs

@@ -65,20 +65,20 @@ def demo_command(
     except BaseException:
         stop_stack(stack)
         raise
+    typer.echo(f"\nWhat stands on the phones: {stack.whatsapp_url}")
     typer.echo("\nThe stack is still running. To use it from this shell:\n")
     print_variables(stack)
     typer.echo(f"\nTo end it: vmhub local down --state-dir {shlex.quote(str(folder))}")
 
 
 def _demo(stack: LocalStack) -> None:
-    # The simulated sender uses Google's own client, which finds the emulator only through these.
-    os.environ["FIRESTORE_EMULATOR_HOST"] = stack.firestore_host
-    # Imported here: Google's clients take seconds, and help and usage errors do not need them.
+    # Imported here: Google's clients take seconds, and help and usage errors do without.
+    from loader.cli.demo_sending import prepared_sender  # noqa: PLC0415
     from loader.local.demo import run_demo  # noqa: PLC0415
     from loader.services import Services  # noqa: PLC0415
 
     services = Services(find_project(), stack.environment(), stack.state_dir)
-    show_demo(run_demo(services, _log.info))
+    show_demo(run_demo(services, _log.info, prepared_sender(services, stack)))
 
 
 def show_demo(report: DemoReport) -> None:
@@ -94,10 +94,9 @@ def show_demo(report: DemoReport) -> None:
     console.print("\n[bold]2. What the WhatsApp integration finds[/bold] (the people are invented)")
     for document in report.documents:
         console.print_json(json.dumps(plain(document)), ensure_ascii=False, sort_keys=True)
-    console.print("\n[bold]3. An hour of the sender[/bold]")
-    for cnpj, deliveries in report.deliveries.items():
-        sent = sum(delivery.status == "SENT" for delivery in deliveries)
-        console.print(f"{cnpj}: {sent} sent, {len(deliveries) - sent} failed and may be retried")
+    console.print("\n[bold]3. vmhub send: through the fake WhatsApp onto the phones[/bold]")
+    for done in report.first_sent:
+        console.print(f"{done.cnpj}: {done.sent} sent, {done.failed} failed and may be retried")
     console.print("\n[bold]4. The next cycle, an hour later: nobody is targeted twice[/bold]")
     for cycle in report.second:
         console.print(f"\n{cycle.laundromat.name}, CNPJ {cycle.laundromat.cnpj}")
@@ -109,6 +108,8 @@ def show_demo(report: DemoReport) -> None:
         f"\nIn the second cycle {created} documents were created, {sent} customers were left alone "
         f"because their message had gone out, and {requeued} failed message was queued again."
     )
+    again = sum(done.sent for done in report.second_sent)
+    console.print(f"The second hour of the sender sent {again} message: the one that had failed.")
     console.print("\n[bold]Where to look next[/bold]")
     for place, what in _NEXT:
         console.print(f"  {place:<58} {what}", markup=False)

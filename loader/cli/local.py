@@ -24,7 +24,7 @@ __all__ = ["local_app", "print_variables"]
 _log = logging.getLogger(__name__)
 
 local_app = typer.Typer(
-    help="The local stack: Google's Firestore emulator and a BigQuery emulator.",
+    help="The local stack: emulators of Firestore and BigQuery, and a fake of WhatsApp.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -78,11 +78,13 @@ def local_down(state_dir: StateDirOption = None) -> None:
 def local_env(state_dir: StateDirOption = None, *, as_json: JsonOption = False) -> None:
     """Print the variables by which vmhub, dbt and Google's clients use the local stack.
 
+    WHATSAPP_API_URL is a page of chats in a browser: what stands on the phones.
+
     Example: eval "$(vmhub local env)"
     """
     stack = _running_stack(_folder(state_dir))
     if as_json:
-        print_json(stack.environment().variables())
+        print_json(stack.variables())
     else:
         print_variables(stack)
 
@@ -113,6 +115,7 @@ def _addresses(stack: LocalStack) -> dict[str, str]:
         "firestore": stack.firestore_host,
         "bigquery": stack.bigquery_url,
         "bigquery_storage": stack.bigquery_storage_host,
+        "whatsapp": stack.whatsapp_url,
         "logs": str(stack.state_dir),
     }
 
@@ -127,7 +130,7 @@ def _running_stack(folder: Path) -> LocalStack:
 
 def print_variables(stack: LocalStack) -> None:
     """Print a stack's variables as shell exports."""
-    for name, value in stack.environment().variables().items():
+    for name, value in stack.variables().items():
         typer.echo(f"export {name}={shlex.quote(value)}")
 
 

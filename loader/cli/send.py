@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["send_app", "show_send"]
 
 send_app = typer.Typer(
-    help="Send every target that waits through WhatsApp, at most once; look at what failed.",
     add_completion=False,
     rich_markup_mode=None,
 )

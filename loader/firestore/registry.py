@@ -204,6 +204,17 @@ class Registry:
             )
         return known is None
 
+    def set_whatsapp(self, cnpj: Cnpj, account: Mapping[str, Any]) -> None:
+        """Say what a registered laundromat sends with; docs/sending.md lists the fields."""
+        commit = CommitRequest(database=self._database.name)
+        fields = {"whatsapp": dict(account)}
+        write = self._add_write(CommitRequest.pb(commit), fields, "users", cnpj, exists=True)
+        write.update_mask.field_paths.extend(fields)
+        with service_errors(self._database, f"writing the account of CNPJ {cnpj}"):
+            self._database.api.commit(
+                request=commit, metadata=self._database.metadata, timeout=_TIMEOUT_SECONDS
+            )
+
     def _get(self, *segments: str) -> dict[str, Any] | None:
         request = GetDocumentRequest(name=self._database.path(*segments))
         with service_errors(self._database, "reading the registry"):

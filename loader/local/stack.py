@@ -1,4 +1,4 @@
-"""Starting, finding and ending the two emulators.
+"""Starting, finding and ending the two emulators and the fake of WhatsApp.
 
 A stack has a state folder with its addresses and logs. `vmhub local up` starts a stack that keeps
 running. The demo and the tests own their stack, which ends with them, however they end (see
@@ -35,21 +35,44 @@ if TYPE_CHECKING:
 
     from loader.dbt.project import Project
 
-__all__ = ["LocalStack", "load_stack", "local_stack", "start_stack", "stop_stack"]
+__all__ = [
+    "WHATSAPP_ACCOUNT",
+    "LocalStack",
+    "load_stack",
+    "local_stack",
+    "start_stack",
+    "stop_stack",
+]
 
+# What a laundromat of the local stack sends with: users/{cnpj}.whatsapp.
+WHATSAPP_ACCOUNT = {
+    "phoneNumberId": "5001",
+    "wabaId": "3001",
+    "portfolioId": "1001",
+    "tokenSecret": "WHATSAPP_TOKEN",
+    "enabled": True,
+}
+_TOKEN = "token-of-the-local-stack"  # noqa: S105 - of the fake
+_ACCOUNTS = {
+    "portfolios": [{"id": "1001", "people_in_24_hours": 2000}],
+    "wabas": [{"id": "3001", "portfolio_id": "1001"}],
+    "numbers": [{"id": "5001", "waba_id": "3001", "display_phone_number": "551140000001"}],
+    "tokens": [{"token": _TOKEN, "waba_ids": ["3001"]}],
+}
 _STATE_FILE = "stack.json"
 _FIRESTORE_DATA = "firestore"
 
 
 @dataclass(frozen=True)
 class LocalStack:
-    """Two running emulators and how to reach them."""
+    """Two running emulators, a fake of WhatsApp's Cloud API, and how to reach them."""
 
     state_dir: Path
     project: str
     firestore_host: str
     bigquery_url: str
     bigquery_storage_host: str
+    whatsapp_url: str
     servers: tuple[Server, ...]
     """The guards that this stack started, without emulators that were already running."""
     data_dir: Path | None = None
@@ -63,9 +86,17 @@ class LocalStack:
             bigquery_url=self.bigquery_url,
             bigquery_storage_host=self.bigquery_storage_host,
             location="US",
+            whatsapp_url=self.whatsapp_url,
             profiles_dir=self.state_dir / "profiles",
             dbt_target="local",
         )
+
+    def variables(self) -> dict[str, str]:
+        """Return all variables of the stack; its secrets are the fake's, and none."""
+        return self.environment().variables() | {
+            str(WHATSAPP_ACCOUNT["tokenSecret"]): _TOKEN,
+            "VMHUB_PHONE_KEY": "local",
+        }
 
     def is_running(self) -> bool:
         """Return whether every server this stack started still runs."""
@@ -80,7 +111,7 @@ def start_stack(
     firestore_host: str | None = None,
     is_owned: bool = False,
 ) -> LocalStack:
-    """Start both emulators on free ports and wait until they answer.
+    """Start the servers on free ports and wait until they answer.
 
     Args:
         project: Has the dbt profile.
@@ -112,8 +143,10 @@ def start_stack(
     try:
         # Start both before waiting for either: each takes seconds.
         wait_for_bigquery = _start_bigquery(state_dir, data_dir, servers, is_owned=is_owned)
+        wait_for_whatsapp = _start_whatsapp(state_dir, servers, is_owned=is_owned)
         if firestore_host is None:
             firestore_host = _start_firestore(state_dir, data_dir, servers, is_owned=is_owned)
+        whatsapp_url = wait_for_whatsapp()
         ports = wait_for_bigquery()
     except BaseException:
         for server in servers:
@@ -129,6 +162,7 @@ def start_stack(
         firestore_host=firestore_host,
         bigquery_url=f"http://{LOCALHOST}:{ports['rest']}",
         bigquery_storage_host=f"{LOCALHOST}:{ports['grpc']}",
+        whatsapp_url=whatsapp_url,
         servers=tuple(servers),
         data_dir=data_dir,
     )
@@ -200,6 +234,32 @@ def _start_bigquery(
         wait_until(server, log, "the BigQuery emulator", ports_file.exists)
         ports: dict[str, int] = json.loads(ports_file.read_text(encoding="utf-8"))
         return ports
+
+    return wait
+
+
+def _start_whatsapp(state_dir: Path, servers: list[Server], *, is_owned: bool) -> Callable[[], str]:
+    address_file, accounts_file = state_dir / "whatsapp-url", state_dir / "whatsapp-accounts.json"
+    address_file.unlink(missing_ok=True)
+    accounts_file.write_text(json.dumps(_ACCOUNTS), encoding="utf-8")
+    log = state_dir / "whatsapp.log"
+    server = start_server(
+        # By its name: nothing below the command line imports the integration.
+        [*PYTHON_MODULE, "whatsapp.fake", str(address_file), str(accounts_file)],
+        log,
+        {},
+        is_owned=is_owned,
+    )
+    servers.append(server)
+
+    def wait() -> str:
+        wait_until(server, log, "the fake of WhatsApp", address_file.exists)
+        url = address_file.read_text(encoding="utf-8")
+        body = json.dumps({"review": "APPROVED"}).encode()
+        settings = Request(f"{url}/_fake/settings", data=body, method="PUT")  # noqa: S310 - ours
+        with urlopen(settings, timeout=10):  # noqa: S310 - our own server
+            pass
+        return url
 
     return wait
 

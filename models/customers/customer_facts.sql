@@ -122,8 +122,8 @@ message_lists as (
                 sent_at as sent_at,
                 is_failed as is_failed,
                 is_recoverable as is_recoverable,
-                counts_as_attempt as counts_as_attempt,
-                is_own as is_own
+                is_own as is_own,
+                counts_as_attempt as counts_as_attempt
             )
             order by sent_at, campaign_type, is_own, is_failed, is_recoverable, cycle_key
         ) as messages

@@ -20,6 +20,8 @@ from typer.testing import CliRunner
 from loader.base.errors import ConfigurationError, ExitCode
 from loader.cli.app import COMMANDS, app, main
 from loader.cli.local import local_app
+from loader.cli.send import send_app
+from loader.cli.templates import templates_app
 from loader.dbt.project import find_project
 from loader.firestore.targets import TargetStore
 from loader.operations.onboard import onboard
@@ -127,12 +129,14 @@ def _help(*command: str) -> str:
 
 
 def _all_commands() -> Iterator[tuple[str, ...]]:
+    groups = {"local": local_app, "send": send_app, "templates": templates_app}
     for name in COMMANDS:
-        if name != "local":
+        if name not in {"local", "templates"}:
             yield (name,)
-    for command in local_app.registered_commands:
-        assert command.name is not None
-        yield ("local", command.name)
+    for name, group in groups.items():
+        for command in group.registered_commands:
+            assert command.name is not None
+            yield (name, command.name)
 
 
 ALL_COMMANDS = tuple(_all_commands())
@@ -145,7 +149,7 @@ def test_every_commands_help_has_an_example_of_it(command: tuple[str, ...]) -> N
 
 
 def test_the_help_of_the_whole_names_every_command() -> None:
-    text = _help() + _help("local")
+    text = _help() + _help("local") + _help("send") + _help("templates")
     assert all(re.search(rf"^  {command[-1]} ", text, re.MULTILINE) for command in ALL_COMMANDS)
 
 
@@ -294,6 +298,8 @@ def test_onboarding_prints_one_object_and_can_be_repeated(
         "VMHUB_OPS.alerts",
         "VMHUB_OPS.fleet_runs",
         "VMHUB_OPS.runs",
+        "VMHUB_OPS.send_pauses",
+        "VMHUB_OPS.send_runs",
         "VMHUB_OPS.sync_runs",
         "VMHUB_OPS.sync_rejects",
     }
@@ -535,7 +541,7 @@ def test_a_running_stack_prints_its_variables_for_a_shell_and_as_json(
         text=True,
         check=True,
     )
-    variables = stack.environment().variables()
+    variables = stack.variables()
     assert shell.stdout == variables["DBT_PROFILES_DIR"]
     assert json.loads(CliRunner().invoke(app, [*asked, "--json"]).stdout) == variables
     status = CliRunner().invoke(app, ["local", "status", "--state-dir", str(stack.state_dir)])

@@ -169,6 +169,7 @@ def _write_state(state_dir: Path, *servers: Server) -> None:
         firestore_host="127.0.0.1:1",
         bigquery_url="http://127.0.0.1:1",
         bigquery_storage_host="127.0.0.1:1",
+        whatsapp_url="http://127.0.0.1:1",
         servers=servers,
     )
     state = {**asdict(stack), "state_dir": str(state_dir)}

@@ -180,6 +180,38 @@ def test_an_opt_out_between_claim_and_post_stops_the_message() -> None:
     assert fields["attempts"] == 0
 
 
+def test_a_worker_that_was_frozen_beyond_the_expiry_does_not_send() -> None:
+    world = World()
+    world.laundromat()
+    path = world.target(expiresAt=AS_OF + timedelta(minutes=10))
+
+    async def freeze(method: str, moment: str) -> None:
+        if (method, moment) == ("Commit", "after") and not world.state.ledger.calls:
+            await asyncio.sleep(3600)
+
+    world.channel.hook = freeze
+    report = run_in_virtual_time(world.once())
+    assert report.stopped == {"expired": 1}
+    assert not world.state.ledger.calls
+    assert world.get(path)["attemptLog"][-1]["status"] == "FAILED"
+
+
+def test_what_somebody_else_began_after_the_poll_is_left_alone() -> None:
+    world = World()
+    world.laundromat()
+    path = world.target()
+    entry = {"attempt": 1, "attemptId": "other", "status": "SENDING", "at": AS_OF}
+
+    async def overtake(method: str, moment: str) -> None:
+        if (method, moment) == ("BatchGetDocuments", "before"):
+            world.put(path, {"attemptLog": [entry]})
+
+    world.channel.hook = overtake
+    report = run_in_virtual_time(world.once())
+    assert report.stopped == {"open_attempt": 1}
+    assert not world.state.ledger.calls
+
+
 def test_a_refusal_for_who_stopped_marketing_becomes_a_suppression() -> None:
     world = World()
     world.laundromat()
