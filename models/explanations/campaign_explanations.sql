@@ -25,7 +25,9 @@ decisions as (
         format_timestamp(
             '%F %H:%M', recently_messaged_at, {{ sql_text(var('timezone')) }}
         ) as recently_messaged_text,
-        format_timestamp('%F %H:%M', sales_until, {{ sql_text(var('timezone')) }}) as sales_until_text,
+        format_timestamp(
+            '%F %H:%M', sales_until, {{ sql_text(var('timezone')) }}
+        ) as sales_until_text,
         date_add(
             coalesce({{ local_date('recently_messaged_at') }}, {{ today() }}),
             interval {{ var('frequency_cap_days') }} day

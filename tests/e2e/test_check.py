@@ -223,7 +223,7 @@ def test_a_bad_setting_of_a_campaign_is_named_with_its_document(services: Servic
     report = _check(services)
     assert _not_ok(report) == {("settings", USER): State.FIX}
     settings = _line(report, "settings")
-    assert settings.found == f"{USER}/campaigns/LOYALTY has loyalty_min_visits='many'"
+    assert settings.found == f"{USER}/campaigns/LOYALTY has loyalty_min_visits=a text"
     assert settings.fix == "it takes a whole number from 1 to 1000"
 
 

@@ -255,7 +255,7 @@ def test_a_text_of_a_setting_never_changes_the_shape_of_a_statement(
     path = copy.root / "dbt_project.yml"
     text = path.read_text(encoding="utf-8")
     lifted = re.sub(r'(pattern|key_pattern): "[^"\n]*\}"', r'\1: "(?s)[^{}]*"', text)
-    assert lifted.count("(?s)") == 2
+    assert lifted.count("(?s)") == 4
     path.write_text(lifted, encoding="utf-8")
     dbt = replace(services, project=copy, parsed=ParsedProject(copy, tmp_path / "parse")).dbt
     make_laundromat(services, ALPHANUMERIC_CNPJ)
@@ -264,6 +264,7 @@ def test_a_text_of_a_setting_never_changes_the_shape_of_a_statement(
     for value in ("A", HOSTILE):
         own: dict[str, Any] = {f"{name}_voucher_prefix": value for name in settings["campaigns"]}
         own["loyalty_tiers"] = {value: 10}
+        own["name_placeholders"] = own["voucher_placeholders"] = [value, "A"]
         results = dbt.run(BuildSpec({**settings, **own}, AS_OF), ["compile", "--no-introspect"])
         compiled.append(
             {result.node.name: getattr(result.node, "compiled_code", "") for result in results}
