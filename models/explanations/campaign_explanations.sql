@@ -8,6 +8,7 @@ customers as (
             triggers,
             next_cycle_on,
             blocker_facts,
+            {{ var(campaign ~ '_holdout_percent') }} as holdout_percent,
             {{ send_hours(campaign) | first }} as send_from_hour,
             {{ next_send_day(campaign) }} as next_send_on,
             {{ is_send_day(local_now().date()) | tojson }} as is_send_day
@@ -16,6 +17,26 @@ customers as (
             union all
         {% endif %}
     {%- endfor %}
+),
+
+-- Each year has a control group of its own, and somebody can be in the next one, too.
+groups as (
+    select
+        *,
+        (
+            select min(year)
+            from
+                unnest(
+                    generate_date_array(
+                        date_add(date_trunc({{ today() }}, year), interval 1 year),
+                        date_add(date_trunc({{ today() }}, year), interval 10 year),
+                        interval 1 year
+                    )
+                ) as year
+            where
+                not {{ is_held_out('campaign_type', 'customer_id', 'holdout_percent', 'year') }}
+        ) as next_not_held_out_on
+    from customers
 ),
 
 decisions as (
@@ -37,14 +58,14 @@ decisions as (
 
 final as (
     select
-        customers.campaign_type,
-        customers.customer_id,
-        customers.triggers,
+        groups.campaign_type,
+        groups.customer_id,
+        groups.triggers,
         decisions.customer_id is not null as is_candidate,
         decisions.cycle_key,
         decisions.blockers,
         array_concat(
-            customers.blocker_facts,
+            groups.blocker_facts,
             [
                 struct(
                     'INVALID_CUSTOMER_ID' as blocker,
@@ -64,7 +85,7 @@ final as (
                 struct(
                     'ALREADY_MESSAGED',
                     concat('a message of this cycle went out at ', decisions.messaged_text),
-                    customers.next_cycle_on
+                    groups.next_cycle_on
                 ),
                 struct(
                     'ATTEMPTS_EXHAUSTED',
@@ -77,7 +98,7 @@ final as (
                             {{ sql_text('; the limit is ' ~ var('max_attempts')) }}
                         )
                     ),
-                    customers.next_cycle_on
+                    groups.next_cycle_on
                 ),
                 struct(
                     'DUPLICATE_PERSON',
@@ -87,7 +108,7 @@ final as (
                 struct(
                     'HOLDOUT',
                     'belongs to the control group of this year',
-                    date_add(date_trunc({{ today() }}, year), interval 1 year)
+                    groups.next_not_held_out_on
                 ),
                 struct(
                     'NOT_IN_ROLLOUT',
@@ -115,20 +136,20 @@ final as (
                             {{ now() }},
                             {{ sql_text(var('timezone')) }}
                         ),
-                        customers.send_from_hour,
+                        groups.send_from_hour,
                         {{ sql_text(':00 to ' ~ var('send_until_hour') ~ ':00') }},
                         {{ sql_text(' on ' ~ var('send_weekdays') | join(', ')) }},
-                        if(customers.is_send_day, '', ', and not today')
+                        if(groups.is_send_day, '', ', and not today')
                     ),
-                    customers.next_send_on
+                    groups.next_send_on
                 )
             ]
         ) as blocker_facts
-    from customers
+    from groups
     left join decisions
         on
-            customers.campaign_type = decisions.campaign_type
-            and customers.customer_id = decisions.customer_id
+            groups.campaign_type = decisions.campaign_type
+            and groups.customer_id = decisions.customer_id
 )
 
 select * from final

@@ -71,7 +71,12 @@ final as (
             born_on
         ) as born_on,
         registered_at,
-        {{ local_date('registered_at') }} as registered_on,
+        -- A date without a time comes as midnight UTC, which is the evening before in Brazil.
+        if(
+            registered_at = timestamp_trunc(registered_at, day),
+            date(registered_at, 'UTC'),
+            {{ local_date('registered_at') }}
+        ) as registered_on,
         if(first_purchase_at <= {{ now() }}, first_purchase_at, null) as first_purchase_at
     from plausible
 )

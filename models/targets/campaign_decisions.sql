@@ -110,21 +110,12 @@ facts as (
                 100
             )
         ) >= candidates.rollout_percent as is_not_in_rollout,
-        -- The control group stays the same for a year, so that it can be compared.
-        abs(
-            mod(
-                farm_fingerprint(
-                    concat(
-                        'holdout|',
-                        candidates.campaign_type,
-                        '|',
-                        candidates.customer_id,
-                        format_date('|%Y', {{ today() }})
-                    )
-                ),
-                100
-            )
-        ) < candidates.holdout_percent as is_held_out
+        {{ is_held_out(
+            'candidates.campaign_type',
+            'candidates.customer_id',
+            'candidates.holdout_percent',
+            today()
+        ) }} as is_held_out
     from candidates
     inner join customers on candidates.customer_id = customers.customer_id
     where candidates.campaign_type in unnest({{ sql_text(var('enabled_campaigns')) }})

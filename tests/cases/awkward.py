@@ -19,12 +19,16 @@ __all__ = ["AWKWARD_CASES", "NAMES"]
 def _registrations() -> Case:
     welcomed = {
         "at midnight yesterday": "2026-11-22T03:00:00Z",
-        "at 21:00 yesterday": "2026-11-23T00:00:00Z",
+        "at 21:00 yesterday": "2026-11-23T00:00:01Z",
         "at 23:59 yesterday": "2026-11-23T02:59:59Z",
+        # A till that knows only the date.
+        "yesterday": "2026-11-22T00:00:00Z",
     }
     not_welcomed = {
         "at 23:59 the day before": "2026-11-22T02:59:59Z",
         "at midnight today": "2026-11-23T03:00:00Z",
+        "the day before yesterday": "2026-11-21T00:00:00Z",
+        "today": "2026-11-23T00:00:00Z",
     }
     return Case(
         "a registration late in the evening belongs to that day",

@@ -92,4 +92,19 @@ def _coupons() -> Case:
     )
 
 
-TILL_CASES = [_phones(), _cpfs(), _birth_dates(), _instants(), _coupons()]
+def _repeated_sales() -> Case:
+    """Nothing tells two machines that were paid at once from a row that was delivered twice."""
+    customers = {number: somebody(f"{number} equal sales") for number in (9, 10)}
+    return Case(
+        "each row of vendas is a sale, even if it repeats another",
+        {("LOYALTY", "10 equal sales"): []},
+        list(customers.values()),
+        [
+            sale
+            for number, row in customers.items()
+            for sale in purchases(row["cpf"], number, tipoPagamento="PIX")
+        ],
+    )
+
+
+TILL_CASES = [_phones(), _cpfs(), _birth_dates(), _instants(), _coupons(), _repeated_sales()]

@@ -1,14 +1,13 @@
-"""Checks of rows and documents: how fresh, how complete, and whether a sender is alive."""
+"""Checks of rows and documents: how fresh they are, and whether a sender is alive."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from loader.bigquery.literals import timestamp
-from loader.dbt.spec import BuildSpec
 from loader.operations.check.checklist import Finding
 from loader.operations.check.tables import BIGQUERY, FIRESTORE
 
@@ -18,11 +17,10 @@ if TYPE_CHECKING:
 
     from loader.base.cnpj import Cnpj
     from loader.bigquery.warehouse import Warehouse
-    from loader.dbt.runner import Dbt
     from loader.firestore.firestore_probe import FirestoreProbe
     from loader.operations.check.checklist import Check, Checklist
 
-__all__ = ["REGISTRATIONS", "RowChecks", "newest_sale_statement", "newest_sign_statement"]
+__all__ = ["RowChecks", "newest_sale_statement", "newest_sign_statement"]
 
 # How far back to look for data that should be hours old; limits what a query reads.
 _SALES_LOOKBACK = timedelta(days=31)
@@ -31,32 +29,7 @@ _HISTORY_LOOKBACK = timedelta(days=90)
 _PATIENCE = timedelta(minutes=15)
 # The default --max-age of `vmhub sync`.
 _BUILD_AGE = timedelta(hours=2)
-_ENOUGH_PERCENT = 80
 
-# The project's own clean-up of phone and cpf, on the newest registration of each id, as in
-# stg_customers. That model is private to its group, so it is not queried here.
-REGISTRATIONS = """
-with registrations as (
-    select telefone, cpf
-    from {{ source('raw', 'clientes') }}
-    where trim(coalesce(id, '')) != '' and coalesce(dataCadastro <= {{ now() }}, true)
-    qualify
-        row_number() over (
-            partition by id order by dataCadastro desc, to_json_string([telefone, cpf])
-        ) = 1
-),
-
-cleaned as (
-    select {{ normalize_phone('telefone') }} as phone, {{ normalize_cpf('cpf') }} as cpf
-    from registrations
-)
-
-select
-    count(*) as customers,
-    countif(phone is not null) as phones,
-    countif(cpf is not null) as cpfs
-from cleaned
-"""
 _NEWEST_REGISTRATION = """
 select max(dataCadastro) as newest
 from `{cnpj}_RAW`.`clientes`
@@ -133,40 +106,6 @@ class RowChecks:
 
         self._bigquery("newest registration", customers.about, attempt, customers)
 
-    def quality(self, customers: Check, dbt: Dbt) -> None:
-        """Check the share of customers with a usable phone, and with a usable cpf."""
-
-        @cache
-        def counts() -> dict[str, int]:
-            # The laundromat's own settings make no difference here.
-            sql = dbt.compile_sql(BuildSpec({"cnpj": self.cnpj}, self.as_of), REGISTRATIONS)
-            [row] = self.warehouse.query(sql, doing=f"reading {customers.about}")
-            return row
-
-        phones = self._bigquery(
-            "phones",
-            customers.about,
-            lambda: _share(
-                counts(),
-                "phones",
-                "have the laundromat ask for mobile numbers with area code: the others get "
-                "INVALID_PHONE",
-            ),
-            customers,
-        )
-        # If the count failed once, do not try it again.
-        self._bigquery(
-            "cpfs",
-            customers.about,
-            lambda: _share(
-                counts(),
-                "cpfs",
-                "have the laundromat ask for the cpf: sales find their customer by it",
-            ),
-            customers,
-            phones,
-        )
-
     def sender(self, campaign_types: Iterable[str], history: Check) -> None:
         """Check when a sender was last active, and whether targets wait without one."""
         types = sorted(campaign_types)
@@ -236,16 +175,6 @@ class RowChecks:
         age = max(self.as_of - instant, timedelta())
         figures = {"newest": instant, "age_hours": round(age / timedelta(hours=1), 1)}
         return Finding(f"{instant:%Y-%m-%d %H:%M:%SZ}, {_age_in_words(age)} ago", fix, figures)
-
-
-def _share(counts: dict[str, int], name: str, fix: str) -> Finding:
-    usable, customers = counts[name], counts["customers"]
-    figures: dict[str, Any] = {"usable": usable, "customers": customers, "percent": None}
-    if not customers:
-        return Finding("no customers", "look at the point-of-sale export", figures)
-    percent = figures["percent"] = round(100 * usable / customers, 1)
-    found = f"{percent}% usable: {usable} of {customers} customers"
-    return Finding(found, fix if percent < _ENOUGH_PERCENT else "", figures)
 
 
 def _age_in_words(age: timedelta) -> str:
