@@ -46,14 +46,16 @@ def clients(
     if environment.bigquery_url is None:
         own, _ = google.auth.default(scopes=_SCOPES)
         acting = (
-            impersonated_credentials.Credentials(own, account, target_scopes=_SCOPES)
+            impersonated_credentials.Credentials(  # type: ignore[no-untyped-call]
+                own, account, target_scopes=_SCOPES
+            )
             if account
             else own
         )
         client = bigquery.Client(
             project=environment.project, location=environment.location, credentials=acting
         )
-        return client, BigQueryReadClient(credentials=acting)
+        return client, BigQueryReadClient(credentials=acting)  # type: ignore[no-untyped-call]
     credentials = AnonymousCredentials()  # type: ignore[no-untyped-call]
     client = bigquery.Client(
         project=environment.project,
