@@ -17,7 +17,11 @@
         "(?i)(?<![0-9A-Z])[0-9A-Z]{12}[0-9]{2}_(?:RAW|CAMPAIGN|PREVIEW)(?![0-9A-Z_])", sql
     ) -%}
     {%- set foreign = named | reject("in", own_datasets(cnpj)) | list -%}
-    {%- set schemas = modules.re.findall("(?i)([\\w-]+)[`.\\s]+INFORMATION_SCHEMA\\b", sql) -%}
+    {%- set schemas = (
+        modules.re.findall("(?i)([\\w-]+)[`.\\s]+INFORMATION_SCHEMA\\b", sql)
+        if "INFORMATION_SCHEMA" in sql | upper
+        else []
+    ) -%}
     {%- set foreign_schemas = schemas | reject("in", own_datasets(cnpj)) | list -%}
     {%- set dynamic = modules.re.search(
         "(?i)(?:^|;)\\s*(execute\\s+immediate|call|export|load|declare|begin)\\b"

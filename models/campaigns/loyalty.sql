@@ -9,9 +9,9 @@ checked as (
         *,
         [
             struct(
-                'number of visits within {{ var("loyalty_months") }} months' as fact,
+                concat('number of visits within ', {{ var('loyalty_months') }}, ' months') as fact,
                 cast(loyalty_visits as string) as actual,
-                'at least {{ var("loyalty_min_visits") }}' as needed,
+                concat('at least ', {{ var('loyalty_min_visits') }}) as needed,
                 loyalty_visits >= {{ var('loyalty_min_visits') }} as is_met,
                 -- Only another visit changes it, not time alone.
                 cast(null as date) as changes_on

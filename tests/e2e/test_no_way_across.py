@@ -120,11 +120,9 @@ def is_theirs_untouched(services: Services) -> bool:
 
 def plain_dbt(services: Services, command: list[str], variables: dict[str, Any]) -> str:
     target = str(services.state_dir / "dbt")
+    arguments = [*command, "--vars", json.dumps(variables)]
     finished = subprocess.run(
-        [
-            *(str(SCRIPTS / "dbt"), *command, "--vars", json.dumps(variables)),
-            *("--target-path", target, "--log-path", target),
-        ],
+        [str(SCRIPTS / "dbt"), *arguments, "--target-path", target, "--log-path", target],
         cwd=services.project.root,
         env={**os.environ, **services.environment.variables(), "NO_COLOR": "1"},
         capture_output=True,
@@ -132,7 +130,7 @@ def plain_dbt(services: Services, command: list[str], variables: dict[str, Any])
         check=False,
     )
     assert finished.returncode != 0
-    return finished.stdout
+    return str(finished.stdout)
 
 
 @pytest.mark.timeout(600)
