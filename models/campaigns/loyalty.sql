@@ -81,7 +81,7 @@ loyal as (
         or {{ var('with_non_candidates') }}
 ),
 
--- The day of what blocks. If a message and failed attempts block until different days, none is said.
+-- The day of what blocks; none if a message and failed attempts block until different days.
 lasting as (
     select
         *,

@@ -20,7 +20,7 @@ customers as (
 ),
 
 -- Each year has a control group of its own, and somebody can be in the next one, too.
-groups as (
+explained as (
     select
         *,
         (
@@ -58,14 +58,14 @@ decisions as (
 
 final as (
     select
-        groups.campaign_type,
-        groups.customer_id,
-        groups.triggers,
+        explained.campaign_type,
+        explained.customer_id,
+        explained.triggers,
         decisions.customer_id is not null as is_candidate,
         decisions.cycle_key,
         decisions.blockers,
         array_concat(
-            groups.blocker_facts,
+            explained.blocker_facts,
             [
                 struct(
                     'INVALID_CUSTOMER_ID' as blocker,
@@ -85,7 +85,7 @@ final as (
                 struct(
                     'ALREADY_MESSAGED',
                     concat('a message of this cycle went out at ', decisions.messaged_text),
-                    groups.next_cycle_on
+                    explained.next_cycle_on
                 ),
                 struct(
                     'ATTEMPTS_EXHAUSTED',
@@ -98,7 +98,7 @@ final as (
                             {{ sql_text('; the limit is ' ~ var('max_attempts')) }}
                         )
                     ),
-                    groups.next_cycle_on
+                    explained.next_cycle_on
                 ),
                 struct(
                     'DUPLICATE_PERSON',
@@ -108,7 +108,7 @@ final as (
                 struct(
                     'HOLDOUT',
                     'belongs to the control group of this year',
-                    groups.next_not_held_out_on
+                    explained.next_not_held_out_on
                 ),
                 struct(
                     'NOT_IN_ROLLOUT',
@@ -136,20 +136,20 @@ final as (
                             {{ now() }},
                             {{ sql_text(var('timezone')) }}
                         ),
-                        groups.send_from_hour,
+                        explained.send_from_hour,
                         {{ sql_text(':00 to ' ~ var('send_until_hour') ~ ':00') }},
                         {{ sql_text(' on ' ~ var('send_weekdays') | join(', ')) }},
-                        if(groups.is_send_day, '', ', and not today')
+                        if(explained.is_send_day, '', ', and not today')
                     ),
-                    groups.next_send_on
+                    explained.next_send_on
                 )
             ]
         ) as blocker_facts
-    from groups
+    from explained
     left join decisions
         on
-            groups.campaign_type = decisions.campaign_type
-            and groups.customer_id = decisions.customer_id
+            explained.campaign_type = decisions.campaign_type
+            and explained.customer_id = decisions.customer_id
 )
 
 select * from final

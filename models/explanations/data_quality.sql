@@ -140,64 +140,64 @@ readings as (
     union all
 
     select
-        'cpfs',
-        cpf_problem
+        'cpfs' as field,
+        cpf_problem as problem
     from problems
 
     union all
 
     select
-        'names',
-        name_problem
+        'names' as field,
+        name_problem as problem
     from problems
 
     union all
 
     select
-        'birth dates',
-        birth_date_problem
+        'birth dates' as field,
+        birth_date_problem as problem
     from problems
 
     union all
 
     -- Each row is a sale all the same: two machines can be paid at once.
     select
-        'sales',
-        if(is_repeated, 'repeated', null)
+        'sales' as field,
+        if(is_repeated, 'repeated', null) as problem
     from sales
 
     union all
 
     select
-        'statuses',
+        'statuses' as field,
         case
             when status = '' then 'missing'
             when status != 'COMPLETED' then 'not_completed'
-        end
+        end as problem
     from sales
 
     union all
 
     -- Most sales have no coupon, and need none.
     select
-        'coupons',
+        'coupons' as field,
         case
             when coupon is not null then null
             when regexp_contains(coupon_text, r'[\p{L}\p{N}]') then 'placeholder'
             else 'unreadable'
-        end
+        end as problem
     from sales
     where coupon_text != ''
 
     union all
 
     select
-        'opt-outs',
+        'opt-outs' as field,
         case
             when not is_unreadable then null
             when phone_ending is not null then 'no_area_code'
             else 'unreadable'
-        end
+        end as problem
     from {{ ref('stg_opt_outs') }}
 ),
 
