@@ -9,7 +9,7 @@ INSTALLED := $(VENV)/.installed
 
 .PHONY: help
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9.-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: demo
 demo: $(INSTALLED) ## Play two cycles of three sample laundromats (KEEP=1 leaves the servers up)
@@ -22,6 +22,26 @@ test: $(INSTALLED) ## Run everything: lint, types, dbt, unit tests, end to end
 	"$(BIN)/mypy"
 	"$(BIN)/lint-imports" --no-cache
 	"$(BIN)/python" -m pytest
+
+# A second environment, with the oldest dbt that is supported. uv keeps the versions of the lock
+# except those that this dbt does not work with.
+OLD_DBT := 1.11
+OLD := target/dbt-$(OLD_DBT)
+
+.PHONY: test-dbt-1.11
+test-dbt-1.11: $(OLD)/.installed ## Run the tests around dbt with dbt-core 1.11 (installs it: needs a network)
+	"$(OLD)/bin/python" -m pytest --numprocesses=0 tests/e2e/test_dbt_project.py \
+	    tests/e2e/test_pipeline.py tests/e2e/test_docs.py tests/loader/dbt/test_patches.py \
+	    tests/loader/dbt/test_manifest.py tests/loader/dbt/test_build.py
+
+$(OLD)/.installed: $(INSTALLED)
+	"$(PYTHON)" -m venv --clear "$(OLD)"
+	cp requirements.lock "$(OLD)/requirements.lock"
+	echo "dbt-core~=$(OLD_DBT).0" > "$(OLD)/constraints.txt"
+	$(LOCK) --extra local --extra dev --constraints "$(OLD)/constraints.txt" \
+	    --output-file "$(OLD)/requirements.lock"
+	$(call install,$(OLD)/bin/python,$(OLD)/requirements.lock)
+	@touch "$@"
 
 .PHONY: test-large
 test-large: $(INSTALLED) ## What takes longer: large laundromats, a fleet of 200, processes that are killed
@@ -64,6 +84,10 @@ docs: $(INSTALLED) ## Write the site of all models and columns, one file: target
 docs-cli: $(INSTALLED) ## Write docs/cli.md anew from the commands' help
 	"$(BIN)/typer" loader.cli.app utils docs --name vmhub --output docs/cli.md
 
+.PHONY: holidays
+holidays: $(INSTALLED) ## Write the national holidays anew from the package of that name
+	"$(BIN)/python" seeds/national_holidays.py > macros/clock/is_national_holiday.sql
+
 .PHONY: install
 install: $(INSTALLED) ## Set up .venv from the lock
 
@@ -74,11 +98,15 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	    { echo "vmhub needs Python 3.11 or newer; name one with: make PYTHON=python3.12" >&2; exit 2; }
 	"$(PYTHON)" -m venv --clear $(VENV)
-	"$(BIN)/python" -m pip install --quiet --disable-pip-version-check --require-hashes \
-	    --no-deps --requirement requirements.lock
-	"$(BIN)/python" -m pip install --quiet --disable-pip-version-check --no-deps \
-	    --no-build-isolation --editable .
+	$(call install,$(BIN)/python,requirements.lock)
 	@touch $(INSTALLED)
+
+define install
+"$(1)" -m pip install --quiet --disable-pip-version-check --require-hashes \
+    --no-deps --requirement "$(2)"
+"$(1)" -m pip install --quiet --disable-pip-version-check --no-deps \
+    --no-build-isolation --editable .
+endef
 
 # requirements-run.lock is the part of requirements.lock that runs need: the image is made from it.
 LOCK := "$(BIN)/uv" pip compile pyproject.toml --quiet --universal --python-version 3.11 \

@@ -1,4 +1,4 @@
-"""What the benches share: the machine they ran on, and how figures are printed and kept."""
+"""Shared by the benches: the machine they run on, and how figures are printed and kept."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["Goal", "at_most", "emulators_cpu", "machine", "show_goals", "write_j
 
 @dataclass(frozen=True)
 class Goal:
-    """A figure, what it is to be, and whether it is."""
+    """A figure with its goal, and whether it meets the goal."""
 
     name: str
     wanted: str
@@ -35,12 +35,12 @@ class Goal:
 
 
 def at_most(name: str, limit: float, found: float) -> Goal:
-    """Return the goal that a figure is not above a limit."""
+    """Return the goal that a figure does not exceed a limit."""
     return Goal(name, f"≤ {limit:g}", found, found <= limit)
 
 
 def show_goals(console: Console, goals: Iterable[Goal]) -> None:
-    """Print the goals, those that are missed too."""
+    """Print the goals, both met and missed."""
     table = Table("goal", "wanted", "found", "")
     for goal in goals:
         table.add_row(
@@ -58,7 +58,7 @@ def emulators_cpu(stack: LocalStack) -> float:
 
 
 def machine() -> dict[str, Any]:
-    """Return what the figures depend on."""
+    """Return the properties of the machine that figures depend on."""
     return {
         "cores": os.cpu_count(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
@@ -70,7 +70,7 @@ def machine() -> dict[str, Any]:
 
 
 def write_json(figures: dict[str, Any], path: Path | None) -> None:
-    """Print figures as one JSON object, and keep them in a file where one is named."""
+    """Print figures as one JSON object, and write them to a file if one is given."""
     text = json.dumps(figures, indent=1, ensure_ascii=False) + "\n"
     sys.stdout.write(text)
     if path:

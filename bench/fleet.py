@@ -1,9 +1,9 @@
 """What the hourly run of a fleet costs: ``make bench-fleet``.
 
-The same hour of small laundromats by three ways: a `dbt build --vars` process each, dbt's runner in
-one process that parses for each, and `vmhub run`, which does tracking and syncing, too. Measured
-are the client's CPU, the seconds and the memory, how they grow with laundromats and with models,
-and the bytes that BigQuery would bill for the SQL that ran. See docs/benches.md.
+It runs the same hour of small laundromats in three ways: a `dbt build --vars` process each, dbt's
+runner in one process that parses for each, and `vmhub run`, which also tracks and syncs. It
+measures the client's CPU, the seconds and the memory, how they grow with laundromats and with
+models, and the bytes that BigQuery would bill for the SQL that ran. See docs/benches.md.
 """
 
 from __future__ import annotations
@@ -48,29 +48,29 @@ if TYPE_CHECKING:
 AS_OF = datetime(2026, 11, 23, 13, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 PEOPLE = 5
-# The loop of processes is dear, and one laundromat is like the other.
+# The loop of processes is slow, and all laundromats are alike, so a few are enough.
 COMPARED = 5
 MORE_MODELS = 10
 MIB_A_TABLE = 10
-# The four queries of the specification, as they are: birthday and welcome read clientes and
-# message_history, reactivation and loyalty vendas as well.
+# Tables in the four queries of the specification: birthday and welcome read clientes and
+# message_history; reactivation and loyalty also read vendas.
 SPEC_TABLES = 2 + 2 + 3 + 3
 OPEN_HOURS = 11
 
 
 @dataclass(frozen=True)
 class Result:
-    """One way of serving some laundromats for one hour."""
+    """The figures of one way to serve some laundromats for one hour."""
 
     variant: str
     laundromats: int
     cpu_each: float
-    """Client CPU seconds for each laundromat; of all processes, from their start on."""
+    """Client CPU seconds per laundromat, of all processes from their start on."""
     seconds_each: float
     emulators_cpu_each: float
-    """What both emulators spent meanwhile, on the same cores."""
+    """CPU seconds of both emulators during that time, on the same cores."""
     peak_mib: float
-    """Of the largest process."""
+    """Peak memory of the largest process."""
 
 
 class Bench:
@@ -91,7 +91,7 @@ class Bench:
         )
 
     def grow(self, count: int) -> list[Cnpj]:
-        """Make laundromats until there are so many, ready for an hour like any other."""
+        """Create laundromats up to this number, ready for an ordinary hour."""
         for number in range(len(self._cnpjs), count):
             cnpj = with_check_digits(f"{11_000_000 + number}0001")
             self._make(cnpj)
@@ -99,7 +99,7 @@ class Bench:
         return self._cnpjs
 
     def next_hour(self) -> str:
-        """Return an instant later than any before; hours of one day, or targets would expire."""
+        """Return the next instant; all are on one day, since targets would expire otherwise."""
         self._as_of += timedelta(minutes=1)
         return self._as_of.isoformat()
 
@@ -125,13 +125,13 @@ class Bench:
         table = SourceTable("CAMPAIGN", "message_templates", "", columns, None, ())
         services.warehouse.create_table(table, cnpj)
         services.warehouse.append(table, cnpj, texts)
-        # Seeds and figures belong to other hours.
+        # Loading seeds and building figures belong to other hours.
         self._firestore.document(f"users/{cnpj}/operations/run").set(
             {"deployed": services.project.seeds_version(), "figuresAsOf": AS_OF}
         )
 
     def dbt_processes(self) -> Result:
-        """Build some laundromats by a process of dbt each."""
+        """Build some laundromats with one dbt process each."""
         return self._measured("dbt build --vars, a process each", COMPARED, self._dbt_processes)
 
     def _dbt_processes(self) -> float:
@@ -140,7 +140,7 @@ class Bench:
         return 0.0
 
     def dbt_runner(self) -> Result:
-        """Build them in one process, which parses for each."""
+        """Build them in one process, which parses the project for each."""
         commands = [self._dbt_arguments(cnpj) for cnpj in self._cnpjs[:COMPARED]]
 
         def run() -> float:
@@ -150,7 +150,7 @@ class Bench:
         return self._measured("dbtRunner, a parse each", COMPARED, run)
 
     def vmhub_run(self, variant: str = "vmhub run --all --jobs 2") -> Result:
-        """Serve all laundromats there are."""
+        """Serve all existing laundromats."""
 
         def run() -> float:
             arguments = ("run", "--all", "--jobs", "2", "--as-of", self.next_hour(), "--json")
@@ -183,7 +183,7 @@ class Bench:
             round((_children_cpu() - cpu_began) / laundromats, 3),
             round((time.monotonic() - began) / laundromats, 3),
             round((emulators_cpu(self._stack) - emulators_began) / laundromats, 3),
-            # The largest of all so far, where the run itself does not say it.
+            # If the run itself does not report it, take the largest of all children so far.
             peak_mib or round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024, 1),
         )
         _log(f"{variant}, {laundromats}: {result.cpu_each} CPU s each")
@@ -209,7 +209,7 @@ class Bench:
         return done.stdout
 
     def billed(self) -> dict[str, int]:
-        """Serve one laundromat for some hours; return what the SQL that ran bills, in MiB."""
+        """Serve one laundromat for some hours; return the MiB that BigQuery would bill."""
         [cnpj] = self._cnpjs
 
         def run() -> None:
@@ -227,10 +227,10 @@ class Bench:
             *(sys.executable, "-m", "loader", "build", "--cnpj", cnpj, "--selector", "deploy"),
             *("--as-of", self.next_hour()),
         )
-        # The first builds tables that later ones add to.
+        # The first hour creates tables to which later ones add rows.
         figures()
         daily = self._tables_read(figures)
-        # The hour after the window withdraws; what was read later is tracked in two more.
+        # The hour after the window withdraws; late read receipts are tracked in two more hours.
         day = OPEN_HOURS * news + quiet + 2 * (news - quiet) + daily
         return {
             "an hour without news": quiet * MIB_A_TABLE,
@@ -241,7 +241,7 @@ class Bench:
         }
 
     def _send_one(self, cnpj: Cnpj) -> None:
-        """Do as a sender does with a message."""
+        """Send one message, as a sender would."""
         at = self._as_of
         path = f"users/{cnpj}/campaigns/BIRTHDAY/targets/customer-0"
         entry = {"attempt": 1, "at": at, "status": "SENT", "messageId": "wamid.example"}
@@ -250,7 +250,7 @@ class Bench:
         )
 
     def _tables_read(self, do: Callable[[], None]) -> int:
-        """Return how many tables the queries of something read, each counted for each query."""
+        """Return how many tables the queries of a call read, counted once per query."""
         known = {job.job_id for job in self._jobs()}
         do()
         return sum(_tables(job.query) for job in self._jobs() if job.job_id not in known)
@@ -260,7 +260,7 @@ class Bench:
         return [job for job in jobs if job.job_type == "query"]
 
     def add_models(self) -> None:
-        """Add tables to those of the hour, each as simple as can be."""
+        """Add very simple models to the hourly build."""
         folder = self.services.project.root / "models" / "targets"
         for number in range(MORE_MODELS):
             sql = "select customer_id from {{ ref('campaign_targets') }}\n"
@@ -290,13 +290,13 @@ def _sales() -> Iterator[dict[str, Any]]:
 
 
 def _tables(sql: str) -> int:
-    """Return how many tables a statement reads, each billed for 10 MiB at least."""
+    """Return how many tables a statement reads; each is billed for at least 10 MiB."""
     code = re.sub(r"--[^\n]*", "", sql)
     if re.search(r"where\s+false\b.*\blimit\s+0\s*$", code, re.DOTALL):
-        # dbt looks at the columns of a contract: nothing is processed, and by all that is known
-        # nothing billed, which only a real project can show.
+        # dbt asks for a contract's columns: nothing is processed, and probably nothing is billed,
+        # which only a real project can show.
         return 0
-    # What it writes into is billed only where it is read, too, as by a merge.
+    # A table that is written is billed only if it is also read, as by a merge.
     code = re.sub(r"create or replace table\s+\S+|alter table\s+\S+", "", code)
     return len(set(re.findall(r"`(\w+_(?:RAW|CAMPAIGN)|VMHUB_OPS)`\.`(\w+)`", code)))
 
@@ -348,7 +348,7 @@ def _show(console: Console, results: Sequence[Result], billed: dict[str, int]) -
 
 
 def _runner(commands: list[list[str]]) -> None:
-    """Run commands of dbt in this process, one after the other."""
+    """Run dbt commands in this process, one after another."""
     from dbt.cli.main import dbtRunner  # noqa: PLC0415
 
     for command in commands:
@@ -358,7 +358,7 @@ def _runner(commands: list[list[str]]) -> None:
 
 
 def _copied(project: Project, folder: Path) -> Project:
-    """Return a copy of the project, whose state is its own."""
+    """Return a copy of the project with a state folder of its own."""
     for part in ("models", "macros", "seeds", "tests/dbt"):
         shutil.copytree(project.root / part, folder / part)
     for file in ("dbt_project.yml", "selectors.yml"):
@@ -391,7 +391,7 @@ def main() -> None:
             results = [bench.dbt_processes(), bench.dbt_runner()]
             for size in sizes:
                 bench.grow(size)
-                # The first time dbt parses, and Firestore's Java is slow.
+                # Warm up: the first time dbt parses, and Firestore's Java is still slow.
                 results.append(bench.vmhub_run())
 
             def elsewhere(name: str, count: int) -> Bench:

@@ -1,8 +1,8 @@
-"""What sync costs beside the other ways of writing targets: ``make bench-sync``.
+"""What sync costs compared with other ways to write targets: ``make bench-sync``.
 
-Every variant writes the same documents to the same Firestore emulator, in one run, each in a
-process and under a project id of its own, emptied afterwards. What is quick is run three times in
-turn, and the middle figure counts. See docs/benches.md.
+In one run, every variant writes the same documents to the same Firestore emulator. Each has a
+process and a project id of its own, which is emptied afterwards. Quick variants run three times in
+turn, and the median counts. See docs/benches.md.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ class Sizes:
     batched: int
     ceiling: int
     syncs: tuple[int, ...]
-    """New targets; all but the last, which has one run, are run as often as the others."""
+    """Numbers of new targets; the last runs once, the others as often as the other variants."""
     rounds: int
 
     @property
     def compared(self) -> int:
-        """The sync whose figures are held against the others'."""
+        """The size at which sync is compared with the other variants."""
         return self.syncs[-2]
 
 
@@ -65,15 +65,15 @@ _QUICK = Sizes(500, 2_000, 5_000, (1_000, 5_000, 20_000), rounds=1)
 
 @dataclass(frozen=True)
 class Result:
-    """A variant's figures, the middle of its rounds."""
+    """A variant's figures, the median of its rounds."""
 
     variant: str
     documents: int
     documents_per_second: float
     client_cpu_per_10k: float
-    """Seconds, all of the client's threads together."""
+    """CPU seconds of all the client's threads."""
     emulator_cpu_per_10k: float
-    """Seconds of both emulators, which share the machine with the client."""
+    """CPU seconds of both emulators, which share the machine with the client."""
     peak_mib: float
     outcomes: dict[str, int]
 
@@ -94,7 +94,7 @@ class Bench:
         self._run(f"{variant}, {count:,}", variant, count, self._environment())
 
     def syncs(self, count: int, *, is_followed: bool) -> None:
-        """Run sync on new targets; followed by one without and one with changes, as it may be."""
+        """Run sync on new targets; if followed, run it again without and with changes."""
         environment = self._environment()
         services = Services(find_project(), environment, self._stack.state_dir)
         onboard(
@@ -116,11 +116,11 @@ class Bench:
         )
 
     def results(self) -> list[Result]:
-        """Return the middle figures of every variant."""
+        """Return the median figures of every variant."""
         return [_middle(name, rounds) for name, rounds in self._figures.items()]
 
     def warm_up(self, count: int) -> None:
-        """Write something that is not measured: the emulator's Java is slow at first."""
+        """Write documents without measuring: the emulator's Java is slow at first."""
         self.writes("ceiling", count)
         self._figures.clear()
 
@@ -173,7 +173,7 @@ def _middle(name: str, rounds: list[tuple[Figures, float]]) -> Result:
 
 
 def _publish(services: Services, count: int, *, changed_percent: int) -> None:
-    """Make campaign_targets within the emulator: rows that are sent to it take minutes."""
+    """Create campaign_targets inside the emulator: sending the rows would take minutes."""
     digits = "lpad(cast(number as string), 8, '0')"
 
     def told(text: str) -> str:
@@ -206,7 +206,7 @@ def _literal(value: object) -> str:
 
 
 def _empty(host: str, project: str) -> None:
-    """Delete a project's documents: the emulator keeps everything in memory."""
+    """Delete a project's documents, since the emulator keeps everything in memory."""
     url = f"http://{host}/emulator/v1/projects/{project}/databases/(default)/documents"
     with urlopen(Request(url, method="DELETE"), timeout=600):
         pass
@@ -261,8 +261,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="PATH", help="write the figures there too")
     arguments = parser.parse_args()
     sizes = _QUICK if arguments.quick else _FULL
-    # Firestore's emulator keeps all that was ever written. With Java's own bound, a quarter of the
-    # memory, it does nothing but look for garbage by the time of the largest size.
+    # Firestore's emulator keeps everything that was ever written. With Java's default heap, a
+    # quarter of the memory, it would only collect garbage by the time of the largest size.
     os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:MaxRAMPercentage=70")
     console, before = Console(), machine()
     with (
@@ -290,8 +290,8 @@ def _run_all(bench: Bench, sizes: Sizes) -> list[Result]:
         bench.writes("ceiling", sizes.ceiling)
         for count in sizes.syncs[:-1]:
             bench.syncs(count, is_followed=count == sizes.compared)
-    # Not followed: the emulator puts the answer to one query together in memory, and a million
-    # pending documents are more than it can hold.
+    # Not followed: the emulator builds the answer to a query in memory, and a million pending
+    # documents do not fit.
     bench.syncs(sizes.syncs[-1], is_followed=False)
     return bench.results()
 

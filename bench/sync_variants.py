@@ -1,7 +1,7 @@
-"""One way of writing targets to the Firestore emulator, in a process of its own.
+"""One way to write targets to the Firestore emulator, in a process of its own.
 
-``python bench/sync_variants.py VARIANT COUNT`` writes COUNT documents to where the environment's
-variables point and prints its figures as one JSON object. `bench/sync.py` runs it.
+``python bench/sync_variants.py VARIANT COUNT`` writes COUNT documents to the Firestore in the
+environment variables, and prints its figures as one JSON object. `bench/sync.py` runs it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ CNPJ = Cnpj("11222333000181")
 AS_OF = datetime(2026, 11, 23, 13, tzinfo=UTC)
 CAMPAIGN = "REACTIVATION"
 
-# What a row says of a customer; each @ is the customer's number in eight digits.
+# The data of a row; each @ becomes the customer's number in eight digits.
 DOCUMENT = {"id": "cliente-@", "name": "Cliente Exemplo @", "phone": "+55119@"}
 DATA = json.dumps(
     {
@@ -77,13 +77,13 @@ _TEMPLATE_NUMBER = 98_765_432
 
 @dataclass(frozen=True)
 class Figures:
-    """What writing took: this process's own seconds, from after its start to its last answer."""
+    """What writing took in this process, from after its start to its last answer."""
 
     documents: int
     seconds: float
     cpu_seconds: float
     peak_mib: float
-    """The whole process's, with the client library."""
+    """Peak memory of the whole process, with the client library."""
     outcomes: dict[str, int]
 
 
@@ -99,7 +99,7 @@ def main(variant: str, count: int) -> None:
 
 
 def _fields(number: int) -> dict[str, Any]:
-    """Return the document that sync makes of the row with this number."""
+    """Return the document that sync creates for the row with this number."""
     digits = f"{number:08}"
     told = {name: text.replace("@", digits) for name, text in DOCUMENT.items()}
     return {
@@ -176,7 +176,7 @@ def _bulk_writer(options: BulkWriterOptions | None, count: int) -> Callable[[], 
 
 
 def _ceiling(count: int) -> Callable[[], dict[str, int]]:
-    """Return what sends requests that were built beforehand: nothing else is left to save."""
+    """Return a function that sends requests built beforehand: no client can be faster."""
     database = connect(Environment.from_variables())
     requests = deque(
         _request(database, range(start, min(start + _BATCH, count + 1)))
@@ -202,7 +202,7 @@ def _ceiling(count: int) -> Callable[[], dict[str, int]]:
 
 
 def _request(database: Any, numbers: range) -> bytes:
-    """Return a request as it is sent; its writes differ by their customers' numbers only."""
+    """Return a serialized request; its writes differ only in the customers' numbers."""
     fields = _fields(_TEMPLATE_NUMBER)
     request = BatchWriteRequest.pb()(database=database.name)
     write = request.writes.add()
@@ -214,13 +214,13 @@ def _request(database: Any, numbers: range) -> bytes:
         write.update.fields[name].CopyFrom(type(value).pb(value))
     head = BatchWriteRequest.pb()(database=database.name).SerializeToString()
     template = request.SerializeToString().removeprefix(head)
-    # Of equal length, so that the lengths within the message stay right.
+    # Texts of equal length, so that the lengths inside the message stay right.
     digits = f"{_TEMPLATE_NUMBER:08}".encode()
     return bytes(head + b"".join(template.replace(digits, b"%08d" % number) for number in numbers))
 
 
 def _sync(_count: int) -> Callable[[], dict[str, int]]:
-    """Return what `vmhub sync` does, from the first row read to the run's record."""
+    """Return a function that does the same as `vmhub sync`, from the first row to the record."""
     project = find_project()
     services = Services(project, Environment.from_variables(), project.state_dir)
 

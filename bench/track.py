@@ -1,8 +1,8 @@
 """What tracking costs for a fleet: ``make bench-track``.
 
-Documents of many laundromats change between two runs, beside as many that do not; one run brings
-them into every message_history. Measured are the seconds, the documents read for each change, the
-statements for each laundromat, and that all rows are there. See docs/benches.md.
+Half of many laundromats' documents change between two runs; one run brings the changes into every
+message_history. It measures the seconds, the documents read per change and the statements per
+laundromat, and checks that all rows are there. See docs/benches.md.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ CAMPAIGN = "REACTIVATION"
 
 @dataclass(frozen=True)
 class Sizes:
-    """How many laundromats, and how many documents of all of them change."""
+    """The number of laundromats, and of documents of all of them that change."""
 
     laundromats: int
     changes: int
@@ -62,7 +62,7 @@ class Result:
     documents_per_change: float
     statements_per_laundromat: float
     rows: int
-    """In all histories together, after the run."""
+    """Rows in all histories together, after the run."""
 
 
 def _cnpjs(count: int) -> list[Cnpj]:
@@ -97,7 +97,7 @@ def _documents(cnpjs: Sequence[Cnpj], count: int, at: datetime, *, is_sent: bool
 
 
 def _write(services: Services, documents: Iterator[Any]) -> None:
-    """Write documents as a sender would leave them."""
+    """Write documents in the state in which a sender leaves them."""
     while part := list(islice(documents, 500)):
         request = BatchWriteRequest(database=services.database.name)
         for place, fields in part:

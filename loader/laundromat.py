@@ -1,4 +1,4 @@
-"""A laundromat as one command or one hour serves it: resolved once, the same for every step."""
+"""A laundromat with its settings: resolved once per command or hour, the same for every step."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ __all__ = ["Laundromat", "resolve"]
 
 @dataclass(frozen=True)
 class Laundromat:
-    """A registered laundromat with the settings that hold for it."""
+    """A registered laundromat with its effective settings."""
 
     entry: RegistryEntry
-    """As the registry had it when it was resolved."""
+    """The registry entry at the time it was resolved."""
     settings: dict[str, Any]
-    """The dbt vars of its builds, but for ``as_of``; ``cnpj`` and ``timezone`` included."""
+    """The dbt vars of its builds, without ``as_of``, but with ``cnpj`` and ``timezone``."""
 
     @property
     def cnpj(self) -> Cnpj:
@@ -33,7 +33,7 @@ class Laundromat:
 
     @property
     def campaign_types(self) -> frozenset[str]:
-        """Return the campaigns that may have documents: the project's, and others that had."""
+        """Return the campaigns that may have documents: the project's and the registry's."""
         return self.entry.campaign_types
 
 
@@ -45,7 +45,7 @@ def resolve(
     Args:
         project: Has the defaults.
         entry: Has the laundromat's own values.
-        changes: Values to use instead, of the command line.
+        changes: Values from the command line, which win.
 
     Raises:
         ConfigurationError: A setting is unknown or has a value that it does not take.

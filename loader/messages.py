@@ -1,46 +1,64 @@
-"""What a target document says of its messages: rows of message_history, as pure functions.
+"""From target documents to rows of message_history, as pure functions.
 
-One row per attempt, key (campaign_type, user_id, cycle_key, attempt). A sender that keeps an
-``attemptLog`` gives a row for every entry; the document's own status, receipts and last error
-belong to the newest. A sender that sets only ``status`` and ``attempts`` gives one row, at the
-time of the document's last write.
+There is one row per attempt, with the key (campaign_type, user_id, cycle_key, attempt). If the
+sender keeps an ``attemptLog``, every entry gives a row; the document's own status, receipts and
+last error belong to the newest. If the sender sets only ``status`` and ``attempts``, the document
+gives one row, at the time of its last write.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from datetime import datetime
+import re
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
+from loader.base.fields import Fields
 from loader.sync.model import Status
 
 __all__ = ["HistoryRow", "Oddity", "Status", "TrackedDocument", "Watermark", "history_rows"]
 
 _READ = "READ"
-# Whatever else a log says of an attempt, such as SENDING, says that its end is not known.
+_UNKNOWN = "UNKNOWN"
+_STATUS = re.compile(r"[A-Z_]{1,32}")
+# Limits of texts that become columns of message_history; WhatsApp's ids have under 100 characters.
+_MAX_CYCLE_KEY = 100
+_MAX_MESSAGE_ID = 256
+_MAX_PHONE = 32
+# A sender's clock can be ahead of Firestore's by at most this.
+_CLOCK_MARGIN = timedelta(days=1)
+# Any other status in a log, such as SENDING, means that the attempt's end is not known.
 _KNOWN = {*Status, _READ}
 
 
 @dataclass(frozen=True, slots=True)
 class Watermark:
-    """How far a laundromat's documents are in its message_history."""
+    """How far a laundromat's documents are tracked in its message_history."""
 
     until: datetime | None = None
-    """The run's instant up to which documents are whose updatedAt tells of every change."""
+    """The instant up to which documents with a correct updatedAt are tracked."""
     full_at: datetime | None = None
-    """Firestore's own time up to which all are."""
+    """Firestore's time up to which all documents are tracked."""
+
+    def believed(self, as_of: datetime) -> Watermark:
+        """Return it without an instant that lies after a run's: no run can have put it there.
+
+        A message sent before then would count as recorded although it is not, and its customer
+        would be messaged again.
+        """
+        is_ahead = self.until is not None and self.until > as_of + _CLOCK_MARGIN
+        return replace(self, until=None) if is_ahead else self
 
     def covers(
         self, update_time: datetime, updated_at: datetime | None, *, keeps_log: bool
     ) -> bool:
-        """Return whether all that a document says of messages sent is in message_history.
+        """Return whether message_history has everything a document says about sent messages.
 
         Args:
             update_time: Firestore's time of the document's last write.
-            updated_at: What the document says of it.
-            keeps_log: Whether its sender keeps an attemptLog; one that does not may leave
-                updatedAt alone as well.
+            updated_at: The document's own updatedAt.
+            keeps_log: Whether its sender keeps an attemptLog; one that does not may not set
+                updatedAt either.
 
         """
         if self.full_at is not None and update_time <= self.full_at:
@@ -52,19 +70,19 @@ class Watermark:
 
 @dataclass(frozen=True, slots=True)
 class TrackedDocument:
-    """A target document as tracking reads it."""
+    """The part of a target document that tracking reads."""
 
     cnpj: str
     campaign_type: str
     customer_id: str
     update_time: datetime
-    """The service's own time of the last write."""
+    """Firestore's time of the last write."""
     fields: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Oddity:
-    """A document that was sent and gives no row."""
+    """A document that was sent but gives no row."""
 
     campaign_type: str
     customer_id: str
@@ -95,29 +113,38 @@ class HistoryRow:
 
     @property
     def key(self) -> tuple[str, str, str, int]:
-        """Return what makes the row this one in message_history."""
+        """Return the row's key in message_history."""
         return (self.campaign_type, self.user_id, self.cycle_key, self.attempt)
 
 
-def history_rows(document: TrackedDocument) -> list[HistoryRow]:
-    """Return a row for each attempt to send a document's message, oldest first; none: not sent.
+def history_rows(document: TrackedDocument, as_of: datetime) -> tuple[list[HistoryRow], list[str]]:
+    """Return a row for each attempt to send a document's message, and what could not be read.
 
-    Raises:
-        ValueError: The document was sent but does not say in which cycle; the text says what is
-            missing.
+    Args:
+        document: The target document.
+        as_of: The run's instant.
+
+    Returns:
+        The rows, oldest first, empty if nothing was sent; and the problems, one phrase each,
+        without values of the document. Every attempt that can be recognized has a row, whatever
+        else is wrong with the document.
 
     """
-    attempts = _attempts(document)
+    fields = Fields(document.fields)
+    attempts = _attempts(document, fields, as_of)
     if not attempts:
-        return []
-    fields = document.fields
-    cycle_key = fields.get("cycleKey")
-    if not isinstance(cycle_key, str) or not cycle_key:
-        message = "no cycleKey: not a document that vmhub sync created"
-        raise ValueError(message)
-    data = fields.get("data")
-    data = data if isinstance(data, dict) else {}
-    return [
+        return [], fields.problems
+    cycle_key = fields.text("cycleKey", most=_MAX_CYCLE_KEY)
+    if not cycle_key:
+        return [], ["no cycleKey: not a document that vmhub sync created", *fields.problems]
+    data = fields.map("data")
+    message, phone = data.text("message"), fields.text("phone", most=_MAX_PHONE)
+    variant = data.text("template_variant", most=_MAX_CYCLE_KEY)
+    voucher_code = data.text("voucher_code", most=_MAX_CYCLE_KEY)
+    updated_at = fields.instant("updatedAt") or document.update_time
+    delivered_at, read_at = fields.instant("deliveredAt"), fields.instant("readAt")
+    replied_at = fields.instant("repliedAt")
+    rows = [
         HistoryRow(
             user_id=document.customer_id,
             campaign_type=document.campaign_type,
@@ -125,20 +152,21 @@ def history_rows(document: TrackedDocument) -> list[HistoryRow]:
             attempt=attempt.number,
             sent_at=attempt.at,
             status=attempt.status,
-            message_content=_text(data.get("message")),
-            phone=_text(fields.get("phone")),
+            message_content=message,
+            phone=phone,
             message_id=attempt.message_id,
             error_code=attempt.error_code,
             recoverable=attempt.recoverable,
-            delivered_at=_instant(fields.get("deliveredAt")) if attempt.is_last else None,
-            read_at=_instant(fields.get("readAt")) if attempt.is_last else None,
-            replied_at=_instant(fields.get("repliedAt")) if attempt.is_last else None,
-            updated_at=_instant(fields.get("updatedAt")) or document.update_time,
-            template_variant=_text(data.get("template_variant")),
-            voucher_code=_text(data.get("voucher_code")),
+            delivered_at=delivered_at if attempt.is_last else None,
+            read_at=read_at if attempt.is_last else None,
+            replied_at=replied_at if attempt.is_last else None,
+            updated_at=updated_at,
+            template_variant=variant,
+            voucher_code=voucher_code,
         )
         for attempt in attempts
     ]
+    return rows, list(dict.fromkeys(fields.problems))
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,78 +180,103 @@ class _Attempt:
     is_last: bool
 
 
-def _attempts(document: TrackedDocument) -> list[_Attempt]:
-    fields = document.fields
-    log = fields.get("attemptLog")
-    entries = [entry for entry in log if isinstance(entry, dict)] if isinstance(log, list) else []
-    count = _count(fields.get("attempts"))
+def _attempts(document: TrackedDocument, fields: Fields, as_of: datetime) -> list[_Attempt]:
+    entries = fields.maps("attemptLog")
+    own_status = _status(fields)
+    count = fields.count("attempts") or 0
     if not entries:
-        if not count and _status(fields.get("status")) in ("", Status.PENDING):
+        if not count and own_status in ("", Status.PENDING):
             return []
-        entries = [{"attempt": max(count, 1), "status": fields.get("status")}]
-        if entries[0]["status"] == Status.PENDING:
-            # It failed and was queued again by somebody who keeps no log.
-            entries[0]["status"] = Status.FAILED
-    last_number = max(_number(entry, position) for position, entry in enumerate(entries))
+        # It failed and was queued again by a sender without a log.
+        status = Status.FAILED if own_status == Status.PENDING else own_status
+        only = Fields({"status": status})
+        return [_attempt(document, fields, only, as_of, max(count, 1), is_last=True)]
+    numbers = _numbers(entries, fields)
+    last = max(numbers)
     return [
-        _attempt(document, entry, number, is_last=number == last_number)
-        for position, entry in enumerate(entries)
-        for number in (_number(entry, position),)
+        _attempt(document, fields, entry, as_of, number, is_last=number == last)
+        for entry, number in zip(entries, numbers, strict=True)
     ]
 
 
+def _numbers(entries: list[Fields], fields: Fields) -> list[int]:
+    """Return the attempts' numbers, starting at 1: their own, or their positions if invalid."""
+    own = [entry.count("attempt") for entry in entries]
+    numbers = [place + 1 if number is None else number for place, number in enumerate(own)]
+    if 0 in numbers:
+        # This sender counts from 0.
+        numbers = [number + 1 for number in numbers]
+    if len(set(numbers)) < len(numbers):
+        fields.problems.append("attemptLog has two entries of one number")
+        return list(range(1, len(entries) + 1))
+    return numbers
+
+
 def _attempt(
-    document: TrackedDocument, entry: dict[str, Any], number: int, *, is_last: bool
+    document: TrackedDocument,
+    fields: Fields,
+    entry: Fields,
+    as_of: datetime,
+    number: int,
+    *,
+    is_last: bool,
 ) -> _Attempt:
-    fields = document.fields
-    status = _status(entry.get("status")) or Status.SENT
+    status = _status(entry) or Status.SENT
     if status not in _KNOWN:
-        # Another attempt was made, so this one had failed.
+        # A later attempt was made, so this one had failed.
         status = Status.PENDING if is_last else Status.FAILED
-    error = entry.get("error")
-    message_id = _text(entry.get("messageId"))
+    error = entry.map("error")
+    message_id = entry.text("messageId", most=_MAX_MESSAGE_ID)
     if is_last:
-        own = _status(fields.get("status"))
-        # While it is PENDING again, the document says nothing of the attempt before.
+        own = _status(fields)
+        # While it is PENDING again, the document says nothing about the last attempt.
         if own not in ("", Status.PENDING):
             status = own
-        message_id = message_id or _text(fields.get("messageId"))
-        error = error or fields.get("lastError")
-        if _instant(fields.get("readAt")):
+        message_id = message_id or fields.text("messageId", most=_MAX_MESSAGE_ID)
+        error = error if entry.is_there("error") else fields.map("lastError")
+        if fields.instant("readAt"):
             status = _READ
-        elif status == Status.SENT and _instant(fields.get("deliveredAt")):
+        elif status == Status.SENT and fields.instant("deliveredAt"):
             status = Status.DELIVERED
-    error = error if status == Status.FAILED and isinstance(error, dict) else {}
-    recoverable = error.get("recoverable")
+    has_failed = status == Status.FAILED
     return _Attempt(
         number,
-        at=_instant(entry.get("at")) or document.update_time,
+        at=_sent_at(document, fields, entry, as_of),
         status=status,
         message_id=message_id,
-        error_code=_text(error.get("code")),
-        recoverable=recoverable if isinstance(recoverable, bool) else None,
+        error_code=error.code("code") if has_failed else None,
+        recoverable=_recoverable(error) if has_failed else None,
         is_last=is_last,
     )
 
 
-def _number(entry: dict[str, Any], position: int) -> int:
-    return _count(entry.get("attempt")) or position + 1
+def _sent_at(document: TrackedDocument, fields: Fields, entry: Fields, as_of: datetime) -> datetime:
+    """Return when an attempt was made; by default the time of the document's last write.
+
+    An attempt with an instant in the future would be invisible to builds until then, and its
+    customer would get a second message.
+    """
+    at = entry.instant("at")
+    if at is not None and at > max(document.update_time, as_of) + _CLOCK_MARGIN:
+        fields.problems.append("an attempt's instant is in the future")
+        at = None
+    return at or document.update_time
 
 
-def _count(value: Any) -> int:
-    is_number = isinstance(value, int | float) and math.isfinite(value)
-    return max(int(value), 0) if is_number else 0
+def _recoverable(error: Fields) -> bool | None:
+    """Return whether an error allows another attempt; an unreadable value does not."""
+    flag = error.flag("recoverable")
+    return False if flag is None and error.is_there("recoverable") else flag
 
 
-def _status(value: Any) -> str:
-    return value.strip().upper() if isinstance(value, str) else ""
-
-
-def _text(value: Any) -> str | None:
-    if value is None or isinstance(value, dict | list):
-        return None
-    return str(value)
-
-
-def _instant(value: Any) -> datetime | None:
-    return value if isinstance(value, datetime) else None
+def _status(fields: Fields) -> str:
+    """Return a status in capitals; ``UNKNOWN``, which counts as sent, when it is not one word."""
+    text = fields.text("status")
+    if text is None and not fields.is_there("status"):
+        return ""
+    status = "?" if text is None else text.strip().upper()
+    if not status or _STATUS.fullmatch(status):
+        return status
+    if text is not None:
+        fields.problems.append("status is not one word of letters")
+    return _UNKNOWN

@@ -1,4 +1,4 @@
-"""One process's connections, and the recorded steps that are made with them."""
+"""One process's connections, and the recorded steps that use them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from loader.base.clock import check_has_come, now
 from loader.base.environment import Environment
 from loader.base.interrupts import Interrupts
 from loader.base.pace import Pace
@@ -41,9 +42,9 @@ class Services:
     project: Project
     environment: Environment
     state_dir: Path
-    """Where dbt keeps its files, apart per laundromat."""
+    """Where dbt keeps its files, one folder per laundromat."""
     parsed: ParsedProject | None = None
-    """dbt's parse of the project, when others share it; these services' own otherwise."""
+    """A shared parse of the project; None: these services parse on their own."""
 
     @classmethod
     def open(cls) -> Services:
@@ -64,7 +65,7 @@ class Services:
     @cached_property
     def dbt(self) -> Dbt:
         """dbt, on one parse for all laundromats."""
-        # Imported here: most commands do without dbt, which takes seconds.
+        # Imported here: dbt takes seconds to import, and most commands do not need it.
         from loader.dbt.runner import Dbt, ParsedProject  # noqa: PLC0415
 
         folder = self.state_dir / "dbt"
@@ -79,14 +80,14 @@ class Services:
         return Registry(self.database, self.project.campaign_types())
 
     def new_ops_log(self) -> OpsLog:
-        """Return a log of VMHUB_OPS for one run; what could not be recorded is noted in it."""
+        """Return a log of VMHUB_OPS for one run; it notes what could not be recorded."""
         return OpsLog(self.warehouse, self.project.ops_tables())
 
     def laundromat(self, cnpj: Cnpj, changes: Mapping[str, Any] | None = None) -> Laundromat:
         """Return a registered laundromat; see `loader.laundromat.resolve`.
 
         Raises:
-            ConfigurationError: It is not registered or not active, or a setting is bad.
+            ConfigurationError: It is not registered or not active, or a setting is wrong.
             ServiceError: Firestore does not answer.
 
         """
@@ -95,15 +96,17 @@ class Services:
     def build(
         self, laundromat: Laundromat, *, as_of: datetime, arguments: Sequence[str] = ()
     ) -> BuildReport:
-        """Build a laundromat's tables and record it; see `loader.dbt.build.build`."""
+        """Build a laundromat's tables by hand and record it; see `loader.dbt.build.build`."""
+        self._check_instant(as_of)
         log = self.new_ops_log()
         with log.run(laundromat.cnpj, "build", as_of) as run, run.step("BUILD") as step:
             report = build(
                 self.dbt,
                 self.project,
-                self.warehouse,
+                self.warehouse.acting_for(laundromat.cnpj),
                 BuildSpec(laundromat.settings, as_of),
                 arguments=arguments,
+                keeps_log=True,
             )
             step.queries, step.bytes_billed = report.queries, report.bytes_billed
         return replace(report, not_recorded=log.failure)
@@ -120,27 +123,31 @@ class Services:
     ) -> SyncReport:
         """Sync a laundromat's targets and record it; see `loader.sync.run.sync`.
 
-        A dry run is not recorded: it changes nothing, and needs no permission to write.
+        A dry run is not recorded: it changes nothing, and must not need permission to write.
 
         Args:
             laundromat: The laundromat.
             as_of: The run's instant.
             options: Guards, the dry run, and what to leave out.
-            max_ops: Writes a second, 0 for no bound; None: Firestore's ramp for new traffic, and no
-                bound on an emulator.
+            max_ops: Writes per second, 0 for no limit; None: Firestore's ramp for new traffic, and
+                no limit on an emulator.
             interrupts: Takes note of signals while documents are written.
-            on_progress: Told how many of how many rows have been taken.
+            on_progress: Called with the number of rows taken so far, and the total.
 
         """
+        if not options.is_dry_run:
+            self._check_instant(as_of)
         cnpj = laundromat.cnpj
         interrupts = interrupts or Interrupts()
         is_bounded = max_ops != 0 and (max_ops is not None or not self.environment.is_local)
         pace = Pace(max_ops, sleep=interrupts.sleep) if is_bounded else None
-        store = TargetStore(self.database, cnpj, pace=pace, watermark=laundromat.entry.watermark)
+        store = TargetStore(
+            self.database, cnpj, pace=pace, watermark=laundromat.entry.watermark.believed(as_of)
+        )
 
         def run(on_problem: Callable[[Problem], None]) -> SyncReport:
             return sync(
-                self.warehouse,
+                self.warehouse.acting_for(cnpj),
                 store,
                 cnpj=cnpj,
                 as_of=as_of,
@@ -173,14 +180,23 @@ class Services:
             is_full: Read all documents.
 
         """
-        entries, errors = self.registry.fleet() if cnpjs is None else self.registry.entries(cnpjs)
+        self._check_instant(as_of)
+        if cnpjs is None:
+            entries, errors, _ = self.registry.fleet()
+        else:
+            entries, errors = self.registry.entries(cnpjs)
         return track(
             ChangeReader(self.database, Retry()),
             self.warehouse,
             self.registry,
-            entries,
+            [entry.believed(as_of) for entry in entries],
             as_of=as_of,
             is_full=is_full,
             broken=errors,
             ops_log=self.new_ops_log(),
         )
+
+    def _check_instant(self, as_of: datetime) -> None:
+        """Raise a ConfigurationError for an instant to come, which only an emulator may play."""
+        if not self.environment.is_local:
+            check_has_come(as_of, now(), "this machine's clock")

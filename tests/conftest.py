@@ -44,13 +44,13 @@ for _name in (
     os.environ.pop(_name, None)
 
 
-# Whatever runs in the background of a script ignores SIGINT and hands that on to what it starts;
-# the tests interrupt what they start.
+# A background process of a shell script ignores SIGINT, and its children inherit that. But the
+# tests must be able to interrupt the processes that they start.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# dbt's trees are large and live long: at Python's own thresholds the collector reads them all the
-# time.
+# dbt's object trees are large and live long: with Python's default thresholds the garbage collector
+# would scan them all the time.
 gc.freeze()
 gc.set_threshold(100_000, 20, 20)
 
@@ -73,7 +73,7 @@ def project() -> Project:
 @pytest.fixture(scope="session")
 def stack(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     with local_stack(project, tmp_path_factory.mktemp("local stack")) as stack:
-        # Google's own Firestore client, which the tests read with, finds the emulator here.
+        # Google's own Firestore client, with which the tests read, finds the emulator here.
         os.environ["FIRESTORE_EMULATOR_HOST"] = stack.firestore_host
         yield stack
         del os.environ["FIRESTORE_EMULATOR_HOST"]
@@ -102,6 +102,6 @@ def services(
 def analysis(
     parsed: ParsedProject, stack: LocalStack, tmp_path_factory: pytest.TempPathFactory
 ) -> Analysis:
-    """The project as GoogleSQL sees it; nothing of it depends on rows."""
+    """The project as GoogleSQL sees it; it does not depend on any rows."""
     target_path = tmp_path_factory.mktemp("analysis")
     return analyze_project(parsed, stack.environment(), ALPHANUMERIC_CNPJ, target_path)

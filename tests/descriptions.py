@@ -1,4 +1,4 @@
-"""What the documentation of dbt lacks: names not described, and descriptions without their unit."""
+"""Finds gaps in dbt's documentation: names without description, descriptions without unit."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PACKAGE = "vmhub_campaigns"
 _SIGNATURE = re.compile(r"{%-?\s*(?:macro|test)\s+\w+\((.*?)\)\s*-?%}", re.DOTALL)
 _ARGUMENT = re.compile(r"(\w+)\s*(?:=\s*(?:\"[^\"]*\"|'[^']*'|[^,]*))?(?:,|$)")
 _VAR = re.compile(r"\s+(\w+):")
-# The words with which a column's own name says its unit, and what its description then says.
+# The unit in a column's name, and the word that its description must then have.
 _UNITS = {
     r".*_brl|.*(^|_)(amount|spent|valor)(_.*)?": "BRL",
     r".*_days|days_.*": "days",
@@ -28,10 +28,10 @@ _PERSONAL = {"name", "phone", "cpf", "born_on", "nome", "telefone", "cpfCliente"
 
 
 def missing_descriptions(project: Project, analysis: Analysis) -> list[str]:
-    """Return what is wrong, a line each; empty when everything is described.
+    """Return the problems, one line each; empty when everything is described.
 
-    A column's description says what its type leaves open: UTC for an instant, whose day a date is,
-    the currency of an amount, the unit of a duration.
+    A column's description must say what its type does not: UTC for an instant, the time zone of a
+    date, the currency of an amount, the unit of a duration.
     """
     manifest = analysis.manifest
     own = [node for node in manifest["nodes"].values() if node["package_name"] == _PACKAGE]
@@ -49,7 +49,7 @@ def _relations(
     for node in own:
         if node["resource_type"] == "model":
             columns = dict(analysis.columns[node["name"]])
-            # Of what is inlined, a struct is described as a whole.
+            # In an inlined model, a struct is described as a whole.
             if node["config"]["materialized"] == "table":
                 for column, type_ in list(columns.items()):
                     fields = struct_fields(type_)
@@ -126,7 +126,7 @@ def _others(manifest: dict[str, Any], own: list[dict[str, Any]]) -> Iterator[str
 def _vars(project: Project) -> Iterator[str]:
     """Find the vars without a comment above them in dbt_project.yml.
 
-    What every campaign has is described with the first.
+    Settings that every campaign has are described at the first campaign.
     """
     variables = project.variables()
     suffixes = "|".join(re.escape(name) for name in variables["campaigns"])

@@ -1,4 +1,4 @@
-"""A fleet of small laundromats, some of them broken in different ways, and their fixing."""
+"""A fleet of small laundromats, some broken in different ways, and how to fix them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BROKEN", "Fleet", "cnpjs", "customers", "load_texts", "make_small", "note_deployed"]
 
-# How each of the broken ones is reported: the step and the error's kind.
+# The expected report of each broken laundromat: the step and the kind of error.
 BROKEN = {
     "missing dataset": ("BUILD", "ConfigurationError"),
     "missing column": ("BUILD", "ConfigurationError"),
@@ -35,18 +35,19 @@ BROKEN = {
 
 
 def cnpjs(count: int) -> list[Cnpj]:
-    """Return invented CNPJs with good check digits."""
+    """Return invented CNPJs with valid check digits."""
     return [with_check_digits(f"{11_000_000 + number}0001") for number in range(count)]
 
 
 def customers(count: int) -> list[dict[str, Any]]:
-    """Return customers whose birthday it is at AS_OF."""
+    """Return customers whose birthday is at AS_OF."""
     return [
         {
             "id": f"customer-{number}",
-            "nome": "Cliente Exemplo",
+            "nome": "Ana Exemplo",
             "telefone": f"119{number:08d}",
-            "dataNascimento": "1990-11-23T00:00:00Z",
+            # Not the same year for all: a birth date that too many customers have does not count.
+            "dataNascimento": f"{1930 + number % 90}-11-23T00:00:00Z",
             "dataCadastro": "2025-01-10T12:00:00Z",
         }
         for number in range(count)
@@ -54,12 +55,12 @@ def customers(count: int) -> list[dict[str, Any]]:
 
 
 def make_small(services: Services, cnpj: Cnpj) -> None:
-    """Create a laundromat with two people to congratulate."""
+    """Create a laundromat with two birthdays."""
     make_laundromat(services, cnpj, clientes=customers(2))
 
 
 def note_deployed(services: Services, cnpj: Cnpj, **notes: Any) -> None:
-    """Say of a laundromat that its seeds were loaded, and its figures built, a moment ago."""
+    """Record for a laundromat that its seeds were just loaded, and its figures just built."""
     version = services.project.seeds_version()
     official_client(services.environment).document(f"users/{cnpj}/operations/run").set(
         {"deployed": version, "figuresAsOf": AS_OF, **notes}
@@ -67,7 +68,7 @@ def note_deployed(services: Services, cnpj: Cnpj, **notes: Any) -> None:
 
 
 def load_texts(services: Services, cnpj: Cnpj) -> None:
-    """Load the texts as `vmhub run` would with its first deployment, without dbt's seconds."""
+    """Load the texts like the first deployment by `vmhub run`, but faster, without dbt."""
     path = services.project.root / "seeds" / "message_templates.csv"
     with path.open(encoding="utf-8", newline="") as lines:
         rows = list(csv.DictReader(lines))
@@ -110,7 +111,7 @@ class Fleet:
 
     @contextmanager
     def served(self, **options: Any) -> Iterator[FleetReport]:
-        """Run all of it by two workers, with a BigQuery in which one laundromat's queries hang."""
+        """Run the fleet with two workers; one laundromat's queries hang in BigQuery."""
         assert self.services.environment.bigquery_url is not None
         with relaying(self.services.environment.bigquery_url) as relay:
             relay.hook = self._hold
@@ -148,14 +149,14 @@ class Fleet:
                 make_small(services, cnpj)
                 change_settings(services, cnpj, loyalty_min_visits="ten")
             case "failing dbt test":
-                # Without texts, which are taken away once they are loaded.
+                # The texts are removed as soon as they are loaded.
                 make_small(services, cnpj)
             case "hanging query":
                 make_small(services, cnpj)
                 self._is_hanging.set()
 
     def fix(self) -> None:
-        """Do what the errors say."""
+        """Fix every laundromat as its error says."""
         services = self.services
         make_small(services, self.broken["missing dataset"])
         self._make_again(self.broken["missing column"])

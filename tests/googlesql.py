@@ -1,21 +1,23 @@
-"""Every statement dbt would run, analyzed by Google's own GoogleSQL analyzer.
+"""Analyzes every statement that dbt would run with Google's own GoogleSQL analyzer.
 
-The emulator runs SQL that BigQuery refuses, such as a TIMESTAMP compared with a DATE. The analyzer
-knows the types: sources as declared in models/sources/, seeds as configured, and each table with
-the columns that its own statement was found to have.
+The emulator runs SQL that BigQuery refuses, such as a comparison of TIMESTAMP and DATE. The
+analyzer knows the types: sources as declared in models/sources/, seeds as configured, and each
+table with the columns that the analysis of its statement gave.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from zetasql.api import Analyzer, CatalogBuilder, TableBuilder
+from zetasql.api import Analyzer, CatalogBuilder, PreparedQuery, TableBuilder
 from zetasql.core import wasm_client
 from zetasql.types import (
     AnalyzerOptions,
+    ErrorMessageMode,
     LanguageOptions,
     ProductMode,
     TypeKind,
@@ -27,7 +29,7 @@ from loader.dbt.spec import BuildSpec
 from tests.support import AS_OF
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from loader.base.cnpj import Cnpj
@@ -36,9 +38,9 @@ if TYPE_CHECKING:
 
 
 def _caching_config() -> Any:
-    """Keep the analyzer's machine code in the user's cache: making it takes most of a minute."""
+    """Cache the analyzer's machine code for this user: compiling takes most of a minute."""
     config = _plain_config()
-    # Without a home folder there is no cache, and the analyzer works all the same.
+    # Without a home folder there is no cache, but the analyzer still works.
     with contextlib.suppress(Exception):
         config.cache = True
     return config
@@ -58,12 +60,12 @@ _TYPES = {
     "TIMESTAMP": TypeKind.TYPE_TIMESTAMP,
 }
 
-# The analyzer's names for types, where BigQuery has another.
+# Types that have another name in the analyzer than in BigQuery.
 _BIGQUERY_NAMES = {"DOUBLE": "FLOAT64"}
 
 
 class GoogleSql:
-    """A catalog of typed tables, and the analysis of statements over it."""
+    """A catalog of typed tables, and the analysis of statements on it."""
 
     def __init__(self) -> None:
         self._language = LanguageOptions.maximum_features()
@@ -72,33 +74,60 @@ class GoogleSql:
         self._catalog = CatalogBuilder("bigquery").with_builtin_functions(functions)
 
     def declare(self, table: str, columns: Mapping[str, Any]) -> None:
-        """Add a table; a column's type is a name such as INT64, or one that `analyze` returned."""
+        """Add a table; a column's type is a name such as INT64, or a type from `analyze`."""
         builder = TableBuilder(table)
         for name, type_ in columns.items():
             builder.add_column(name, _TYPES[type_] if isinstance(type_, str) else type_)
         self._catalog.add_table(builder.build())
 
+    def evaluate(self, sql: str) -> list[tuple[Any, ...]]:
+        """Return the rows of a query that reads no table, as Google's reference computes them.
+
+        A row that BigQuery would refuse, such as a date before the year 1, raises. NULL is None;
+        values are strings, numbers and booleans, so cast what is none of them.
+        """
+        options = AnalyzerOptions(language_options=self._language)
+        prepared = PreparedQuery.builder().set_sql(sql).set_analyzer_options(options)
+        with prepared.set_catalog(self._catalog.build()).prepare() as query:
+            rows = query.execute().content.table_data.row
+        return [tuple(_python_value(cell) for cell in row.cell) for row in rows]
+
     def analyze(self, sql: str) -> dict[str, Any]:
         """Return the statement's columns with their types, or raise with Google's message.
 
-        A statement that changes rows has none.
+        A statement that changes rows has no columns.
         """
-        options = AnalyzerOptions(language_options=self._language)
+        options = AnalyzerOptions(
+            language_options=self._language,
+            # With the position, as BigQuery says it.
+            error_message_mode=ErrorMessageMode.ERROR_MESSAGE_ONE_LINE,
+        )
         statement = Analyzer(options, self._catalog.build()).analyze_statement(
-            # BigQuery takes a path with each part in backticks; the catalog knows whole names.
+            # BigQuery allows backticks around each part; the catalog only knows whole names.
             _TABLE_PATH.sub(r"`\1.\2.\3`", sql)
         )
         columns = getattr(statement, "output_column_list", ())
         return {column.name: column.column.type for column in columns}
 
 
+def _python_value(cell: Any) -> Any:
+    fields = ("string_value", "int64_value", "bool_value", "double_value")
+    return next((value for name in fields if (value := getattr(cell, name)) is not None), None)
+
+
+def string_array(texts: Iterable[str | None]) -> str:
+    """Return texts as GoogleSQL writes an array of them."""
+    literals = ("null" if text is None else json.dumps(text, ensure_ascii=False) for text in texts)
+    return f"array<string>[{', '.join(literals)}]"
+
+
 def type_name(type_: Any) -> str:
-    """Return BigQuery's name of a type that `GoogleSql.analyze` returned."""
+    """Return BigQuery's name of a type from `GoogleSql.analyze`."""
     return _BIGQUERY_NAMES.get(str(type_), str(type_))
 
 
 def struct_fields(type_: Any) -> dict[str, Any]:
-    """Return the fields of a struct, or of an array of them, with their types; else nothing."""
+    """Return the typed fields of a struct or an array of structs; else nothing."""
     if type_.is_array():
         type_ = type_.array_type.element_type
     if not type_.is_struct():
@@ -108,17 +137,19 @@ def struct_fields(type_: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Analysis:
-    """What was found, by the name of the dbt node."""
+    """The results, by the name of the dbt node."""
 
     columns: dict[str, dict[str, Any]]
-    """Of each model; those that are inlined are analyzed by themselves, too."""
+    """The columns of each model; inlined models are also analyzed alone."""
     errors: dict[str, str]
     tables: dict[str, set[str]]
-    """The tables that each statement references; BigQuery bills 10 MiB at least for each."""
+    """The tables that each statement references; BigQuery bills at least 10 MiB for each."""
     statements: dict[str, str]
-    """What dbt would run, as compiled; of a seed, nothing."""
+    """The compiled SQL that dbt would run; seeds have none."""
+    google_sql: GoogleSql
+    """The analyzer; it knows all tables by now."""
     manifest: dict[str, Any]
-    """What dbt knows of the project: its manifest.json."""
+    """dbt's manifest.json."""
 
 
 def analyze_project(
@@ -130,10 +161,10 @@ def analyze_project(
     only: str = "",
     built: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Analysis:
-    """Compile the project for a laundromat and analyze all of it, or only what is selected.
+    """Compile the project for a laundromat, and analyze all or the selected nodes.
 
-    An incremental model reads its own table when there is one: `built` has the columns of the
-    tables that are there already, by the name of the model.
+    An incremental model reads its own table if it exists: `built` has the columns of existing
+    tables, by the name of the model.
     """
     project = parsed.project
     dbt = Dbt(parsed, environment, target_path)
@@ -148,7 +179,7 @@ def analyze_project(
     for name, columns in (built or {}).items():
         google_sql.declare(f"{environment.project}.{spec.dataset}.{name}", columns)
     manifest = parsed.manifest(environment).writable_manifest().to_dict(omit_none=False)
-    analysis = Analysis({}, {}, {}, {}, manifest)
+    analysis = Analysis({}, {}, {}, {}, google_sql, manifest)
     # dbt compiles parents before children.
     for node in (result.node for result in results):
         name = f"{node.database}.{node.schema}.{node.alias}"
@@ -156,7 +187,7 @@ def analyze_project(
             google_sql.declare(name, dict.fromkeys(node.config.column_types, "STRING"))
             continue
         if node.resource_type == "operation":
-            # The hook that checks the vars runs no SQL.
+            # The hook that checks the vars does not run SQL.
             continue
         analysis.statements[node.name] = node.compiled_code
         statement = _COMMENT.sub("", node.compiled_code)
@@ -164,7 +195,7 @@ def analyze_project(
         found = _analyze(google_sql, analysis, node.name, node.compiled_code)
         if found and node.resource_type == "model" and node.name not in (built or {}):
             google_sql.declare(name, found)
-    # Inlined ones are not among dbt's results; they read only tables, which are declared by now.
+    # Inlined models are not in dbt's results; the tables that they read are declared by now.
     for node in manifest["nodes"].values():
         if node["config"].get("materialized") == "ephemeral" and not only:
             sql = dbt.compile_sql(spec, f"select * from {{{{ ref('{node['name']}') }}}}")
@@ -173,7 +204,7 @@ def analyze_project(
 
 
 def _analyze(google_sql: GoogleSql, analysis: Analysis, node: str, sql: str) -> dict[str, Any]:
-    """Analyze a node's statement and return its columns; empty with an entry in the errors."""
+    """Analyze a node's statement, and return its columns; on an error, note it, return none."""
     try:
         found = google_sql.analyze(sql)
     except Exception as error:  # noqa: BLE001 - whatever the analyzer says is the finding

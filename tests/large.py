@@ -1,7 +1,7 @@
-"""A laundromat of any size, and what its decisions must be, from one recipe.
+"""A laundromat of any size with its expected decisions, both from one recipe.
 
-The rows are made inside BigQuery; the figures are worked out here in plain Python from the same
-recipe, so that neither knows the other's way.
+The rows are created inside BigQuery. The expected figures are computed here in plain Python from
+the same recipe, independently of the SQL.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ _INSERTS = (
 
 
 def fill(warehouse: Warehouse, cnpj: Cnpj, customers: int) -> None:
-    """Insert this many customers, some ten sales for each, messages and opt-outs."""
+    """Insert this many customers, about ten sales for each, messages and opt-outs."""
     for insert in _INSERTS:
         sql = insert.format(cnpj=cnpj, as_of=AS_OF.isoformat(sep=" "), customers=customers)
         warehouse.query(sql, doing="filling a large laundromat")
@@ -138,5 +138,5 @@ def _decisions(
 
 
 def _days_ago(hours: int) -> int:
-    """Return business days before today; it is 10:00."""
+    """Return the number of business days before today, at 10:00."""
     return (hours + 13) // 24

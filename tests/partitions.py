@@ -22,21 +22,21 @@ _COMPARISONS = (exp.LT, exp.LTE, exp.GT, exp.GTE, exp.EQ, exp.Between, exp.Is)
 
 @dataclass(frozen=True)
 class PartitionReads:
-    """What one statement does with partitioned tables."""
+    """How one statement reads partitioned tables."""
 
     compared: list[str] = field(default_factory=list)
     """Tables whose partition column is compared with a constant."""
     unfiltered: list[str] = field(default_factory=list)
-    """Tables of which the whole is read."""
+    """Tables that are read as a whole."""
     problems: list[str] = field(default_factory=list)
-    """Conditions by which nothing is pruned."""
+    """Conditions that do not prune."""
 
 
 def partition_problems(sql: str, tables: Iterable[SourceTable]) -> PartitionReads:
-    """Look at every SELECT that reads a partitioned source table itself.
+    """Check every SELECT that reads a partitioned source table directly.
 
-    A condition on the partition column prunes when it compares the bare column with something
-    that holds no column.
+    A condition on the partition column prunes when it compares the bare column with an expression
+    without columns.
     """
     columns = {
         f"_{table.dataset_suffix}.{table.name}": table.partition_by
@@ -63,7 +63,7 @@ def partition_problems(sql: str, tables: Iterable[SourceTable]) -> PartitionRead
 
 
 def _conditions(select: exp.Select, name: str) -> Iterator[exp.Expr]:
-    """Yield those of the conditions joined by AND that mention the column."""
+    """Yield the conditions, joined by AND, that contain the column."""
     clauses = [
         select.args.get("where"),
         *(join.args.get("on") for join in select.args.get("joins") or ()),

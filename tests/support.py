@@ -1,4 +1,4 @@
-"""What tests of the built tables share: laundromats with rows, and reading results back."""
+"""Shared by tests of built tables: laundromats with rows, and reading results."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ ALPHANUMERIC_CNPJ = Cnpj("12ABC34501DE35")
 # A Monday, 10:00 in São Paulo, late enough in the month for reactivation.
 AS_OF = datetime(2026, 11, 23, 13, tzinfo=UTC)
 
-# Arguments of a build: the hour's, and a first one that leaves out all tests but the gate.
+# Arguments of builds: the hourly one, and a first one without tests except the gate.
 HOURLY_BUILD = ["--selector", "hourly"]
 FIRST_BUILD = [
     *("--select", "+target_publication", "assert_nobody_is_messaged_twice"),
     *("--indirect-selection", "empty"),
 ]
 
-# As if tracking kept up with every write; what it means when it does not, test_track.py shows.
+# As if every write were tracked; test_track.py shows what happens otherwise.
 ALL_TRACKED = Watermark(full_at=datetime(9999, 1, 1, tzinfo=UTC))
 
-# Scripts of the same environment: its folder need not be on the PATH.
+# Scripts of this environment; its folder need not be on the PATH.
 SCRIPTS = Path(sys.executable).parent
 
 
 def run_script(services: Services, script: str, *arguments: str) -> str:
-    """Run a script in the project and return its output; fail with it when the script does."""
+    """Run a script in the project and return its output; if it fails, fail with its output."""
     finished = subprocess.run(
         [SCRIPTS / script, *arguments],
         cwd=services.project.root,
@@ -70,7 +70,7 @@ def make_laundromat(
 ) -> None:
     """Create a laundromat with its RAW dataset and load rows, by table name.
 
-    A row may leave columns out: they are NULL.
+    Columns that a row leaves out are NULL.
     """
     services.warehouse.create_dataset(f"{cnpj}_RAW", description="Test rows.")
     tables = {table.name: table for table in services.project.source_tables()}
@@ -90,7 +90,7 @@ def make_laundromat(
 
 
 def start_vmhub(services: Services, *arguments: str, firestore_host: str) -> subprocess.Popen[str]:
-    """Start a command as a process of its own, its Firestore being another than the session's."""
+    """Start a command as a process of its own, with another Firestore than the session's."""
     environment = replace(services.environment, firestore_host=firestore_host)
     inherited = {name: value for name, value in os.environ.items() if "EMULATOR" not in name}
     return subprocess.Popen(
@@ -104,7 +104,7 @@ def start_vmhub(services: Services, *arguments: str, firestore_host: str) -> sub
 
 
 def copy_project(project: Project, folder: Path) -> Project:
-    """Return a copy of what dbt reads, to be changed; without the unit tests, dear to parse."""
+    """Return a copy of dbt's files that a test can change; without unit tests, to parse fast."""
     unit_tests = shutil.ignore_patterns("*__unit_tests.yml")
     for part in ("models", "macros", "seeds", "tests/dbt"):
         shutil.copytree(project.root / part, folder / part, ignore=unit_tests)
@@ -141,7 +141,7 @@ def official_client(environment: Environment) -> firestore.Client:
 
 
 def bigquery_client(environment: Environment) -> bigquery.Client:
-    """Return Google's own client of the emulator."""
+    """Return Google's own client for the emulator."""
     return bigquery.Client(
         project=environment.project,
         credentials=google.auth.credentials.AnonymousCredentials(),  # type: ignore[no-untyped-call]
@@ -162,7 +162,7 @@ def documents(environment: Environment, cnpj: Cnpj) -> dict[tuple[str, str], dic
 def put_document(
     services: Services, customer_id: str, *, cnpj: Cnpj = NUMERIC_CNPJ, **fields: Any
 ) -> firestore.DocumentReference:
-    """Write a document as sync and a sender leave it."""
+    """Write a document in the state in which sync and a sender leave it."""
     content = {
         "cnpj": cnpj,
         "customerId": customer_id,
@@ -189,7 +189,7 @@ def sent(status: str = "SENT", at: datetime = AS_OF, **fields: Any) -> dict[str,
 
 
 def history(services: Services, cnpj: Cnpj = NUMERIC_CNPJ) -> list[dict[str, Any]]:
-    """Return message_history, ordered."""
+    """Return message_history, sorted."""
     return services.warehouse.query(
         f"select * from `{cnpj}_CAMPAIGN`.`message_history` order by user_id, attempt",
         doing="reading history",

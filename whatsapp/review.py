@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from whatsapp.store import Store
     from whatsapp.targets import TargetState
 
-__all__ = ["Finding", "Verdict", "findings", "resolve"]
+__all__ = ["ResolvedAs", "ReviewFinding", "findings", "resolve"]
 
 _TODO = {
     ErrorClass.TEMPORARY: "nothing: it is tried again",
@@ -40,7 +40,7 @@ _ASK = "ask the customer or look in WhatsApp Manager, then run `vmhub send resol
 _RESOLVED = "resolved_not_sent"
 
 
-class Verdict(StrEnum):
+class ResolvedAs(StrEnum):
     """What a person says of an attempt whose outcome was unknown."""
 
     SENT = "sent"
@@ -48,7 +48,7 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class ReviewFinding:
     """One target that somebody may want to look at."""
 
     cnpj: str
@@ -67,7 +67,7 @@ class Finding:
 
 async def findings(
     store: Store, classes: ErrorClasses, *, now: datetime, cnpj: str | None = None
-) -> list[Finding]:
+) -> list[ReviewFinding]:
     """Return all targets whose message failed or whose outcome is unknown."""
     found = []
     for target, fields in await store.failed_or_open(cnpj):
@@ -81,7 +81,7 @@ async def findings(
         again = fields.get("nextAttemptAt")
         is_final = error.get("recoverable") is False
         found.append(
-            Finding(
+            ReviewFinding(
                 target.cnpj,
                 target.campaign_type,
                 target.customer_id,
@@ -99,7 +99,7 @@ async def findings(
 
 
 async def resolve(
-    attempter: Attempter, target: TargetState, verdict: Verdict, *, now: datetime
+    attempter: Attempter, target: TargetState, verdict: ResolvedAs, *, now: datetime
 ) -> str:
     """Write down what a person says of a target's open attempt; return the attempt's id.
 
@@ -121,7 +121,7 @@ async def resolve(
     attempt = Attempt(attempt_id, int(entry.get("attempt") or 1), began, "", "")
     result = (
         Accepted(f"resolved.{attempt_id}")
-        if verdict is Verdict.SENT
+        if verdict is ResolvedAs.SENT
         else Ending(_RESOLVED, counts=True, is_recoverable=True, is_over=True)
     )
     await attempter.record(Unrecorded(target, attempt, result))

@@ -1,1 +1,1 @@
-"""The page that tells a laundromat's owner what became of the messages; see docs/report.md."""
+"""The page for a laundromat's owner with the results of the messages; see docs/report.md."""

@@ -1,8 +1,8 @@
-"""The report's charts: drawn by matplotlib for the width of a phone, as SVG within the page.
+"""The report's charts: drawn by matplotlib for the width of a phone, as SVG inside the page.
 
-One unit of a drawing is one CSS pixel on a phone 360 pixels wide, so a text of 13 is 13 pixels high
-there. Texts stay texts, colours are the page's own variables, and the same figures give the same
-bytes.
+One unit of a drawing is one CSS pixel on a phone 360 pixels wide, so a text of size 13 is 13 pixels
+high there. Texts stay texts, colours are the page's CSS variables, and the same figures always give
+the same bytes.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 __all__ = ["WIDTH", "Bar", "Line", "bars", "lines"]
 
 WIDTH = 312
-"""What a phone of 360 pixels leaves between the margins."""
+"""The width of a phone of 360 pixels without the margins."""
 
-# That it builds its cache of fonts is no news.
+# Hide the message that matplotlib builds its font cache.
 logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
 _POINTS_PER_INCH = 72
@@ -44,10 +44,10 @@ _STYLE: dict[Any, Any] = {
     "font.size": _FONT_SIZE,
     "svg.fonttype": "none",
     "svg.hashsalt": "vmhub",
-    # A campaign's name may hold what TeX would read.
+    # A campaign's name can contain TeX syntax.
     "text.parse_math": False,
 }
-# matplotlib takes colours, and the page's variables are none: each has a stand-in.
+# matplotlib does not take CSS variables, so a placeholder colour stands for each.
 _VARIABLES = {
     "#000001": "var(--ink)",
     "#000002": "var(--muted)",
@@ -59,15 +59,15 @@ _VARIABLES = {
 _INK, _MUTED, _RULE, *_SERIES = _VARIABLES
 _ROW_HEIGHT = 34
 _BASELINE, _BAR_TOP, _BAR_HEIGHT = 14, 20, 8
-# More than a letter takes in any font that a phone has.
+# More than the width of a letter in any font of a phone.
 _LETTER, _BOLD_LETTER = 8, 9
 
 _LINES_HEIGHT = 196
 _PLOT_TOP, _PLOT_BOTTOM, _PLOT_RIGHT = 44, 166, WIDTH - 4
-# Told apart by more than colour: also in black and white.
+# Dashes as well as colours, so that lines differ in black and white, too.
 _LINE_STYLES: tuple[tuple[float, str], ...] = ((2.2, "-"), (1.8, "--"), (1.8, ":"))
 _LEGEND_AT = (2, 90, 188)
-# With few points, each is marked.
+# Up to this many points, each gets a marker.
 _MARKED_POINTS = 14
 _DOT_RADIUS = 2.6
 _GRID_STEPS = (1, 2, 5)
@@ -76,7 +76,7 @@ _GRID_LINES = 4
 
 @dataclass(frozen=True)
 class Bar:
-    """A bar with the words before and the figure behind it."""
+    """A bar with its label and its figure."""
 
     label: str
     value: float
@@ -87,7 +87,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Line:
-    """One series, a value for each of the labels."""
+    """One series with a value for each label."""
 
     label: str
     values: tuple[int, ...]
@@ -99,8 +99,8 @@ def bars(title: str, content: Sequence[Bar], *, whole: float | None = None) -> M
     Args:
         title: What a screen reader says first; the labels and figures follow.
         content: From top to bottom.
-        whole: What a bar as wide as the chart stands for, shown behind each bar; default: the
-            largest value, and nothing behind.
+        whole: The value of a bar as wide as the chart, drawn behind each bar; default: the largest
+            value, and nothing is drawn behind.
 
     """
     height = _ROW_HEIGHT * len(content)
@@ -129,7 +129,7 @@ def lines(
     Args:
         title: What a screen reader says first.
         content: Up to three series of one length, at least two values each.
-        ticks: Positions on the axis of time and what stands there.
+        ticks: Positions on the time axis and their labels.
         description: What a screen reader says next.
 
     """
@@ -163,7 +163,7 @@ def lines(
 
 
 class _Drawing:
-    """A canvas in pixels, y downwards, under our style alone whatever a matplotlibrc says."""
+    """A canvas in pixels, y downwards, with our own style instead of a user's matplotlibrc."""
 
     def __init__(self, height: int) -> None:
         self._height = height
@@ -233,10 +233,10 @@ class _Drawing:
 
 
 def _slim(svg: str, title: str, description: str) -> Markup:
-    """Return matplotlib's file as a slimmer element that shares a page with others.
+    """Return matplotlib's file as a smaller element that can share a page with others.
 
-    What goes: ids, which would occur twice; fonts, which the page sets; a style that would reach
-    all of the page; digits behind a tenth of a pixel.
+    It removes ids, which would occur twice; fonts, which the page sets; a style that would apply to
+    the whole page; digits beyond a tenth of a pixel.
     """
     root = ET.fromstring(svg)  # noqa: S314 - written by matplotlib a moment ago
     slim = ET.Element(
@@ -271,7 +271,7 @@ def _slim_numbers(path: str) -> str:
 
 
 def _grid(most: int) -> tuple[int, int]:
-    """Return the distance of the grid's lines, a round number, and how many there are over zero."""
+    """Return the distance of the grid lines, a round number, and their number above zero."""
     step = next(
         unit * 10**power
         for power in range(19)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from loader.base.errors import RunError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Container, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from loader.base.cnpj import Cnpj
@@ -43,13 +43,10 @@ FAILURE_CLASSES = (
 )
 OTHER = "OTHER"
 
-# What campaigns, tiers and stages are called, by the rules of dbt_project.yml. Four digits make a
-# year; with more of them it could be a phone or a cpf.
-_NAME = re.compile(r"[A-Z][A-Z0-9_]{0,30}")
-_MOST_DIGITS = 4
+_STAGE = re.compile(r"STAGE_[0-9]{1,2}")
 _UNKNOWN = "UNKNOWN"
 _NO_MONEY = Decimal("0.00")
-# As they follow a customer's life; others come behind, by name.
+# In the order of a customer's life; other campaigns follow, by name.
 _ORDER = ("WELCOME", "BIRTHDAY", "REACTIVATION", "LOYALTY")
 _VARIANT_ORDER = ("BRONZE", "SILVER", "GOLD")
 
@@ -63,7 +60,7 @@ class Period:
 
     @classmethod
     def ending(cls, last_on: date, days: int) -> Period:
-        """Return so many days up to this one."""
+        """Return the period of this many days that ends on this day."""
         return cls(last_on - timedelta(days=days - 1), last_on)
 
     def days(self) -> tuple[date, ...]:
@@ -74,7 +71,7 @@ class Period:
 
 @dataclass(frozen=True)
 class ReportedLaundromat:
-    """Whom a report is about, and what its words need to know."""
+    """The laundromat of a report, with the facts that its texts need."""
 
     cnpj: Cnpj
     name: str
@@ -82,11 +79,13 @@ class ReportedLaundromat:
     """When the tables were last built, in the laundromat's time zone."""
     conversion_days: int
     """For how many days a purchase is credited to a message."""
+    names: frozenset[str]
+    """The project's campaigns, tiers and text variants; stages need not be among them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """What can be added up: over days, tiers and campaigns."""
+    """Figures that can be added up over days, tiers and campaigns."""
 
     candidates: int = 0
     held_out: int = 0
@@ -105,7 +104,7 @@ class Sums:
     failed_sender: int = 0
     failed_unknown: int = 0
     converted: int = 0
-    """Messages to which at least one purchase is credited."""
+    """Messages with at least one credited purchase."""
     purchases: int = 0
     revenue_brl: Decimal = _NO_MONEY
     vouchers_sent: int = 0
@@ -113,12 +112,12 @@ class Sums:
     """Of those sent."""
     voucher_revenue_brl: Decimal = _NO_MONEY
     vouchers_untraced: int = 0
-    """Codes used that no message is known of; not among the sent."""
+    """Codes that were used without a known message; not part of the sent ones."""
     untraced_revenue_brl: Decimal = _NO_MONEY
 
     @classmethod
     def total(cls, parts: Iterable[Sums]) -> Sums:
-        """Return the sum of parts."""
+        """Return the sum of the parts."""
         whole: dict[str, Any] = {field.name: field.default for field in fields(cls)}
         for part in parts:
             for name in whole:
@@ -132,7 +131,7 @@ class Sums:
 
 @dataclass(frozen=True)
 class Day:
-    """What was sent on one business day, and how far that came."""
+    """The messages sent on one business day, and how far they came."""
 
     on: date
     sent: int
@@ -142,7 +141,7 @@ class Day:
 
 @dataclass(frozen=True)
 class Lift:
-    """How many more of those who were to get a message bought than of the control group."""
+    """The difference in buyers between the treated customers and the control group."""
 
     treated: int
     treated_converted: int
@@ -165,18 +164,18 @@ class Variant:
 
 @dataclass(frozen=True)
 class Campaign:
-    """One campaign, its tiers and stages adding up to it."""
+    """One campaign; its tiers and stages add up to it."""
 
     campaign_type: str
     sums: Sums
     variants: tuple[Variant, ...]
     lift: Lift | None
-    """Of all time, not of the period; None: it never had a control group."""
+    """For all time, not for the period; None: there never was a control group."""
 
 
 @dataclass(frozen=True)
 class OwnerFigures:
-    """All that is on the page; names no customer."""
+    """All figures of the page; they name no customer."""
 
     laundromat: ReportedLaundromat
     period: Period
@@ -193,7 +192,7 @@ class OwnerFigures:
 
 @dataclass(frozen=True)
 class Rows:
-    """The tables' rows; each but those of lift has the names of some sums as its columns."""
+    """The tables' rows; except in lift, their columns have the names of sums."""
 
     performance: Sequence[Mapping[str, Any]] = ()
     conversions: Sequence[Mapping[str, Any]] = ()
@@ -201,35 +200,35 @@ class Rows:
     lift: Sequence[Mapping[str, Any]] = ()
 
 
-def group_name(raw: str | None) -> str:
-    """Return a campaign's, tier's or stage's name, or OTHER for what cannot be one.
+def group_name(raw: str | None, names: Container[str]) -> str:
+    """Return a campaign's, tier's or stage's name, or OTHER for what is none of them.
 
-    Nothing else of the tables that is text reaches the page. An older system may have written
-    anything into these columns, a customer's name or phone included.
+    No other text of the tables reaches the page. An older system may have written anything into
+    these columns, even a customer's name or phone.
     """
     if raw is None:
         return _UNKNOWN
-    digits = sum(character.isdigit() for character in raw)
-    return raw if _NAME.fullmatch(raw) and digits <= _MOST_DIGITS else OTHER
+    return raw if raw in names or _STAGE.fullmatch(raw) else OTHER
 
 
 def figures_of(laundromat: ReportedLaundromat, period: Period, rows: Rows) -> OwnerFigures:
-    """Put the figures of a period together.
+    """Return the figures of a period.
 
     Raises:
         RunError: The failures do not add up.
 
     """
+    names = laundromat.names
     groups: dict[tuple[str, str], list[Sums]] = {}
     for row in (*rows.performance, *rows.conversions, *rows.vouchers):
-        key = group_name(row["campaign_type"]), group_name(row["template_variant"])
+        key = group_name(row["campaign_type"], names), group_name(row["template_variant"], names)
         groups.setdefault(key, []).append(_sums(row))
     by_group = {key: Sums.total(parts) for key, parts in groups.items()}
     totals = Sums.total(by_group.values())
     if sum(totals.failures().values()) != totals.failed:
         message = f"campaign_performance of {laundromat.cnpj}: failures do not add up"
         raise RunError(message, hint="this is a bug in the models: report it")
-    lifts = {group_name(row["campaign_type"]): _lift(row) for row in rows.lift}
+    lifts = {group_name(row["campaign_type"], names): _lift(row) for row in rows.lift}
     return OwnerFigures(
         laundromat,
         period,
@@ -248,7 +247,7 @@ def _sums(row: Mapping[str, Any]) -> Sums:
     }
     for name, value in found.items():
         if isinstance(value, Decimal):
-            # To the cent before anything is added up: what stands in a table adds up to its total.
+            # Round to the cent before adding: the rows of a table then add up to its total.
             found[name] = value.quantize(_NO_MONEY)
     return Sums(**found)
 

@@ -1,4 +1,4 @@
-"""What the report asks the warehouse: four queries, bounded by the period's days."""
+"""The report's four queries, limited to the days of the period."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _PERFORMANCE = """
     from `{dataset}`.`campaign_performance`
     where business_date between cast(@first_on as date) and cast(@last_on as date)
 """
-# By the day of the message, so that purchases stand beside the messages that they are credited to.
+# By the day of the message, so that purchases appear with the messages they are credited to.
 _CONVERSIONS = """
     select
         campaign_type,
@@ -50,7 +50,7 @@ _CONVERSIONS = """
     where sent_on between cast(@first_on as date) and cast(@last_on as date)
     group by campaign_type, template_variant
 """
-# voucher_rates knows no days.
+# Not from voucher_rates, which has no days.
 _VOUCHERS = """
     select
         campaign_type,

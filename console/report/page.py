@@ -1,4 +1,4 @@
-"""The page: the figures in, one self-contained HTML document out. Nothing is read or written."""
+"""Renders figures as one self-contained HTML document; reads and writes nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writes the page so that whoever opens it sees all of it or the one before."""
+"""Writes the page atomically: a reader sees the whole new page or the old one."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ __all__ = ["write_page"]
 
 
 def write_page(path: Path, page: str) -> int:
-    """Write a page in place of what the path names; return its bytes.
+    """Write a page, in place of an older one; return its size in bytes.
 
     Raises:
         ConfigurationError: The path cannot be written.
 
     """
     content = page.encode()
-    # Beside it: a rename across file systems is a copy that can be seen half done.
+    # In the same folder: a rename across file systems is a copy, which can be seen half done.
     unfinished = path.parent / f".{path.name}.{uuid.uuid4().hex}"
     try:
         try:

@@ -1,4 +1,4 @@
-"""What the parts of the page are made of: a table, and a drawing of the same figures."""
+"""The building blocks of the page: a table, and a drawing of the same figures."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["Chart", "Table"]
 
 @dataclass(frozen=True)
 class Table:
-    """Figures in rows; the first column says whose."""
+    """Figures in rows; the first column names the row."""
 
     name: str
     """Its id in the page."""
@@ -21,13 +21,13 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     total: tuple[str, ...] | None = None
     phone_columns: str = ""
-    """How wide the others are when, on a phone, the first column stands above them; empty: it does
-    not."""
+    """Widths of the other columns on a phone, where the first column is above them; empty: it is
+    not above them."""
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A drawing with the table of its figures; no drawing when there is nothing to compare."""
+    """A table of figures with a drawing of them; no drawing when there is nothing to compare."""
 
     svg: Markup | None
     table: Table

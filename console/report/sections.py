@@ -1,4 +1,4 @@
-"""What the page says of campaigns, tiers, vouchers, purchases and failures."""
+"""The page's sections about campaigns, tiers, vouchers, purchases and failures."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ __all__ = [
     "tiers",
     "vouchers",
 ]
-# The funnel counts customers up to here, messages from here on.
+# The first steps of the funnel count customers; from this index on they count messages.
 _MESSAGE_STEPS = 2
 
 
 @dataclass(frozen=True)
 class CampaignCard:
-    """What became of one campaign's messages."""
+    """The results of one campaign's messages."""
 
     name: str
     funnel: Chart
@@ -51,7 +51,7 @@ class CampaignCard:
 
 @dataclass(frozen=True)
 class LiftCard:
-    """Whether one campaign makes a difference."""
+    """One campaign compared with its control group."""
 
     name: str
     words: str
@@ -69,7 +69,7 @@ class Failure:
 
 
 def campaign_cards(figures: OwnerFigures) -> tuple[CampaignCard, ...]:
-    """Return the campaigns that had anything to do in the period."""
+    """Return the campaigns with any activity in the period."""
     return tuple(_card(campaign) for campaign in figures.campaigns if campaign.sums != Sums())
 
 
@@ -89,7 +89,7 @@ def tiers(figures: OwnerFigures) -> Table:
 
 
 def vouchers(figures: OwnerFigures) -> Chart | None:
-    """Return what became of the voucher codes, by tier and stage; None: there are none."""
+    """Return the use of voucher codes by tier and stage; None: there are none."""
     groups = [(name, sums) for name, sums in _groups(figures) if sums.vouchers_sent]
     table = Table(
         "cupons",
@@ -238,7 +238,7 @@ def _notes(sums: Sums) -> Iterable[str]:
 
 
 def _groups(figures: OwnerFigures) -> list[tuple[str, Sums]]:
-    """Return tiers and stages with their campaign's name, which alone names one without any."""
+    """Return tiers and stages with their campaign's name, or only the name if there are none."""
     groups = []
     for campaign in figures.campaigns:
         name = campaign_name(campaign.campaign_type)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["timeline"]
 
-# Longer periods are drawn in weeks: lines of a hundred days are a thicket on a phone.
+# Longer periods are drawn in weeks: lines of a hundred days cannot be read on a phone.
 _MOST_DAYS_DRAWN = 92
 _WEEK = 7
 _TICKS = 4
@@ -58,7 +58,7 @@ def timeline(figures: OwnerFigures) -> Chart:
 
 
 def _spans(days: Sequence[Day]) -> list[Sequence[Day]]:
-    """Return the days one by one, or many days in spans that are a week long give or take one."""
+    """Return single days, or for many days spans of 6 to 8 days."""
     count = len(days) if len(days) <= _MOST_DAYS_DRAWN else round(len(days) / _WEEK)
     edges = [number * len(days) // count for number in range(count + 1)]
     return [days[edges[number] : edges[number + 1]] for number in range(count)]
@@ -78,6 +78,6 @@ def _day_sums(days: Sequence[Day]) -> tuple[int, int, int]:
 
 
 def _positions(count: int) -> list[int]:
-    """Return where the axis of time is marked: both ends, and evenly between them."""
+    """Return the positions of the time axis's ticks: both ends, and evenly between them."""
     marks = min(count, _TICKS)
     return [number * (count - 1) // (marks - 1) for number in range(marks)]

@@ -99,13 +99,13 @@ def number(value: int) -> str:
 
 
 def money(value: Decimal) -> str:
-    """Return reais as in R$ 1.234,56, which no line break parts."""
+    """Return an amount in reais as in R$ 1.234,56, without a place for a line break."""
     sign = "-" if value < 0 else ""
     return f"{sign}R$\u00a0{_brazilian(f'{abs(value):,.2f}')}"
 
 
 def percent(part: int, whole: int) -> str:
-    """Return a share as in 12,5%; a dash when there is nothing to have a share of."""
+    """Return a share as in 12,5%; a dash when the whole is 0."""
     return f"{_tenths(100 * part / whole)}%" if whole else _NOTHING
 
 
@@ -140,19 +140,19 @@ def cnpj_text(cnpj: str) -> str:
 
 
 def campaign_name(campaign_type: str) -> str:
-    """Return a campaign's name; that of an unknown one is its type."""
+    """Return a campaign's name; an unknown campaign is named by its type."""
     return _CAMPAIGNS.get(campaign_type) or _title(campaign_type)
 
 
 def variant_name(template_variant: str) -> str:
-    """Return the name of a tier or stage; that of an unknown one as it is written."""
+    """Return the name of a tier or stage; an unknown one stays as it is written."""
     if template_variant.startswith("STAGE_"):
         return f"Etapa {template_variant.removeprefix('STAGE_')}"
     return _VARIANTS.get(template_variant) or _title(template_variant)
 
 
 def lift_words(lift: Lift) -> str:
-    """Return what the control group says of a campaign."""
+    """Return what the control group shows about a campaign."""
     rates = lift.treated_rate, lift.held_out_rate, lift.lift_low, lift.lift_high
     if lift.verdict == "TOO_FEW_TO_TELL" or None in rates:
         few = (

@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Puts the hourly run and the alerts onto Cloud Run jobs, each with its clock. Safe to repeat: what
-# is there is brought in line, nothing is deleted. An account made a moment ago may not be known
-# everywhere yet; when a role cannot be granted for that reason, run it again.
+# Deploys the hourly run and the alerts as Cloud Run jobs, each with its schedule. Safe to repeat:
+# it updates what exists and deletes nothing. A new account may not be known everywhere at once; if
+# a role cannot be granted for that reason, run this again.
 #
 #   PROJECT=my-project REGION=southamerica-east1 IMAGE=… deploy/cloud-run/deploy.sh
 #
 #   PROJECT   the Google Cloud project of BigQuery, Firestore and the jobs
-#   REGION    of the jobs and their clocks
+#   REGION    of the jobs and their schedules
 #   IMAGE     the image that was pushed, with its tag or digest
 #   LOCATION  of BigQuery's datasets, default southamerica-east1
 #   TASKS     shards that run at the same time, default 1
-#   JOBS      laundromats at a time within a shard, default 4; more need more memory in run.yaml
+#   JOBS      laundromats in parallel within a shard, default 4; more need more memory in run.yaml
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -25,7 +25,7 @@ account() { # name, what it is for
         gcloud iam service-accounts create "$1" --project "$PROJECT" --display-name "$2"
 }
 
-# Roles on the project. Those on a laundromat's datasets are grant.sh's.
+# Roles on the project. grant.sh grants those on a laundromat's datasets.
 project_roles() { # account, role…
     local member role
     member="serviceAccount:$(address "$1")"
@@ -56,7 +56,7 @@ clock() { # job, cron expression in UTC
         >/dev/null 2>&1; then
         verb=update
     fi
-    # The API only begins an execution and answers at once; a begin that fails is tried again.
+    # The API only starts an execution and answers at once; a failed start is retried.
     gcloud scheduler jobs "$verb" http "$1" --project "$PROJECT" --location "$REGION" \
         --schedule "$2" --time-zone Etc/UTC --http-method POST \
         --uri "https://$REGION-run.googleapis.com/apis/run.googleapis.com/v1/namespaces/$PROJECT/jobs/$1:run" \

@@ -12,7 +12,7 @@ from typing import NewType
 
 from loader.base.errors import ConfigurationError
 
-__all__ = ["Cnpj", "parse_cnpj", "with_check_digits"]
+__all__ = ["Cnpj", "looks_like_cnpj", "parse_cnpj", "with_check_digits"]
 
 Cnpj = NewType("Cnpj", str)
 
@@ -27,11 +27,11 @@ def parse_cnpj(text: str) -> Cnpj:
         text: As people write it: ``11.222.333/0001-81``, ``12abc34501de35``.
 
     Raises:
-        ConfigurationError: It has another form or other check digits.
+        ConfigurationError: The form or the check digits are wrong.
 
     """
     cnpj = _PUNCTUATION.sub("", text).upper()
-    # Upper case turns some letters into ASCII that were none: those are no typing habit.
+    # upper() would turn some non-ASCII letters into ASCII; such input is not a typing habit.
     if not text.isascii() or not _FORM.fullmatch(cnpj):
         message = f"'{text}' is not a CNPJ"
         raise ConfigurationError(
@@ -39,7 +39,7 @@ def parse_cnpj(text: str) -> Cnpj:
         )
     if cnpj == cnpj[0] * 14:
         message = f"'{text}' is a placeholder, not a CNPJ"
-        raise ConfigurationError(message, hint="name the laundromat's own")
+        raise ConfigurationError(message, hint="use the laundromat's own CNPJ")
     expected = with_check_digits(cnpj[:12])
     if cnpj != expected:
         message = f"CNPJ '{text}' has wrong check digits"
@@ -47,6 +47,11 @@ def parse_cnpj(text: str) -> Cnpj:
             message, hint=f"{cnpj[:12]} would end in {expected[12:]}; look for a typing error"
         )
     return expected
+
+
+def looks_like_cnpj(text: str) -> bool:
+    """Return whether a text has the form of a CNPJ, in whatever spelling and check digits."""
+    return text.isascii() and bool(_FORM.fullmatch(_PUNCTUATION.sub("", text).upper()))
 
 
 def with_check_digits(body: str) -> Cnpj:

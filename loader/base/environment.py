@@ -1,4 +1,4 @@
-"""Where the services are: read once from the environment, passed to everything that connects.
+"""The addresses of the services: read once from the environment, then passed on.
 
 Unset variables mean the real services with Application Default Credentials. `vmhub local env`
 prints the ones of the local stack.
@@ -7,6 +7,7 @@ prints the ones of the local stack.
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,9 +17,13 @@ from loader.base.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Environment"]
+__all__ = ["ALERT_URLS_VARIABLE", "Environment"]
+
+ALERT_URLS_VARIABLE = "VMHUB_ALERT_URLS"
+"""Holds the URLs of the receivers of alerts; they are secrets."""
 
 _PROFILE_TARGETS = ("local", "dev", "prod")
+_ACCOUNT = re.compile(r"(?:[a-z0-9-]|\{cnpj\})+@[a-z0-9.:-]+\.gserviceaccount\.com")
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,11 @@ class Environment:
     profiles_dir: Path | None = None
     """Folder of dbt's profiles.yml; None: dbt's own search."""
     dbt_target: str = "local"
+    impersonate: str | None = None
+    """The service account that acts on a laundromat's datasets, ``{cnpj}`` in it being the CNPJ.
+
+    None: the process's own credentials.
+    """
 
     @classmethod
     def from_variables(cls, variables: Mapping[str, str] | None = None) -> Environment:
@@ -62,7 +72,7 @@ class Environment:
         storage_host = given.get("BIGQUERY_STORAGE_EMULATOR_HOST") or None
         firestore_host = given.get("FIRESTORE_EMULATOR_HOST") or None
         if len({bool(bigquery_url), bool(storage_host), bool(firestore_host)}) > 1:
-            # Reading real tables into an emulator, or the reverse, is never meant.
+            # Nobody wants to copy real tables into an emulator, or the reverse.
             message = (
                 "FIRESTORE_EMULATOR_HOST, BIGQUERY_EMULATOR_HOST and "
                 "BIGQUERY_STORAGE_EMULATOR_HOST must be set together or not at all"
@@ -72,9 +82,17 @@ class Environment:
             )
         target = given.get("DBT_TARGET") or ("local" if bigquery_url else "prod")
         if target not in _PROFILE_TARGETS or (target == "local") != bool(bigquery_url):
-            message = f"DBT_TARGET={target} does not fit the services the other variables name"
+            message = f"DBT_TARGET={target} does not fit the other variables"
             raise ConfigurationError(
                 message, hint="local goes with the emulators, dev and prod without them"
+            )
+        impersonate = given.get("VMHUB_IMPERSONATE") or None
+        if impersonate and (bigquery_url or not _ACCOUNT.fullmatch(impersonate)):
+            message = "VMHUB_IMPERSONATE is no service account of a real project"
+            raise ConfigurationError(
+                message,
+                hint="write vmhub-{cnpj}@my-project.iam.gserviceaccount.com; "
+                "unset it for the emulators, which ask for no credentials",
             )
         profiles_dir = given.get("DBT_PROFILES_DIR")
         return cls(
@@ -87,12 +105,17 @@ class Environment:
             or ("US" if bigquery_url else "southamerica-east1"),
             profiles_dir=Path(profiles_dir) if profiles_dir else None,
             dbt_target=target,
+            impersonate=impersonate,
         )
 
     @property
     def is_local(self) -> bool:
         """Whether the services are emulators."""
         return self.bigquery_url is not None
+
+    def account(self, cnpj: str) -> str | None:
+        """Return the service account that acts for a laundromat; None: the process's own."""
+        return self.impersonate and self.impersonate.replace("{cnpj}", cnpj.lower())
 
     def variables(self) -> dict[str, str]:
         """Return the variables that make another process use the same services."""
@@ -105,5 +128,6 @@ class Environment:
             "VMHUB_BIGQUERY_LOCATION": self.location,
             "DBT_PROFILES_DIR": str(self.profiles_dir) if self.profiles_dir else None,
             "DBT_TARGET": self.dbt_target,
+            "VMHUB_IMPERSONATE": self.impersonate,
         }
         return {name: value for name, value in found.items() if value is not None}

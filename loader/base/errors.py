@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from loader.base.text import safe_text
+
 __all__ = [
     "ConfigurationError",
     "ExitCode",
@@ -38,9 +40,10 @@ class VmhubError(Exception):
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         """Keep the message and the hint apart, so that each can be shown in its own way."""
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        # Names and ids from outside can be part of them: one line, and nothing a terminal acts on.
+        self.message = safe_text(message)
+        self.hint = safe_text(hint)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         """Return one line: the message and, behind it, the fix."""
@@ -48,13 +51,13 @@ class VmhubError(Exception):
 
 
 class ConfigurationError(VmhubError):
-    """The command, a setting, a table or this machine is not as it must be."""
+    """The command, a setting, a table or this machine is set up wrong."""
 
     exit_code = ExitCode.CONFIGURATION
 
 
 class NotFoundError(ConfigurationError):
-    """A dataset or table is not there."""
+    """A dataset or table does not exist."""
 
 
 class RunError(VmhubError):
@@ -71,12 +74,12 @@ class ServiceError(VmhubError):
 
 
 def reason_of(error: BaseException | None) -> str | None:
-    """Return an error's text; of others than ours, which can quote what they met, none."""
+    """Return the text of one of our errors; None for others, which can quote personal data."""
     return error.message if isinstance(error, VmhubError) else None
 
 
 def exit_code_of(error: BaseException) -> int:
-    """Return how a process that an error ends is to end."""
+    """Return the exit code of a process that ends with this error."""
     if isinstance(error, VmhubError):
         return error.exit_code
     if isinstance(error, KeyboardInterrupt):

@@ -21,7 +21,7 @@ _AGAIN_SECONDS = 1.0
 
 
 class Interrupts:
-    """Whether somebody asked the run to end."""
+    """Records whether a signal asked the run to end."""
 
     def __init__(self) -> None:
         """Begin undisturbed."""
@@ -32,10 +32,10 @@ class Interrupts:
     def held_back(self) -> Iterator[None]:
         """Within the block, take note of the first signal; a second ends the process at once.
 
-        The same one within a second is the first again: supervisors tell every process of a group,
-        and parents theirs, too.
+        The same signal within a second counts as the first one: supervisors signal every process of
+        a group, and parents signal their children, too.
 
-        Outside the main thread signals are not ours to take, and stay as they are.
+        Outside the main thread Python allows no handlers; signals then keep their usual effect.
         """
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -48,7 +48,7 @@ class Interrupts:
                 signal.signal(number, handler)
 
     def sleep(self, seconds: float) -> None:
-        """Wait, but not on when a signal comes."""
+        """Sleep; return early on a signal."""
         end = time.monotonic() + seconds
         before = self.received
         while self.received is before and (left := end - time.monotonic()) > 0:

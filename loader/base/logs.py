@@ -8,6 +8,8 @@ import sys
 from datetime import UTC, datetime
 from enum import StrEnum
 
+from loader.base.text import safe_text
+
 __all__ = ["LogFormat", "configure_logs"]
 
 
@@ -27,20 +29,25 @@ class _JsonFormatter(logging.Formatter):
             {
                 "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
                 "severity": record.levelname,
-                "message": record.getMessage(),
+                "message": safe_text(record.getMessage()),
                 "logger": record.name,
             },
             ensure_ascii=False,
         )
 
 
+class _TextFormatter(logging.Formatter):
+    """One line a record, whatever stands in it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as one line."""
+        return f"vmhub: {record.levelname}: {safe_text(record.getMessage())}"
+
+
 def configure_logs(log_format: LogFormat) -> None:
     """Send this package's logs to stderr; other packages' from warnings up."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(
-        _JsonFormatter()
-        if log_format is LogFormat.JSON
-        else logging.Formatter("vmhub: %(levelname)s: %(message)s")
-    )
+    handler.setFormatter(_JsonFormatter() if log_format is LogFormat.JSON else _TextFormatter())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
-    logging.getLogger("loader").setLevel(logging.INFO)
+    for package in ("console", "loader", "whatsapp"):
+        logging.getLogger(package).setLevel(logging.INFO)

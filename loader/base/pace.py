@@ -1,6 +1,6 @@
 """How many writes a second: Firestore's rule for traffic that is new to a collection.
 
-Begin with 500 operations a second and add half every five minutes; what grows faster meets
+Begin with 500 operations a second and add half every five minutes; faster growth causes
 contention and latency (https://cloud.google.com/firestore/native/docs/best-practices).
 """
 
@@ -33,8 +33,8 @@ class Pace:
 
         Args:
             rate: Writes a second; None: the ramp.
-            clock: Seconds that only grow.
-            sleep: Waits that many seconds.
+            clock: A monotonic clock, in seconds.
+            sleep: Waits this many seconds.
 
         """
         self._fixed_rate = rate
@@ -50,7 +50,7 @@ class Pace:
         return _FIRST_RATE * _GROWTH**steps
 
     def wait(self, count: int) -> None:
-        """Wait until the writes so far have had their time, and take the time of more."""
+        """Wait until earlier writes have used up their time, then reserve time for new ones."""
         now = self._clock()
         if self._free_at > now:
             self._sleep(self._free_at - now)

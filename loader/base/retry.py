@@ -23,33 +23,33 @@ _LONGEST_PAUSE_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Retry:
-    """How patient a run is with a service that does not answer."""
+    """How long and how often a run retries a service that does not answer."""
 
     patience_seconds: float = 120.0
-    """So long something may fail, from its first failure on."""
+    """Seconds to keep retrying, counted from the first failure."""
     clock: Callable[[], float] = time.monotonic
-    """Seconds that only grow."""
+    """A monotonic clock, in seconds."""
     sleep: Callable[[float], None] = time.sleep
     rng: random.Random = field(default_factory=random.Random)
 
     def pause(self, tries: int) -> None:
-        """Wait before the next try, after that many have failed.
+        """Wait before the next try.
 
-        Any length up to the longest is as likely ("full jitter"), which spreads the syncs of many
-        laundromats best (https://aws.amazon.com/builders-library/timeouts-retries-and-backoff-with-jitter/).
+        Every pause from zero to the longest is equally likely ("full jitter"). This spreads the
+        load of many laundromats best (https://aws.amazon.com/builders-library/timeouts-retries-and-backoff-with-jitter/).
         """
         longest = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2.0 ** min(tries - 1, 30))
         self.sleep(self.rng.uniform(0, longest))
 
     def is_over(self, since: float) -> bool:
-        """Return whether what failed first at that instant of the clock has had its time."""
+        """Return whether the patience has run out for a call that first failed at ``since``."""
         return self.clock() - since >= self.patience_seconds
 
     def call(self, function: Callable[[], ResultT]) -> ResultT:
-        """Return what a function returns, once it does not fail for a passing reason.
+        """Call a function until it returns, and return that; retry transient errors.
 
         Raises:
-            ServiceError: It failed for another reason, or longer than the patience lasts.
+            ServiceError: The error is not transient, or the patience ran out.
 
         """
         spell = Spell(self)
@@ -61,14 +61,14 @@ class Retry:
 
 
 def resumed(stream: Callable[[ItemT | None], Iterator[ItemT]], retry: Retry) -> Iterator[ItemT]:
-    """Yield what a stream yields, and go on behind its last item where a passing error ended it.
+    """Yield a stream's items; after a transient error, resume it behind the last item.
 
     Args:
-        stream: Given the last item, None at first, begins behind it.
-        retry: The patience with a stream that does not get on.
+        stream: Starts the stream behind the given item; None: from the beginning.
+        retry: How long to retry while the stream makes no progress.
 
     Raises:
-        ServiceError: It failed for another reason, or longer than the patience lasts.
+        ServiceError: The error is not transient, or the patience ran out.
 
     """
     spell = Spell(retry)
@@ -86,7 +86,7 @@ def resumed(stream: Callable[[ItemT | None], Iterator[ItemT]], retry: Retry) -> 
 
 
 class Spell:
-    """A time of failures of one thing; ends with a success."""
+    """A row of failures of one operation; a success ends it."""
 
     def __init__(self, retry: Retry) -> None:
         """Begin without any failure."""
@@ -95,11 +95,11 @@ class Spell:
         self._tries = 0
 
     def succeeded(self) -> None:
-        """Forget the failures so far."""
+        """Forget earlier failures."""
         self._since, self._tries = None, 0
 
     def failed(self, error: ServiceError) -> None:
-        """Wait before another try, or raise the error when there is to be none."""
+        """Wait before the next try, or raise the error when there must not be one."""
         if self._since is None:
             self._since = self._retry.clock()
         self._tries += 1

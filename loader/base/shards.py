@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Shard", "stable_hash"]
 
-# Where an engine says which of how many tasks a process is: Cloud Run jobs
+# The variables that hold a task's index and the number of tasks: Cloud Run jobs
 # (https://cloud.google.com/run/docs/container-contract#jobs-env-vars), and indexed jobs of
-# Kubernetes, which do not say how many there are: deploy/ sets JOB_COMPLETIONS.
+# Kubernetes. Kubernetes sets only the index; JOB_COMPLETIONS is set by hand (docs/operations.md).
 _VARIABLES = (
     ("CLOUD_RUN_TASK_INDEX", "CLOUD_RUN_TASK_COUNT"),
     ("JOB_COMPLETION_INDEX", "JOB_COMPLETIONS"),
@@ -25,7 +25,7 @@ _VARIABLES = (
 
 @dataclass(frozen=True)
 class Shard:
-    """One of ``count`` parts, by a stable hash: a laundromat is always in the same of them."""
+    """One of ``count`` parts, by a stable hash: a laundromat is always in the same part."""
 
     index: int = 0
     count: int = 1
@@ -35,7 +35,7 @@ class Shard:
         """Return the shard that a text such as 0/3 names.
 
         Raises:
-            ConfigurationError: It names none.
+            ConfigurationError: The text is not a shard.
 
         """
         match = re.fullmatch(r"(\d{1,4})/(\d{1,4})", text, re.ASCII)
@@ -47,10 +47,10 @@ class Shard:
 
     @classmethod
     def from_variables(cls, variables: Mapping[str, str]) -> Shard:
-        """Return the shard that the engine which started this process gave it; all by default.
+        """Return the shard that Cloud Run or Kubernetes gave this process; default: everything.
 
         Raises:
-            ConfigurationError: Only half of it is said: each task would serve all.
+            ConfigurationError: The number of tasks is missing; each task would serve everything.
 
         """
         for index, count in _VARIABLES:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 __all__ = ["OPS_DATASET", "OPS_DESCRIPTION", "Column", "SourceTable"]
 
 OPS_DATASET = "VMHUB_OPS"
-OPS_DESCRIPTION = "What the runs of vmhub leave behind, of all laundromats; written by vmhub."
+OPS_DESCRIPTION = "Records of vmhub's runs for all laundromats; written by vmhub."
 
 
 @dataclass(frozen=True)
 class Column:
-    """A declared column; ``data_type`` in GoogleSQL's words, such as INT64."""
+    """A declared column; ``data_type`` is a GoogleSQL type, such as INT64."""
 
     name: str
     data_type: str

@@ -5,49 +5,32 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args, get_type_hints
 
+from loader.bigquery.declaration import Column
 from loader.bigquery.literals import timestamp
+from loader.messages import HistoryRow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from loader.base.cnpj import Cnpj
     from loader.bigquery.warehouse import Warehouse
-    from loader.messages import HistoryRow
 
 __all__ = ["merge_history", "merge_statement"]
 
-# A query's parameters may take 10 MB (https://cloud.google.com/bigquery/quotas#query_jobs).
-_MAX_PARAMETER_BYTES = 8_000_000
-
-# The rows come as a parameter: a table to load them into would be billed as another 10 MiB, and
-# would have to be cleaned up after a run that died.
-# Statuses move forward only. FAILED comes before DELIVERED: a receipt of a message that was said
-# to have failed shows that it arrived, and nobody may get it again.
+# The rows are loaded into a table of their own, which is billed as another 10 MiB. BigQuery would
+# keep a query parameter, with people's texts and phones, with the job for six months
+# (https://cloud.google.com/bigquery/docs/information-schema-jobs).
+# Statuses move forward only. FAILED comes before DELIVERED: a receipt proves that a message arrived
+# although it was reported as failed, and the customer must not get it again.
 _MERGE = """
 merge `{cnpj}_CAMPAIGN`.`message_history` as history
 using (
     select
-        json_value(item, '$.user_id') as user_id,
-        json_value(item, '$.campaign_type') as campaign_type,
-        json_value(item, '$.cycle_key') as cycle_key,
-        cast(json_value(item, '$.attempt') as int64) as attempt,
-        cast(json_value(item, '$.sent_at') as timestamp) as sent_at,
-        json_value(item, '$.status') as status,
-        json_value(item, '$.message_content') as message_content,
-        json_value(item, '$.phone') as phone,
-        json_value(item, '$.message_id') as message_id,
-        json_value(item, '$.error_code') as error_code,
-        cast(json_value(item, '$.recoverable') as bool) as recoverable,
-        cast(json_value(item, '$.delivered_at') as timestamp) as delivered_at,
-        cast(json_value(item, '$.read_at') as timestamp) as read_at,
-        cast(json_value(item, '$.replied_at') as timestamp) as replied_at,
-        cast(json_value(item, '$.updated_at') as timestamp) as updated_at,
-        json_value(item, '$.template_variant') as template_variant,
-        json_value(item, '$.voucher_code') as voucher_code,
+        *,
         {news_rank} as status_rank
-    from unnest(json_query_array(@items)) as item
+    from `{cnpj}_CAMPAIGN`.`{news}`
 ) as news
 on
     history.campaign_type = news.campaign_type
@@ -89,52 +72,42 @@ _RANK = """case upper(trim({status}))
             else 1
         end"""
 
-# A sender's instants are its own clock's, and a row may have been written under another.
+_TYPES = {str: "STRING", int: "INT64", bool: "BOOL", datetime: "TIMESTAMP"}
+# The columns of the loaded rows: those of a HistoryRow, whose types are `T` or `T | None`.
+_COLUMNS = tuple(
+    Column(name, _TYPES[(get_args(annotation) or (annotation,))[0]], "")
+    for name, annotation in get_type_hints(HistoryRow).items()
+)
+
+# A sender's clock can differ from Firestore's, so rows that are a little older are read, too.
 _CLOCK_MARGIN = timedelta(days=2)
 
 
 def merge_history(
     warehouse: Warehouse, cnpj: Cnpj, rows: Sequence[HistoryRow], *, since: datetime
 ) -> None:
-    """Write news into a laundromat's message_history; what is known already changes nothing.
+    """Write news into a laundromat's message_history; known rows stay as they are.
 
     Args:
         warehouse: Where the table is.
         cnpj: The laundromat.
         rows: At most one for each key.
-        since: When the oldest of their documents was created: no row of theirs is older, so older
+        since: When the oldest of their documents was created. No row can be older, so older
             partitions are not read.
 
     """
-    statement = merge_statement(cnpj, since=since)
-    # One part, unless the rows are many megabytes.
-    for part in _parts(rows):
-        warehouse.query(
-            statement, doing=f"writing message_history of {cnpj}", parameters={"items": part}
-        )
+    items = [json.loads(json.dumps(asdict(row), default=datetime.isoformat)) for row in rows]
+    doing = f"writing message_history of {cnpj}"
+    with warehouse.loaded(f"{cnpj}_CAMPAIGN", _COLUMNS, items, doing=doing) as news:
+        warehouse.query(merge_statement(cnpj, since=since, news=news), doing=doing)
 
 
-def merge_statement(cnpj: Cnpj, *, since: datetime) -> str:
-    """Return the statement that merges ``@items``, rows as a JSON array, into a history."""
+def merge_statement(cnpj: Cnpj, *, since: datetime, news: str) -> str:
+    """Return the statement that merges the rows of a table of {CNPJ}_CAMPAIGN into a history."""
     return _MERGE.format(
         cnpj=cnpj,
+        news=news,
         since=timestamp(since - _CLOCK_MARGIN),
-        news_rank=_RANK.format(status="json_value(item, '$.status')"),
+        news_rank=_RANK.format(status="status"),
         history_rank=_RANK.format(status="history.status"),
     )
-
-
-def _parts(rows: Sequence[HistoryRow]) -> Iterator[str]:
-    """Yield the rows as JSON arrays that fit into a parameter."""
-    part: list[str] = []
-    size = 0
-    for row in rows:
-        item = json.dumps(asdict(row), default=datetime.isoformat, ensure_ascii=False)
-        item_bytes = len(item.encode()) + 1
-        if part and size + item_bytes > _MAX_PARAMETER_BYTES:
-            yield f"[{','.join(part)}]"
-            part, size = [], 0
-        part.append(item)
-        size += item_bytes
-    if part:
-        yield f"[{','.join(part)}]"

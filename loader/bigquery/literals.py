@@ -1,4 +1,4 @@
-"""Values as GoogleSQL writes them."""
+"""GoogleSQL literals."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ __all__ = ["timestamp"]
 
 
 def timestamp(instant: datetime) -> str:
-    """Return an instant as a constant of type TIMESTAMP, in microseconds."""
+    """Return an instant as a TIMESTAMP literal, to the microsecond."""
     return f"timestamp '{instant.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f+00:00}'"

@@ -2,7 +2,7 @@
 
 Rows are streamed in, since load jobs are limited to 1,500 a table and day
 (https://cloud.google.com/bigquery/quotas#load_jobs) and thousands of laundromats sync every hour.
-A failure to record never hides what the run itself came to.
+A failure to record never hides the result of the run itself.
 """
 
 from __future__ import annotations
@@ -57,26 +57,26 @@ class OpsLog:
     """Puts rows into the tables of VMHUB_OPS."""
 
     def __init__(self, warehouse: Warehouse, tables: Mapping[str, SourceTable]) -> None:
-        """Use these tables, given by name; those that are missing are created."""
+        """Use these tables, given by name; missing ones are created."""
         self.failure = ""
-        """Why something could not be recorded; empty while everything was."""
+        """Why something could not be recorded; empty when all was recorded."""
         self._warehouse = warehouse
         self._tables = tables
 
     def insert(self, table: str, rows: list[dict[str, Any]]) -> None:
-        """Record rows; a service that does not take them is noted, and not asked again."""
+        """Record rows; note a service that fails, and do not ask it again."""
         if self.failure:
-            # One wait for a service that does not answer is enough.
+            # Waiting once for a service that does not answer is enough.
             return
         try:
             self._warehouse.insert(self._tables[table], rows)
         except VmhubError as error:
             self.failure = str(error)
-            _log.error("this run is not, or not wholly, recorded in VMHUB_OPS: %s", error)
+            _log.error("this run is not fully recorded in VMHUB_OPS: %s", error)
 
     @contextmanager
     def run(self, cnpj: Cnpj, command: str, as_of: datetime) -> Iterator[Run]:
-        """Measure a block as one laundromat's run, and record it, also when an error ends it."""
+        """Measure a block as one laundromat's run; record it even when an error ends it."""
         run, failure = Run(cnpj, command, as_of), None
         try:
             yield run
@@ -102,7 +102,7 @@ class SyncLog(OpsLog):
         """Begin a run.
 
         Args:
-            warehouse: Where the tables are, or will be.
+            warehouse: Holds the tables, or will once they are created.
             tables: Their declarations, by name.
             cnpj: The laundromat.
             as_of: The run's instant.
@@ -127,7 +127,7 @@ class SyncLog(OpsLog):
             self._flush()
 
     def finished(self, report: SyncReport) -> SyncReport:
-        """Record what a run came to; return its report with what could not be recorded."""
+        """Record a run's result; return its report with what could not be recorded."""
         self._flush()
         self._record_run(
             built_at=report.built_at.isoformat(),

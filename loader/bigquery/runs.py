@@ -1,4 +1,4 @@
-"""What a run took and came to, measured while it goes on."""
+"""A run's duration, CPU, memory and result, measured while it runs."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ __all__ = ["Run", "StepRecord", "peak_memory_mib"]
 
 @dataclass
 class StepRecord:
-    """What one step of a run took; whoever does it fills the counts in."""
+    """What one step of a run took; the step itself fills in the counts."""
 
     step: str
     """TRACK, DEPLOY, BUILD, SYNC or FIGURES."""
     seconds: float = 0.0
     cpu_seconds: float = 0.0
-    """Of this process alone."""
+    """Of this process only."""
     queries: int = 0
     bytes_billed: int = 0
     rows: int = 0
     """Rows of message_history that were written, or of campaign_targets that were read."""
     documents_read: int = 0
     outcomes: dict[str, int] = field(default_factory=dict)
-    """Rows by what became of them."""
+    """Number of rows by outcome."""
     exit_code: int = ExitCode.OK
 
 
@@ -58,7 +58,7 @@ class Run:
             cnpj: The laundromat.
             command: What runs, such as build.
             as_of: The run's instant.
-            fleet_run_id: The run of the whole fleet that it is part of; None: by hand.
+            fleet_run_id: The fleet run that it is part of; None: started by hand.
             clock: The machine's time.
 
         """
@@ -72,7 +72,7 @@ class Run:
 
     @contextmanager
     def step(self, name: str) -> Iterator[StepRecord]:
-        """Measure a block as one step; yields what its counts go into."""
+        """Measure a block as one step; yields the record that takes its counts."""
         step = StepRecord(name)
         began, cpu_began = time.monotonic(), time.process_time()
         try:
@@ -86,7 +86,7 @@ class Run:
             self.steps.append(step)
 
     def row(self, error: BaseException | None = None) -> dict[str, Any]:
-        """Return the row of the run as far as it is, with the error that ended it, if any."""
+        """Return the run's row as of now, with the error that ended it, if any."""
         steps, ended_at = self.steps, self._clock()
         exit_code = (
             max((step.exit_code for step in steps), default=ExitCode.OK)
@@ -112,7 +112,7 @@ class Run:
 
 
 def peak_memory_mib() -> float:
-    """Return the largest memory of this process so far, in MiB."""
-    # In KiB, but for macOS (https://man7.org/linux/man-pages/man2/getrusage.2.html).
+    """Return this process's peak memory so far, in MiB."""
+    # In KiB, except on macOS (https://man7.org/linux/man-pages/man2/getrusage.2.html).
     units_a_mib = 2**20 if sys.platform == "darwin" else 2**10
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / units_a_mib, 1)

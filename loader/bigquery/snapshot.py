@@ -1,7 +1,7 @@
-"""Tables as the Storage Read API gives them: a snapshot that can be read more than once.
+"""Snapshots of tables, read by the Storage Read API as often as needed.
 
 The API streams Arrow batches and bills the bytes read instead of at least 10 MiB a query
-(https://cloud.google.com/bigquery/docs/reference/storage). All reading of one session sees the
+(https://cloud.google.com/bigquery/docs/reference/storage). All reads of one session see the
 table as it was when the session began, and a stream always gives its rows in the same order.
 """
 
@@ -30,12 +30,12 @@ _INSTANTS = ("cycle_start", "expires_at", "built_at")
 
 
 class Snapshot:
-    """A table's columns as they were at one moment."""
+    """Columns of a table as they were at one instant."""
 
     def __init__(
         self, reader: BigQueryReadClient, project: str, dataset: str, table: str, *columns: str
     ) -> None:
-        """Take the snapshot; errors are Google's own."""
+        """Take the snapshot; raises Google's own errors."""
         self.name = f"{dataset}.{table}"
         session = reader.create_read_session(
             parent=f"projects/{project}",
@@ -54,14 +54,14 @@ class Snapshot:
     def batches(self) -> Iterator[Any]:
         """Yield the rows as Arrow batches, each time from the beginning."""
         for stream in self._streams:
-            # The reader takes up a broken stream where it stopped.
+            # The client's reader resumes a broken stream where it stopped.
             for response in self._reader.read_rows(stream):  # type: ignore[no-untyped-call]
                 serialized = response.arrow_record_batch.serialized_record_batch
                 yield pa.ipc.read_record_batch(pa.py_buffer(serialized), self.schema)
 
 
 class TargetRows:
-    """The rows of a campaign_targets, in parts; each iteration gives the same in the same order."""
+    """Rows of a campaign_targets, in parts; every iteration yields the same rows and order."""
 
     def __init__(
         self, snapshot: Snapshot, errors: Callable[[str], AbstractContextManager[None]]
@@ -69,8 +69,8 @@ class TargetRows:
         """Check the table's columns.
 
         Args:
-            snapshot: With the columns of `Target`, in any order.
-            errors: Turns Google's errors into ours, told what was being done.
+            snapshot: Has the columns of `Target`, in any order.
+            errors: Turns Google's errors into ours; takes what was being done.
 
         Raises:
             ConfigurationError: A column is missing or has another type.
@@ -93,7 +93,7 @@ class TargetRows:
 
 
 class _Instants(dict[int | None, datetime | None]):
-    """Instants by their microseconds; the rows of one build share nearly all of them."""
+    """A cache of instants by microseconds; the rows of one build share nearly all of them."""
 
     def __missing__(self, microseconds: int | None) -> datetime | None:
         if microseconds is None:

@@ -6,74 +6,71 @@ import io
 import json
 import uuid
 from contextlib import contextmanager
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-import grpc
 from google.api_core import exceptions as google_errors
-from google.api_core.client_options import ClientOptions
 from google.api_core.retry import Retry, if_exception_type
-from google.auth.credentials import AnonymousCredentials
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import bigquery
-from google.cloud.bigquery_storage_v1 import BigQueryReadClient
-from google.cloud.bigquery_storage_v1.services.big_query_read.transports import (
-    BigQueryReadGrpcTransport,
-)
 from requests.exceptions import ConnectionError as RequestsConnectionError
 from requests.exceptions import Timeout as RequestsTimeout
 
 from loader.base.errors import ConfigurationError, NotFoundError, ServiceError
+from loader.bigquery.clients import clients
 from loader.bigquery.declaration import OPS_DATASET, OPS_DESCRIPTION
 from loader.bigquery.snapshot import Snapshot, TargetRows
 from loader.sync.model import Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from datetime import datetime
 
     from loader.base.cnpj import Cnpj
     from loader.base.environment import Environment
     from loader.bigquery.declaration import Column, SourceTable
 
-__all__ = ["ROWS_A_REQUEST", "Warehouse"]
+__all__ = ["ROWS_A_REQUEST", "SCRATCH_PREFIX", "Warehouse"]
 
-_EMULATOR_OPTIONS = (
-    # A batch can be larger than gRPC's default of 4 MiB.
-    ("grpc.max_receive_message_length", 128 * 1024 * 1024),
-    # On one machine, what is sent ahead of its reading saves no time and costs memory.
-    ("grpc.http2.bdp_probe", 0),
-)
+SCRATCH_PREFIX = "vmhub_scratch_"
+"""Prefix of the names of short-lived tables."""
+_SCRATCH_LIFE = timedelta(hours=1)
+
 ROWS_A_REQUEST = 500
-"""Rows that are streamed in at a time."""
+"""Rows per streaming request."""
 
 _RETRY = Retry(initial=0.2, maximum=5.0, timeout=20.0)
-# Knows that being too quick is answered like a missing permission, by 403.
+# Knows that BigQuery answers a rate limit with 403, like a missing permission.
 _LOOK_UP_RETRY = bigquery.DEFAULT_RETRY.with_timeout(20.0)
-# A table that was just created takes rows a little later.
+# A new table accepts streamed rows only after some seconds.
 _NEW_TABLE_RETRY = Retry(
     predicate=if_exception_type(google_errors.NotFound), initial=0.5, maximum=5.0, timeout=30.0
 )
 _TIMEOUT_SECONDS = 10.0
 
-# Names that BigQuery's REST API still uses for GoogleSQL's types.
+# The older names that BigQuery's REST API uses for GoogleSQL types.
 _GOOGLE_SQL_TYPES = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL"}
 
 
 class Warehouse:
     """The datasets of a project, as far as the loader needs them."""
 
-    def __init__(self, environment: Environment) -> None:
+    def __init__(self, environment: Environment, account: str | None = None) -> None:
         """Connect; nothing is sent yet.
+
+        Args:
+            environment: Where.
+            account: The service account to act as; None: the process's own credentials.
 
         Raises:
             ConfigurationError: There are no credentials for the real service.
 
         """
         self.queries = 0
-        """Queries that `query` has run."""
+        """Number of queries that `query` has run."""
         self.bytes_billed = 0
-        """What BigQuery billed for them."""
+        """Bytes that BigQuery billed for them."""
+        self._environment = environment
+        self._other: tuple[str, Warehouse] | None = None
         self._project = environment.project
         self._location = environment.location
         self._address = (
@@ -82,7 +79,7 @@ class Warehouse:
             else "BigQuery"
         )
         try:
-            self._client, self._reader = _clients(environment)
+            self._client, self._reader = clients(environment, account)
         except GoogleAuthError as error:
             message = "no credentials for BigQuery"
             raise ConfigurationError(
@@ -91,10 +88,23 @@ class Warehouse:
                 "the roles bigquery.dataEditor, bigquery.jobUser and bigquery.readSessionUser",
             ) from error
 
+    def acting_for(self, cnpj: Cnpj) -> Warehouse:
+        """Return the warehouse for a laundromat's own datasets, with the credentials for them.
+
+        It is this one, unless the environment names service accounts.
+        """
+        account = self._environment.account(cnpj)
+        if account is None:
+            return self
+        # Only the last one is kept: laundromats are served one after the other, by the thousand.
+        if self._other is None or self._other[0] != account:
+            self._other = (account, Warehouse(self._environment, account))
+        return self._other[1]
+
     def create_dataset(
         self, dataset: str, *, description: str, tables_expire_after: timedelta | None = None
     ) -> bool:
-        """Create a dataset where there is none; return whether it is new."""
+        """Create a dataset if it does not exist; return whether it is new."""
         reference = bigquery.Dataset(f"{self._project}.{dataset}")
         reference.location = self._location
         reference.description = description
@@ -111,7 +121,7 @@ class Warehouse:
     def create_table(self, declared: SourceTable, cnpj: str = "") -> bool:
         """Create a declared table, or add the columns it lacks; return whether it is new.
 
-        Rows and further columns stay as they are. A table that all laundromats share needs no CNPJ.
+        Rows and extra columns stay as they are. A table that all laundromats share needs no CNPJ.
         """
         name = f"{self._project}.{declared.dataset(cnpj)}.{declared.name}"
         wanted = bigquery.Table(name, schema=[_schema_field(column) for column in declared.columns])
@@ -134,9 +144,9 @@ class Warehouse:
         return True
 
     def schema_problems(self, declared: SourceTable, cnpj: Cnpj) -> list[str]:
-        """Return what a table lacks of its declaration, each as one phrase; none if it is fit.
+        """Return how a table differs from its declaration, one phrase each; empty if it is fine.
 
-        Further columns are no problem.
+        Extra columns are not a problem.
         """
         name = f"{declared.dataset(cnpj)}.{declared.name}"
         with self._service_errors(f"looking at table {name}"):
@@ -161,27 +171,55 @@ class Warehouse:
 
     def append(self, declared: SourceTable, cnpj: Cnpj, rows: Iterable[dict[str, Any]]) -> int:
         """Load rows into a declared table by one load job; return how many."""
+        name = f"{self._project}.{declared.dataset(cnpj)}.{declared.name}"
+        with self._service_errors(f"loading {name}"):
+            return self._load(name, declared.columns, rows)
+
+    @contextmanager
+    def loaded(
+        self,
+        dataset: str,
+        columns: Sequence[Column],
+        rows: Iterable[dict[str, Any]],
+        *,
+        doing: str,
+    ) -> Iterator[str]:
+        """Load rows into a table that exists during the block; yields its name.
+
+        If the process dies, the table expires. bqemulator 1.4.0 has no expiration.
+        """
+        table = f"{SCRATCH_PREFIX}{uuid.uuid4().hex}"
+        name = f"{self._project}.{dataset}.{table}"
+        scratch = bigquery.Table(name, schema=[_schema_field(column) for column in columns])
+        scratch.expires = datetime.now(UTC) + _SCRATCH_LIFE
+        with self._service_errors(doing):
+            self._client.create_table(scratch, retry=_RETRY)
+            try:
+                self._load(name, columns, rows)
+                yield table
+            finally:
+                self._client.delete_table(name, retry=_RETRY, not_found_ok=True)
+
+    def _load(self, name: str, columns: Sequence[Column], rows: Iterable[dict[str, Any]]) -> int:
         lines = [json.dumps(row, ensure_ascii=False) for row in rows]
         if not lines:
             return 0
-        name = f"{self._project}.{declared.dataset(cnpj)}.{declared.name}"
         config = bigquery.LoadJobConfig(
             source_format=bigquery.SourceFormat.NEWLINE_DELIMITED_JSON,
-            schema=[_schema_field(column) for column in declared.columns],
+            schema=[_schema_field(column) for column in columns],
             write_disposition=bigquery.WriteDisposition.WRITE_APPEND,
             create_disposition=bigquery.CreateDisposition.CREATE_NEVER,
         )
-        with self._service_errors(f"loading {name}"):
-            self._client.load_table_from_file(
-                io.BytesIO("\n".join(lines).encode()), name, job_config=config
-            ).result()
+        self._client.load_table_from_file(
+            io.BytesIO("\n".join(lines).encode()), name, job_config=config
+        ).result()
         return len(lines)
 
     def insert(self, declared: SourceTable, rows: Sequence[dict[str, Any]]) -> None:
-        """Stream rows into a table of VMHUB_OPS, which is created when it is not there yet.
+        """Stream rows into a table of VMHUB_OPS; create the table if it is missing.
 
         Raises:
-            ServiceError: Rows were not taken; requests before that one may have been.
+            ServiceError: BigQuery refused rows; earlier requests may have succeeded.
 
         """
         for first in range(0, len(rows), ROWS_A_REQUEST):
@@ -189,7 +227,7 @@ class Warehouse:
 
     def _insert_part(self, declared: SourceTable, rows: Sequence[dict[str, Any]]) -> None:
         name = f"{self._project}.{OPS_DATASET}.{declared.name}"
-        # One id a row: what is sent again after a lost answer is kept once.
+        # One id per row: BigQuery keeps a row once even if it is sent again after a lost answer.
         ids = [str(uuid.uuid4()) for _ in rows]
         with self._service_errors(f"recording in {OPS_DATASET}.{declared.name}"):
             try:
@@ -199,7 +237,7 @@ class Warehouse:
                 self.create_table(declared)
                 problems = self._insert(name, rows, ids, _NEW_TABLE_RETRY)
         if problems:
-            # Only the reason: the service's text can quote a cell.
+            # Show the reason only: the service's text can quote a cell.
             reasons = {item.get("reason", "") for row in problems for item in row["errors"]}
             message = f"recording in {name}: {len(problems)} rows refused: {', '.join(reasons)}"
             raise ServiceError(message)
@@ -239,7 +277,7 @@ class Warehouse:
         return rows
 
     def modified_at(self, dataset: str, table: str) -> datetime | None:
-        """Return when a table was last written, which costs nothing to ask; None: there is none.
+        """Return when a table was last written (a free request); None: the table does not exist.
 
         bqemulator 1.4.0 moves it when a table is created or replaced, not when rows come.
         """
@@ -270,11 +308,26 @@ class Warehouse:
             ]
         return max(built).astimezone(UTC) if built else None
 
+    def opted_out(self, cnpj: Cnpj) -> set[tuple[str, str]]:
+        """Return the campaign and customer id of each decision that an opt-out blocks."""
+        dataset, table = f"{cnpj}_CAMPAIGN", "campaign_decisions"
+        columns = ("campaign_type", "customer_id", "first_blocker")
+        with self._service_errors(f"reading {dataset}.{table}"):
+            snapshot = Snapshot(self._reader, self._project, dataset, table, *columns)
+            return {
+                (campaign_type, customer_id)
+                for batch in snapshot.batches()
+                for campaign_type, customer_id, blocker in zip(
+                    *(batch.column(name).to_pylist() for name in columns), strict=True
+                )
+                if blocker == "OPTED_OUT"
+            }
+
     def targets(self, cnpj: Cnpj) -> TargetRows:
         """Return the rows of a laundromat's campaign_targets as they are now.
 
         Raises:
-            ConfigurationError: There is no such table, or it has other columns.
+            ConfigurationError: The table is missing, or its columns are wrong.
 
         """
         dataset, table = f"{cnpj}_CAMPAIGN", "campaign_targets"
@@ -282,7 +335,7 @@ class Warehouse:
             try:
                 snapshot = Snapshot(self._reader, self._project, dataset, table, *Target._fields)
             except (google_errors.InvalidArgument, google_errors.NotFound):
-                # The service refuses a column that is not there, without saying so to us.
+                # The service rejects a missing column without naming it.
                 self._check_columns(dataset, table, Target._fields)
                 raise
         return TargetRows(snapshot, self._service_errors)
@@ -322,26 +375,10 @@ class Warehouse:
                 message, hint="run `vmhub onboard`, then `vmhub build`, for this CNPJ"
             ) from error
         except google_errors.GoogleAPICallError as error:
-            # Only the reason: the service's text can quote a cell of the table.
+            # Show the reason only: the service's text can quote a cell of the table.
             reasons = ", ".join(str(item.get("reason", "")) for item in error.errors) or error.code
             message = f"{doing}: {self._address} answered {reasons}"
             raise ServiceError(message) from error
-
-
-def _clients(environment: Environment) -> tuple[bigquery.Client, BigQueryReadClient]:
-    if environment.bigquery_url is None:
-        client = bigquery.Client(project=environment.project, location=environment.location)
-        return client, BigQueryReadClient()  # type: ignore[no-untyped-call]
-    credentials = AnonymousCredentials()  # type: ignore[no-untyped-call]
-    client = bigquery.Client(
-        project=environment.project,
-        location=environment.location,
-        credentials=credentials,
-        client_options=ClientOptions(api_endpoint=environment.bigquery_url),
-    )
-    channel = grpc.insecure_channel(environment.bigquery_storage_host, options=_EMULATOR_OPTIONS)
-    transport = BigQueryReadGrpcTransport(channel=channel, credentials=credentials)
-    return client, BigQueryReadClient(transport=transport)  # type: ignore[no-untyped-call]
 
 
 def _schema_field(column: Column) -> bigquery.SchemaField:

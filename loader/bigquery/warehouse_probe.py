@@ -1,4 +1,4 @@
-"""BigQuery as the checks ask it: what a table is like, and tries that leave nothing behind."""
+"""What `vmhub check` asks BigQuery: how a table is laid out, and trials that leave no trace."""
 
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ from google.cloud import bigquery
 
 from loader.base.errors import ServiceError
 from loader.bigquery.snapshot import Snapshot
-from loader.bigquery.warehouse import Warehouse
+from loader.bigquery.warehouse import SCRATCH_PREFIX, Warehouse
 
 if TYPE_CHECKING:
     from loader.base.cnpj import Cnpj
     from loader.bigquery.declaration import SourceTable
 
-__all__ = ["SCRATCH_PREFIX", "Layout", "WarehouseProbe"]
+__all__ = ["Layout", "WarehouseProbe"]
 
-SCRATCH_PREFIX = "vmhub_check_"
 _SCRATCH_LIFE = timedelta(hours=1)
 _RETRY = Retry(initial=0.2, maximum=2.0, timeout=15.0)
 _TIMEOUT_SECONDS = 10.0
@@ -46,12 +45,12 @@ class Layout:
 
     @classmethod
     def declared(cls, table: SourceTable) -> Layout:
-        """Return what models/sources/ wants; an instant is always partitioned by its day."""
+        """Return the layout that models/sources/ declares; TIMESTAMPs are partitioned by day."""
         return cls(table.partition_by, "DAY" if table.partition_by else None, table.cluster_by)
 
 
 class WarehouseProbe(Warehouse):
-    """A warehouse that can be tried out."""
+    """A warehouse with trials of its permissions."""
 
     def location(self, dataset: str) -> str | None:
         """Return where a dataset is, such as US; None: there is no such dataset."""
@@ -65,7 +64,7 @@ class WarehouseProbe(Warehouse):
         return str(found.location)
 
     def layout(self, declared: SourceTable, cnpj: Cnpj) -> Layout:
-        """Return how a table that is there is laid out."""
+        """Return the layout of an existing table."""
         name = f"{declared.dataset(cnpj)}.{declared.name}"
         with self._service_errors(f"looking at table {name}"):
             table = self._client.get_table(
@@ -81,8 +80,8 @@ class WarehouseProbe(Warehouse):
     def try_scratch_table(self, dataset: str) -> None:
         """Create a table, write a row as dbt does, read it as sync does, and drop the table.
 
-        The table has a name of its own and expires: a check that is killed leaves nothing for
-        long, and two at a time do not meet. bqemulator 1.4.0 knows no expiration.
+        The table has a unique name and expires. So a killed check leaves nothing for long, and two
+        checks at the same time do not collide. bqemulator 1.4.0 has no expiration.
         """
         name = f"{SCRATCH_PREFIX}{uuid.uuid4().hex}"
         scratch = bigquery.Table(
@@ -109,17 +108,17 @@ class WarehouseProbe(Warehouse):
                     scratch, retry=_RETRY, timeout=_TIMEOUT_SECONDS, not_found_ok=True
                 )
         if rows != [7]:
-            message = f"a scratch table in {dataset} gave back {len(rows)} rows that differ"
+            message = f"a scratch table in {dataset} returned {len(rows)} rows that differ"
             raise ServiceError(message)
 
     def try_streaming(self, declared: SourceTable) -> None:
-        """Stream a row that BigQuery must refuse, so that the right to stream is tried for real.
+        """Stream a row that BigQuery must refuse; this tests the permission to stream.
 
-        Who may not stream gets 403 for the call; who may learns in `insertErrors` that the row is
-        invalid, since its partition column holds no instant, and nothing is kept
+        Without the permission the call fails with 403. With it, `insertErrors` says that the row is
+        invalid, since its partition column does not hold an instant, and nothing is stored
         (https://cloud.google.com/bigquery/docs/reference/rest/v2/tabledata/insertAll).
         `tables.testIamPermissions` may "fail open" by its own documentation, and bqemulator 1.4.0
-        has no such endpoint. It does have this one, and refuses the row alike, but only when asked
+        does not have that endpoint. It has this one, and refuses the row, too, but only when asked
         to skip invalid rows.
         """
         name = f"{declared.dataset('')}.{declared.name}"

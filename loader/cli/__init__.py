@@ -1,1 +1,1 @@
-"""The command line: one file is one command and how its result looks."""
+"""The command line: one file per command, with the way its result is shown."""

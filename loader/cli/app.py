@@ -1,8 +1,9 @@
-"""The command line: its commands, and an error to its exit code."""
+"""The command line: the list of commands, and the exit code of each error."""
 
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 from importlib import import_module
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
+from loader.base.environment import ALERT_URLS_VARIABLE
 from loader.base.errors import ExitCode, VmhubError
 from loader.base.logs import LogFormat, configure_logs
 
@@ -21,7 +23,7 @@ __all__ = ["COMMANDS", "app", "main"]
 
 _log = logging.getLogger(__name__)
 
-# In the order of help. `vmhub NAME` is NAME_command in loader/cli/NAME.py, or its NAME_app.
+# In the order of --help. `vmhub NAME` is NAME_command, or NAME_app, in loader/cli/NAME.py.
 COMMANDS = (
     "demo",
     "onboard",
@@ -42,8 +44,12 @@ COMMANDS = (
 )
 
 
+_TELLS = ("schedule", "status")
+"""The commands that use $VMHUB_ALERT_URLS."""
+
+
 class _Commands(TyperGroup):
-    """The commands, each imported when it is asked for: none loads what another needs."""
+    """The commands. Each is imported when it is used, so none loads what another needs."""
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - as Typer calls it
         return list(COMMANDS)
@@ -89,14 +95,17 @@ def main() -> None:
 def _common(
     context: typer.Context,
     log_format: Annotated[
-        LogFormat, typer.Option(help="How logs and errors look on stderr.")
+        LogFormat, typer.Option(help="Format of logs and errors on stderr.")
     ] = LogFormat.TEXT,
 ) -> None:
     configure_logs(log_format)
-    # For commands that start processes, which log alike.
+    if context.invoked_subcommand not in _TELLS:
+        # The receivers' URLs are secrets: no other command and no child process gets them.
+        os.environ.pop(ALERT_URLS_VARIABLE, None)
+    # For commands that start processes, which log in the same format.
     context.obj = log_format
 
 
 def _on_terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
-    # An exception instead of the end, so that what was opened is closed.
+    # Raise instead of exiting, so that everything that is open gets closed.
     sys.exit(128 + signal.SIGTERM)

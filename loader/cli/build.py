@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from loader.base.cnpj import parse_cnpj
+from loader.cli.failures import build_errors_in_full
 from loader.cli.options import (
     AsOfOption,
     CnpjOption,
@@ -26,6 +27,7 @@ __all__ = ["build_command"]
 
 
 def build_command(
+    context: typer.Context,
     cnpj: CnpjOption,
     as_of: AsOfOption = None,
     selector: Annotated[
@@ -42,7 +44,8 @@ def build_command(
     parsed, instant = parse_cnpj(cnpj), parse_instant(as_of)
     arguments = ["--selector", selector] if selector else []
     services = open_services()
-    report = services.build(services.laundromat(parsed), as_of=instant, arguments=arguments)
+    with build_errors_in_full(context.obj):
+        report = services.build(services.laundromat(parsed), as_of=instant, arguments=arguments)
     print_result(report, show_build, as_json=as_json)
     if report.exit_code:
         raise typer.Exit(report.exit_code)

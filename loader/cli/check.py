@@ -45,7 +45,7 @@ def check_command(
     cnpj: CnpjOption,
     raw_max_age: Annotated[
         int,
-        typer.Option(help="Warn when the newest sale is more hours old.", min=1, metavar="HOURS"),
+        typer.Option(help="Warn when the newest sale is older than this.", min=1, metavar="HOURS"),
     ] = 26,
     as_of: AsOfOption = None,
     *,
@@ -53,7 +53,7 @@ def check_command(
 ) -> None:
     """Check whether a laundromat can be served; one line each: ok, or what to do.
 
-    Tries permissions for real, and leaves nothing behind. docs/check.md says what each line means.
+    Tries out every permission, and leaves nothing behind. docs/check.md explains each line.
 
     Example: vmhub check --cnpj 12ABC34501DE35 --raw-max-age 50
     """
@@ -87,7 +87,7 @@ def check_laundromat(
 
 
 def show_check(report: CheckReport) -> None:
-    """Print one check a line, and how many there are of each state."""
+    """Print one line per check, then the number of checks in each state."""
     console = line_console()
     counts: Counter[str] = Counter()
     for check in report.checks:

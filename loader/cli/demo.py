@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from loader.cli.failures import build_errors_in_full
 from loader.cli.local import print_variables
 from loader.cli.output import counts_in_words, plain, result_console
 from loader.dbt.project import find_project
@@ -26,16 +27,17 @@ __all__ = ["demo_command"]
 _log = logging.getLogger(__name__)
 
 _NEXT = (
-    ("make demo KEEP=1", "the same, with the servers left up, so that you can run"),
+    ("make demo KEEP=1", "the same, but the servers keep running, so that you can run"),
     ("vmhub explain --cnpj 11222333000181 --customer ipe-011", "why this customer got no message"),
     ("docs/rules.md", "what the blockers mean"),
     ("docs/analysts-guide.md", "how to change a rule or a text, or add a campaign"),
-    ("models/campaigns/", "the campaigns themselves, a file each"),
+    ("models/campaigns/", "the campaigns themselves, one file each"),
     ("make docs", "all models and columns, in one page"),
 )
 
 
 def demo_command(
+    context: typer.Context,
     *,
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave the local stack running and print how to use it.")
@@ -50,12 +52,16 @@ def demo_command(
     firestore_host = os.environ.get("FIRESTORE_EMULATOR_HOST") or None
     _log.info("starting the local stack; its logs are in %s", folder)
     if not keep:
-        with local_stack(project, folder, firestore_host=firestore_host) as stack:
+        with (
+            build_errors_in_full(context.obj),
+            local_stack(project, folder, firestore_host=firestore_host) as stack,
+        ):
             _demo(stack)
         return
     stack = start_stack(project, folder, firestore_host=firestore_host)
     try:
-        _demo(stack)
+        with build_errors_in_full(context.obj):
+            _demo(stack)
     except BaseException:
         stop_stack(stack)
         raise
@@ -76,7 +82,7 @@ def _demo(stack: LocalStack) -> None:
 
 
 def show_demo(report: DemoReport) -> None:
-    """Print the demo's course."""
+    """Print the demo, step by step."""
     console = result_console()
     console.print("\n[bold]1. Three laundromats, from raw rows to target documents[/bold]")
     for cycle in report.first:

@@ -51,7 +51,7 @@ def explain_customer(services: Services, cnpj: Cnpj, customer_id: str) -> Explan
 
     laundromat = services.laundromat(cnpj)
     return explain(
-        Explainer(services.dbt, services.warehouse),
+        Explainer(services.dbt, services.warehouse.acting_for(cnpj)),
         TargetStore(services.database, cnpj),
         customer_id=customer_id,
         settings=laundromat.settings,
@@ -60,7 +60,7 @@ def explain_customer(services: Services, cnpj: Cnpj, customer_id: str) -> Explan
 
 
 def show_explanation(explanation: Explanation) -> None:
-    """Print the facts, and each campaign's verdict with what is behind it."""
+    """Print the facts, then each campaign's verdict with its reasons."""
     console = result_console()
     console.print(
         f"Customer {explanation.customer_id} of {explanation.cnpj}, "

@@ -42,12 +42,12 @@ def local_up(
     state_dir: StateDirOption = None,
     data_dir: Annotated[
         Path | None,
-        typer.Option(help="Keep the data in this folder and take up what is there."),
+        typer.Option(help="Keep the data in this folder, and load what is there."),
     ] = None,
 ) -> None:
     """Start the local stack in the background and print its variables.
 
-    A Firestore emulator that FIRESTORE_EMULATOR_HOST names is used as it is.
+    If FIRESTORE_EMULATOR_HOST names an emulator, that one is used.
 
     Example: eval "$(vmhub local up)"
     """
@@ -62,7 +62,7 @@ def local_up(
 
 @local_app.command("down")
 def local_down(state_dir: StateDirOption = None) -> None:
-    """End the local stack. Its data goes with it unless `up` was given a data folder.
+    """Stop the local stack. Its data is lost unless `up` was given a data folder.
 
     Example: vmhub local down
     """
@@ -129,7 +129,7 @@ def _running_stack(folder: Path) -> LocalStack:
 
 
 def print_variables(stack: LocalStack) -> None:
-    """Print the variables of a stack as a shell reads them."""
+    """Print a stack's variables as shell exports."""
     for name, value in stack.variables().items():
         typer.echo(f"export {name}={shlex.quote(value)}")
 

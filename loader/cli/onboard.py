@@ -1,4 +1,4 @@
-"""`vmhub onboard`: make a laundromat known."""
+"""`vmhub onboard`: create a laundromat's tables and register it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def onboard_command(
     Example: vmhub onboard --cnpj 12.ABC.345/01DE-35 --name "Lava Bem" --timezone America/Manaus
     """
     parsed = parse_cnpj(cnpj)
-    # Imported here, as in every command: help and usage errors do without.
+    # Imported here, as in every command: help and usage errors do not need it.
     from loader.operations.onboard import onboard  # noqa: PLC0415
 
     services = open_services()

@@ -1,4 +1,4 @@
-"""What the commands share: options, and what their values mean."""
+"""Options that several commands share, and how their values are read."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ __all__ = [
     "parse_instant",
 ]
 
+# What BigQuery and its time zones reckon with, in either direction.
+_FIRST_YEAR, _LAST_YEAR = 1900, 2100
+
 CnpjOption = Annotated[
     str, typer.Option("--cnpj", help="The laundromat: 14 characters, punctuation is ignored.")
 ]
@@ -36,7 +39,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.
 
 
 def named_laundromats(named: list[str] | None, *, is_all: bool) -> list[Cnpj] | None:
-    """Return the laundromats that are named; None: all.
+    """Return the CNPJs given by --cnpj; None: all.
 
     Raises:
         ConfigurationError: Neither --cnpj nor --all is given, or both are.
@@ -48,28 +51,39 @@ def named_laundromats(named: list[str] | None, *, is_all: bool) -> list[Cnpj] | 
     return None if is_all else [parse_cnpj(text) for text in named or ()]
 
 
-def parse_instant(text: str | None) -> datetime:
+def parse_instant(text: str | None, option: str = "--as-of") -> datetime:
     """Return an instant in UTC.
 
+    Args:
+        text: As it was typed; None: now.
+        option: Where, for the error.
+
     Raises:
-        ConfigurationError: It is no ISO 8601 instant, or has no offset.
+        ConfigurationError: It is not an ISO 8601 instant of the years 1900 to 2100 with an offset.
 
     """
     if text is None:
         return datetime.now(UTC)
+    problem = "is not an instant"
     try:
         instant = datetime.fromisoformat(text)
+        if instant.tzinfo is None:
+            problem = "is an instant without an offset from UTC"
+        elif not _FIRST_YEAR <= instant.year <= _LAST_YEAR:
+            problem = (
+                f"is an instant of the year {instant.year}, not of {_FIRST_YEAR} to {_LAST_YEAR}"
+            )
+        else:
+            return instant.astimezone(UTC)
     except ValueError:
-        instant = None
-    if instant is None or instant.tzinfo is None:
-        message = f"'{text}' is not an instant"
-        raise ConfigurationError(message, hint="write it as 2026-11-23T10:00:00-03:00")
-    return instant.astimezone(UTC)
+        pass
+    message = f"{option} {problem}"
+    raise ConfigurationError(message, hint="write it as 2026-11-23T10:00:00-03:00")
 
 
 def open_services() -> Services:
     """Return the services of this folder's project and this environment."""
-    # Imported here: Google's clients take seconds, and help and usage errors do without.
+    # Imported here: Google's clients take seconds, and help and usage errors do not need them.
     from loader.services import Services  # noqa: PLC0415
 
     return Services.open()

@@ -15,8 +15,12 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress
 from rich.table import Table
 
+from loader.base.text import escaped_json, safe_text
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from rich.text import Text
 
     from loader.questions.decisions import Funnel
 
@@ -32,15 +36,22 @@ __all__ = [
     "result_console",
 ]
 
-# Results wrap at the width of the terminal; into a pipe or file they go unwrapped.
+# Results wrap at the terminal's width; in a pipe or file they are not wrapped.
 _PIPE_WIDTH = 160
-# Longer lists are for --json.
+# --json shows the rest of a longer list.
 _LISTED = 50
+
+
+class _SafeConsole(Console):
+    """A console that never interprets text from outside, such as a customer's id, as markup."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(safe_text(text, keeps_lines=True), **options)
 
 
 @contextmanager
 def progress_bar(doing: str) -> Iterator[Callable[[int, int], None]]:
-    """Show on a terminal how far something is; yields what to tell the done and the whole."""
+    """Show a progress bar on a terminal; yields a function that takes done and total."""
     console = Console(stderr=True)
     columns = (*Progress.get_default_columns(), MofNCompleteColumn())
     with Progress(
@@ -53,11 +64,12 @@ def progress_bar(doing: str) -> Iterator[Callable[[int, int], None]]:
 def print_json(result: Any) -> None:
     """Print one JSON object."""
     content = asdict(result) if is_dataclass(result) and not isinstance(result, type) else result
-    print(json.dumps(plain(content), ensure_ascii=False))  # noqa: T201 - the command's result
+    text = json.dumps(plain(content), ensure_ascii=False)
+    print(escaped_json(text))  # noqa: T201 - the command's result
 
 
 def print_result(report: Any, show: Callable[[Any], None], *, as_json: bool) -> None:
-    """Print a result as people read it, or as one JSON object."""
+    """Print a result for people, or as one JSON object."""
     if as_json:
         print_json(report)
     else:
@@ -65,13 +77,13 @@ def print_result(report: Any, show: Callable[[Any], None], *, as_json: bool) -> 
 
 
 def result_console() -> Console:
-    """Return where results go: unwrapped into a pipe or a file."""
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=_PIPE_WIDTH)
+    """Return the console for results; it does not wrap lines in a pipe or a file."""
+    console = _SafeConsole(highlight=False)
+    return console if console.is_terminal else _SafeConsole(highlight=False, width=_PIPE_WIDTH)
 
 
 def plain(value: Any) -> Any:
-    """Return a value as JSON knows it: instants, dates and enums as text."""
+    """Return a value as JSON can hold it: instants, dates and enums as text."""
     match value:
         case datetime():
             return value.isoformat().replace("+00:00", "Z")
@@ -105,7 +117,7 @@ def funnel_table(title: str, funnels: Iterable[Funnel]) -> Table:
 
 
 def list_lines(console: Console, lines: Sequence[str]) -> None:
-    """Print lines, indented; only the first of a long list."""
+    """Print indented lines; of a long list, only the first ones."""
     for line in lines[:_LISTED]:
         console.print(f"  {line}", markup=False, soft_wrap=True)
     if len(lines) > _LISTED:
@@ -118,6 +130,6 @@ def counts_in_words(counts: Mapping[Any, int]) -> str:
 
 
 def line_console() -> Console:
-    """Return where results of one line each go."""
-    # A line stays a line, however long, for grep and for reading down the states.
-    return Console(highlight=False, soft_wrap=True)
+    """Return the console for results of one line each."""
+    # Never wrap: one result stays on one line, so that grep works and the states line up.
+    return _SafeConsole(highlight=False, soft_wrap=True)

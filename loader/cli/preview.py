@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-import yaml
 
 from loader.base.cnpj import parse_cnpj
-from loader.base.errors import ConfigurationError
+from loader.cli.changes import parse_changes
+from loader.cli.failures import build_errors_in_full
 from loader.cli.options import (
     AsOfOption,
     CnpjOption,
@@ -34,6 +34,7 @@ __all__ = ["preview_command", "preview_laundromat", "show_preview"]
 
 
 def preview_command(
+    context: typer.Context,
     cnpj: CnpjOption,
     as_of: AsOfOption = None,
     changes: Annotated[
@@ -60,13 +61,14 @@ def preview_command(
     Example: vmhub preview --cnpj 12ABC34501DE35 --set loyalty_min_visits=8
     """
     parsed, instant = parse_cnpj(cnpj), parse_instant(as_of)
-    report = preview_laundromat(
-        open_services(),
-        parsed,
-        as_of=instant,
-        changes=dict(_change(text) for text in changes or ()),
-        compare_to=_baseline(compare_to),
-    )
+    with build_errors_in_full(context.obj):
+        report = preview_laundromat(
+            open_services(),
+            parsed,
+            as_of=instant,
+            changes=parse_changes(changes or ()),
+            compare_to=_baseline(compare_to),
+        )
     print_result(report, show_preview, as_json=as_json)
 
 
@@ -85,8 +87,8 @@ def preview_laundromat(
         cnpj: The laundromat.
         as_of: The instant to show.
         changes: Settings to try, by name.
-        compare_to: An instant with the settings as they are, or the live tables. None: with
-            changed settings the same instant without them, else nothing.
+        compare_to: An instant with the current settings, or the live tables. None: if settings are
+            changed, the same instant without the changes; else nothing.
 
     """
     from loader.dbt.spec import BuildSpec, Side  # noqa: PLC0415
@@ -96,14 +98,15 @@ def preview_laundromat(
     from loader.questions.preview import preview  # noqa: PLC0415
 
     laundromat = services.laundromat(cnpj)
+    warehouse = services.warehouse.acting_for(cnpj)
     changed = resolve(services.project, laundromat.entry, changes)
     baseline = None
     if isinstance(compare_to, str):
-        baseline = BuildSpec(laundromat.settings, last_build(services.warehouse, cnpj))
+        baseline = BuildSpec(laundromat.settings, last_build(warehouse, cnpj))
     elif compare_to is not None or changes:
         baseline = BuildSpec(laundromat.settings, compare_to or as_of, Side.BASELINE)
     return preview(
-        Explainer(services.dbt, services.warehouse),
+        Explainer(services.dbt, warehouse),
         services.project,
         BuildSpec(changed.settings, as_of, Side.PREVIEW),
         baseline,
@@ -135,23 +138,4 @@ def show_preview(report: PreviewReport) -> None:
 def _baseline(text: str | None) -> datetime | Literal["live"] | None:
     if text is None:
         return None
-    return "live" if text == "live" else parse_instant(text)
-
-
-def _change(text: str) -> tuple[str, Any]:
-    """Return the name and value of a setting, the value read as YAML.
-
-    Raises:
-        ConfigurationError: There is no name, or no value that YAML takes.
-
-    """
-    name, separator, value = text.partition("=")
-    try:
-        if name and separator:
-            return name, yaml.safe_load(value)
-    except yaml.YAMLError:
-        pass
-    message = f"--set {text} is not NAME=VALUE"
-    raise ConfigurationError(
-        message, hint="write it as loyalty_min_visits=8 or 'reactivation_stage_days=[20, 40]'"
-    )
+    return "live" if text == "live" else parse_instant(text, "--compare-to")

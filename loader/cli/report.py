@@ -35,7 +35,10 @@ def report_command(
     cnpj: CnpjOption,
     out: Annotated[Path, typer.Option(help="The page to write, such as report.html.")],
     days: Annotated[
-        int, typer.Option(help="How many days it is about, up to that of --as-of.", min=1, max=366)
+        int,
+        typer.Option(
+            help="Number of days in the report; the last is that of --as-of.", min=1, max=366
+        ),
     ] = 30,
     as_of: AsOfOption = None,
     *,
@@ -49,7 +52,7 @@ def report_command(
     """
     parsed, instant = parse_cnpj(cnpj), parse_instant(as_of)
     figures = figures_of_laundromat(open_services(), parsed, as_of=instant, days=days)
-    # Imported here: matplotlib takes a second, and nothing else needs it.
+    # Imported here: matplotlib takes a second to import, and only this command needs it.
     from console.report.page import render  # noqa: PLC0415
     from console.report.page_file import write_page  # noqa: PLC0415
 
@@ -63,13 +66,13 @@ def report_command(
 def figures_of_laundromat(
     services: Services, cnpj: Cnpj, *, as_of: datetime, days: int
 ) -> OwnerFigures:
-    """Return what a registered laundromat's owner is told; see docs/report.md.
+    """Return the figures for a registered laundromat's owner; see docs/report.md.
 
     Args:
         services: The connections.
         cnpj: The laundromat.
-        as_of: The period's last day is the laundromat's own at this instant.
-        days: How long the period is.
+        as_of: The period ends on the laundromat's local day at this instant.
+        days: Length of the period in days.
 
     """
     from zoneinfo import ZoneInfo  # noqa: PLC0415
@@ -79,19 +82,27 @@ def figures_of_laundromat(
     from loader.questions.decisions import last_build  # noqa: PLC0415
 
     laundromat = services.laundromat(cnpj)
+    warehouse = services.warehouse.acting_for(cnpj)
     timezone = ZoneInfo(laundromat.settings["timezone"])
     reported = ReportedLaundromat(
         cnpj,
         laundromat.entry.name,
-        last_build(services.warehouse, cnpj).astimezone(timezone),
+        last_build(warehouse, cnpj).astimezone(timezone),
         laundromat.settings["conversion_days"],
+        names=frozenset(
+            {
+                *services.project.campaign_types(),
+                *services.project.text_variants(),
+                *laundromat.settings["loyalty_tiers"],
+            }
+        ),
     )
     period = Period.ending(as_of.astimezone(timezone).date(), days)
-    return figures_of(reported, period, read_rows(services.warehouse, cnpj, period))
+    return figures_of(reported, period, read_rows(warehouse, cnpj, period))
 
 
 def show_owner_report(figures: OwnerFigures, path: Path, size: int) -> None:
-    """Print where the owner's page is, and what it says in one line."""
+    """Print the path of the owner's page and its main figures."""
     totals = figures.totals
     period = f"{figures.period.first_on} to {figures.period.last_on}"
     result_console().print(

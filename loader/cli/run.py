@@ -37,29 +37,31 @@ def run_command(
     shard: Annotated[
         str | None,
         typer.Option(
-            help="Serve one part of the fleet: 0/3 is the first of three. Default: what Cloud Run "
-            "jobs or Kubernetes say, else all.",
+            help="Serve one part of the fleet: 0/3 is the first of three. Default: the part that "
+            "Cloud Run or Kubernetes assigns to this process, else all.",
             metavar="I/N",
         ),
     ] = None,
-    jobs: Annotated[int, typer.Option(help="Laundromats served at a time.", min=1, max=64)] = 2,
+    jobs: Annotated[int, typer.Option(help="Laundromats served in parallel.", min=1, max=64)] = 2,
     time_limit: Annotated[
-        int, typer.Option(help="End a laundromat that takes longer.", min=1, metavar="SECONDS")
+        int,
+        typer.Option(help="Stop serving a laundromat after this time.", min=1, metavar="SECONDS"),
     ] = 600,
     lease: Annotated[
         int,
         typer.Option(
-            help="How long a laundromat stays taken after the process that served it was killed.",
+            help="How long a laundromat stays locked after the process that served it was killed.",
             min=5,
+            max=24 * 60 * 60,
             metavar="SECONDS",
         ),
     ] = 120,
     is_all: Annotated[bool, typer.Option("--all", help="All active laundromats.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Serve laundromats as every hour does: track, build, sync, once a day figures; and record it.
+    """Run the hourly cycle: track, build, sync, once a day the figures; and record it.
 
-    Each apart from the others: one that fails or hangs is reported, and the next run tries again.
+    A laundromat that fails or hangs does not affect the others; the next run tries it again.
 
     Example: vmhub run --all --jobs 4
     """
@@ -84,7 +86,7 @@ def run_command(
 
 
 def show_run(report: FleetReport) -> None:
-    """Print how many laundromats came to which end, and those that somebody should look at."""
+    """Print the number of laundromats by outcome, and those that somebody should look at."""
     console = result_console()
     counts = ", ".join(f"{count} {outcome}" for outcome, count in report.counts.items())
     part = f" of shard {report.shard}" if report.shard else ""

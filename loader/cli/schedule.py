@@ -7,11 +7,10 @@ from typing import Annotated
 
 import typer
 
-from loader.base.environment import Environment
+from loader.base.environment import ALERT_URLS_VARIABLE, Environment
 from loader.base.errors import ConfigurationError
 from loader.dbt.project import find_project
-from loader.fleet.schedule import Schedule, alert_command, hourly, run_command
-from loader.operations.status.receivers import URLS_VARIABLE
+from loader.fleet.schedule import Schedule, alert_child, hourly, run_child
 
 __all__ = ["schedule_command"]
 
@@ -24,12 +23,12 @@ def schedule_command(
     ] = 5,
     jobs: Annotated[
         int | None,
-        typer.Option(help="Laundromats served at a time; default: that of run.", min=1),
+        typer.Option(help="Laundromats served in parallel; default: as in `vmhub run`.", min=1),
     ] = None,
     time_limit: Annotated[
         int | None,
         typer.Option(
-            help="End a laundromat after so many seconds; default: that of run.",
+            help="Stop serving a laundromat after this time; default: as in `vmhub run`.",
             min=1,
             metavar="SECONDS",
         ),
@@ -38,26 +37,26 @@ def schedule_command(
         bool | None,
         typer.Option(
             "--alert/--no-alert",
-            help="Tell of what is open after each run; default: when VMHUB_ALERT_URLS is set.",
+            help="Send alerts after each run; default: when VMHUB_ALERT_URLS is set.",
         ),
     ] = None,
 ) -> None:
     """Run all laundromats every hour on this machine, until SIGINT or SIGTERM.
 
-    Each run is a process of its own; one that fails is logged and does not end the schedule. Hours
-    that were missed are made up for by one run. The signal is passed on to a run that is under way,
-    which finishes and records what it has begun; then the exit code is 130 or 143.
+    Each run is a process of its own; one that fails is logged and does not end the schedule. One
+    run makes up for all hours that were missed. A running run gets the signal, too: it finishes and
+    records what it has begun. The exit code is then 130 or 143.
 
     Example: vmhub schedule --minute 5 --jobs 4
     """
-    # Looked at here, so that a machine that is not set up says so now and not every hour.
+    # Checked here, so that a machine that is not set up says so now and not every hour.
     find_project()
     Environment.from_variables()
-    has_urls = bool(os.environ.get(URLS_VARIABLE))
+    has_urls = bool(os.environ.get(ALERT_URLS_VARIABLE))
     if alert and not has_urls:
-        message = f"{URLS_VARIABLE} is not set, so that nobody would be told"
+        message = f"{ALERT_URLS_VARIABLE} is not set, so nobody would get an alert"
         raise ConfigurationError(message, hint="set it as docs/alerts.md says, or drop --alert")
-    commands = [run_command(context.obj, jobs=jobs, time_limit=time_limit)]
+    commands = [run_child(context.obj, jobs=jobs, time_limit=time_limit)]
     if has_urls and alert is not False:
-        commands.append(alert_command(context.obj))
+        commands.append(alert_child(context.obj))
     raise typer.Exit(Schedule(commands, hourly(minute)).run())

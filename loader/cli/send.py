@@ -20,7 +20,7 @@ from loader.cli.options import (
 from loader.cli.output import counts_in_words, print_json, result_console
 from whatsapp.process import Seeds, connections, new_attempter, send
 from whatsapp.records import SendLog
-from whatsapp.review import Finding, Verdict, findings, resolve
+from whatsapp.review import ResolvedAs, ReviewFinding, findings, resolve
 
 if TYPE_CHECKING:
     from whatsapp.report import SendReport
@@ -83,7 +83,7 @@ def send_review(cnpj: OneCnpjOption = None, *, as_json: JsonOption = False) -> N
     services = open_services()
     classes = Seeds(services.project.root / "seeds").error_classes
 
-    async def look() -> list[Finding]:
+    async def look() -> list[ReviewFinding]:
         async with connections(services.environment, classes) as found:
             return await findings(
                 found.store,
@@ -104,7 +104,7 @@ def send_resolve(
     cnpj: CnpjOption,
     campaign: Annotated[str, typer.Option(help="The campaign's type, such as BIRTHDAY.")],
     customer: Annotated[str, typer.Option(help="The customer's id.")],
-    outcome: Annotated[Verdict, typer.Option(help="What became of the message.")],
+    outcome: Annotated[ResolvedAs, typer.Option(help="What became of the message.")],
     *,
     as_json: JsonOption = False,
 ) -> None:
@@ -159,7 +159,7 @@ def show_send(report: SendReport) -> None:
         console.print(f"{cnpj}: {error}", markup=False)
 
 
-def _show_findings(found: list[Finding]) -> None:
+def _show_findings(found: list[ReviewFinding]) -> None:
     console = result_console()
     if not found:
         console.print("Nothing failed.")

@@ -23,7 +23,7 @@ __all__ = ["settings_command", "show_settings"]
 
 
 def settings_command(cnpj: CnpjOption, *, as_json: JsonOption = False) -> None:
-    """List a laundromat's settings, each with its value and where that came from.
+    """List a laundromat's settings, each with its value and where the value comes from.
 
     Example: vmhub settings --cnpj 12ABC34501DE35
     """

@@ -1,4 +1,4 @@
-"""The command that says how the hourly runs are doing, and tells whoever should know."""
+"""`vmhub status`: how the hourly runs are doing, and alerts when that changes."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from loader.base.clock import minute_text
+from loader.base.environment import ALERT_URLS_VARIABLE
 from loader.base.errors import ServiceError
 from loader.cli.options import AsOfOption, JsonOption, open_services, parse_instant
 from loader.cli.output import list_lines, print_result, result_console
 from loader.operations.status.facts import Limits
-from loader.operations.status.receivers import URLS_VARIABLE, Receivers
+from loader.operations.status.receivers import Receivers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -35,29 +37,30 @@ def status_command(
         bool,
         typer.Option(
             "--alert",
-            help=f"Tell the receivers in ${URLS_VARIABLE} what began and what is over since the "
-            "last time.",
+            help=f"Send the receivers in ${ALERT_URLS_VARIABLE} what began and what is over since "
+            "the last time.",
         ),
     ] = False,
     raw_max_age: Annotated[
-        int, typer.Option(help="RAW data is stale when older.", min=1, metavar="HOURS")
+        int,
+        typer.Option(help="RAW data is stale when it is older than this.", min=1, metavar="HOURS"),
     ] = _DEFAULTS.raw_max_age // timedelta(hours=1),
     failures: Annotated[
-        int, typer.Option(help="Alert when a laundromat failed so often in a row.", min=1)
+        int, typer.Option(help="Alert when a laundromat failed this often in a row.", min=1)
     ] = _DEFAULTS.failures,
     error_percent: Annotated[
         float,
         typer.Option(
-            help="Alert when more of the served laundromats failed, and at least two.",
+            help="Alert when more than this share of the served laundromats failed; at least two.",
             min=0,
             max=100,
         ),
     ] = _DEFAULTS.error_percent,
     run_minutes: Annotated[
-        float, typer.Option(help="Alert when a run took longer.", min=0)
+        float, typer.Option(help="Alert when a run took longer than this.", min=0)
     ] = _DEFAULTS.run_minutes,
     memory_mib: Annotated[
-        float, typer.Option(help="Alert when a process of a run took more memory.", min=0)
+        float, typer.Option(help="Alert when a process of a run used more memory than this.", min=0)
     ] = _DEFAULTS.memory_mib,
     as_json: JsonOption = False,
 ) -> None:
@@ -68,7 +71,7 @@ def status_command(
     Example: vmhub status --alert --raw-max-age 30
     """
     instant = parse_instant(as_of)
-    receivers = Receivers(os.environ.get(URLS_VARIABLE, "")) if alert else None
+    receivers = Receivers(os.environ.get(ALERT_URLS_VARIABLE, "")) if alert else None
     limits = Limits(
         failures=failures,
         error_percent=error_percent,
@@ -79,9 +82,9 @@ def status_command(
     report = status_of_fleet(open_services(), as_of=instant, limits=limits, receivers=receivers)
     print_result(report, show_status, as_json=as_json)
     if report.delivery and report.delivery.not_told:
-        message = f"nobody took the news of {len(report.delivery.not_told)} alerts"
+        message = f"no receiver took {len(report.delivery.not_told)} alert changes"
         raise ServiceError(
-            message, hint=f"check {URLS_VARIABLE} and the network; the next check tries again"
+            message, hint=f"check {ALERT_URLS_VARIABLE} and the network; the next check tries again"
         )
     if report.exit_code:
         raise typer.Exit(report.exit_code)
@@ -90,7 +93,7 @@ def status_command(
 def status_of_fleet(
     services: Services, *, as_of: datetime, limits: Limits, receivers: Receivers | None = None
 ) -> StatusReport:
-    """Look at the fleet, and tell receivers what has changed; see `loader.operations.status`."""
+    """Look at the fleet, and send receivers what has changed; see `loader.operations.status`."""
     from loader.operations.status.overview import status  # noqa: PLC0415
 
     return status(
@@ -105,7 +108,7 @@ def status_of_fleet(
 
 
 def show_status(report: StatusReport) -> None:
-    """Print the last run of each shard, then what should be looked at, then what took most."""
+    """Print the last run of each shard, then what needs a look, then the most expensive runs."""
     console = result_console()
     console.print(f"As of {report.as_of:%Y-%m-%d %H:%M:%SZ}")
     console.print(_runs_table(report.runs) if report.runs else "No `vmhub run` within 7 days.")
@@ -116,7 +119,7 @@ def show_status(report: StatusReport) -> None:
     for heading, lines in (
         ("Failing", [_failing_line(laundromat) for laundromat in report.failing]),
         ("RAW data is not fresh", [_raw_line(table) for table in report.stale_raw]),
-        ("it is not known how old RAW data is", report.unknown_raw),
+        ("Age of RAW data unknown", report.unknown_raw),
         ("Last run left rows to look at, VMHUB_OPS.sync_rejects", report.with_problems),
         ("In no run within 7 days", report.without_runs),
     ):
@@ -140,9 +143,9 @@ def show_status(report: StatusReport) -> None:
     if report.delivery:
         told, waiting = len(report.delivery.told), len(report.delivery.not_told)
         console.print(
-            f"{told} of {told + waiting} changes were told"
+            f"{told} of {told + waiting} changes were sent"
             if told or waiting
-            else "Nothing new to tell."
+            else "Nothing new to send."
         )
 
 
@@ -174,13 +177,13 @@ def _failing_line(laundromat: LastRun) -> str:
     earlier = "" if laundromat.succeeded_at else ", no success within 7 days"
     reason = f": {laundromat.reason}" if laundromat.reason else ""
     return (
-        f"{laundromat.cnpj} {laundromat.failures}x since {_instant(laundromat.failing_since)}"
+        f"{laundromat.cnpj} {laundromat.failures}x since {minute_text(laundromat.failing_since)}"
         f"{earlier}, {error}{where}{reason}"
     )
 
 
 def _raw_line(table: RawTable) -> str:
-    age = f"last written {_instant(table.modified_at)}" if table.modified_at else table.problem
+    age = f"last written {minute_text(table.modified_at)}" if table.modified_at else table.problem
     return f"{table.cnpj} {age}"
 
 
@@ -193,7 +196,3 @@ def _extremes(
     for laundromat in ranked:
         table.add_row(laundromat.cnpj, figure(laundromat))
     return table
-
-
-def _instant(instant: datetime | None) -> str:
-    return "-" if instant is None else f"{instant:%Y-%m-%d %H:%MZ}"

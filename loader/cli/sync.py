@@ -40,12 +40,13 @@ def sync_command(
         False
     ),
     max_age: Annotated[
-        int, typer.Option(help="Refuse targets built more minutes ago.", min=1, metavar="MINUTES")
+        int,
+        typer.Option(help="Refuse targets built longer ago than this.", min=1, metavar="MINUTES"),
     ] = 120,
     max_withdraw_percent: Annotated[
         int,
         typer.Option(
-            help="Stop when more of the pending documents would be withdrawn.", min=0, max=100
+            help="Stop when a larger share of pending documents would be withdrawn.", min=0, max=100
         ),
     ] = 50,
     campaign: Annotated[
@@ -54,13 +55,13 @@ def sync_command(
     ] = None,
     limit: Annotated[
         int | None,
-        typer.Option(help="Write at most so many rows; withdrawals are made all the same.", min=1),
+        typer.Option(help="Write at most this many rows; withdrawals are not limited.", min=1),
     ] = None,
     max_ops: Annotated[
         int | None,
         typer.Option(
-            help="Writes a second, 0 for no bound; default: Firestore's ramp, from 500 a second, "
-            "half as much again every 5 minutes, and no bound on an emulator.",
+            help="Writes per second, 0 for no limit; default: Firestore's ramp, which begins with "
+            "500 per second and grows by half every 5 minutes; no limit on an emulator.",
             min=0,
         ),
     ] = None,
@@ -95,7 +96,7 @@ def sync_command(
 
 
 def show_sync(report: SyncReport) -> None:
-    """Print a row per campaign, an outcome a column, and below it what somebody should see."""
+    """Print a row per campaign with a column per outcome; below it the rows to look at."""
     console = result_console()
     outcomes = [outcome for outcome in Outcome if report.total(outcome)]
     title = f"{report.cnpj} synced as of {report.as_of:%Y-%m-%d %H:%M:%SZ}"

@@ -36,7 +36,7 @@ def track_command(
     is_all: Annotated[bool, typer.Option("--all", help="All active laundromats.")] = False,
     full: Annotated[
         bool,
-        typer.Option("--full", help="Read all documents, for senders that set no updatedAt."),
+        typer.Option("--full", help="Read all documents, for senders that do not set updatedAt."),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -54,7 +54,7 @@ def track_command(
 
 
 def show_track(report: TrackReport) -> None:
-    """Print a row per laundromat that had news or trouble."""
+    """Print one row per laundromat that had news or an error."""
     console = result_console()
     kind = "all documents" if report.is_full else "changed documents"
     console.print(

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
+from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from loader.base.errors import ConfigurationError, ExitCode, RunError
+from loader.dbt.complaint import Complaint
+from loader.dbt.locate import SentStatements
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,55 +23,66 @@ if TYPE_CHECKING:
     from loader.dbt.runner import Dbt
     from loader.dbt.spec import BuildSpec
 
-__all__ = ["BuildError", "BuildReport", "FailedNode", "build", "check_sources"]
+__all__ = ["BuildError", "BuildReport", "NodeWarning", "build", "check_sources"]
 
 
-# Messages of BigQuery that are about tables, names, rights and limits, never about a row's content.
+# What dbt says of a node that did not succeed; others were skipped, or only warn.
+_FAILED = ("error", "fail", "runtime error")
+
+# BigQuery messages about tables, names, permissions and limits; they never quote a row.
 _QUOTES_NO_ROW = re.compile(
     r"(Not found|Access Denied|Unrecognized name|Syntax error|Name \S+ not found"
     r"|No matching signature|Query exceeded|Exceeded rate limits|Quota exceeded"
-    r"|Resources exceeded|Operation timed out)\b",
+    r"|Resources exceeded|Operation timed out|Refused before it was sent)\b",
     re.IGNORECASE,
 )
 
 
 @dataclass(frozen=True)
-class FailedNode:
-    """A dbt node that did not succeed, and the first line of why."""
+class NodeWarning:
+    """A dbt node, a test, that warns, and how many rows it found."""
 
     name: str
-    status: str
     message: str
 
 
 @dataclass(frozen=True)
 class BuildReport:
-    """What dbt did, by status; warnings are nodes too, worth a look but no failure."""
+    """What dbt did, by status; a warning is a node that needs a look but has not failed."""
 
     cnpj: Cnpj
     as_of: datetime
     nodes: dict[str, int]
-    warnings: tuple[FailedNode, ...]
+    warnings: tuple[NodeWarning, ...]
     queries: int
     bytes_billed: int
     not_recorded: str = ""
-    """Why VMHUB_OPS lacks this run; empty when it does not."""
+    """Why this run is missing in VMHUB_OPS; empty when it is recorded."""
 
     @property
     def exit_code(self) -> int:
-        """Return how the process is to end."""
+        """Return the exit code of the process."""
         return ExitCode.PARTLY_FAILED if self.not_recorded else ExitCode.OK
 
 
 class BuildError(RunError):
-    """A model or a test failed; what depends on it was not rebuilt."""
+    """A model or a test failed; what depends on it was not rebuilt.
+
+    Its message is safe to record: what can quote a row is left out of it.
+    """
+
+    def __init__(self, message: str, *, hint: str, in_full: str) -> None:
+        """Keep the text for the person who builds apart from the one that is recorded."""
+        super().__init__(message, hint=hint)
+        self.in_full = in_full
+        """All that dbt and BigQuery said, and where. It can quote a row: never log or record it."""
 
 
 def check_sources(project: Project, warehouse: Warehouse, cnpj: Cnpj) -> None:
     """Compare every source table with its declaration before anything is built.
 
     Raises:
-        ConfigurationError: Tables or columns are missing, or have another type; all are named.
+        ConfigurationError: Tables or columns are missing or have the wrong type; names all of them.
 
     """
     problems = [
@@ -91,15 +107,17 @@ def build(
     spec: BuildSpec,
     *,
     arguments: Sequence[str] = (),
+    keeps_log: bool = False,
 ) -> BuildReport:
     """Build a laundromat's tables with `dbt build`, unit tests left out.
 
     Args:
-        dbt: Runs it.
+        dbt: Runs the build.
         project: Declares the source tables.
-        warehouse: Where they are, to check them beforehand.
+        warehouse: Holds the source tables, which are checked first.
         spec: What to build.
         arguments: More arguments for `dbt build`, such as ``--selector hourly``.
+        keeps_log: Whether dbt writes its log, for the person who builds.
 
     Raises:
         ConfigurationError: A source table is not as declared.
@@ -107,39 +125,85 @@ def build(
 
     """
     check_sources(project, warehouse, spec.cnpj)
-    results = dbt.run(spec, ["build", "--exclude-resource-type", "unit_test", *arguments])
-    nodes: dict[str, int] = {}
-    failed, warnings = [], []
-    for result in results:
-        status = str(result.status)
-        nodes[status] = nodes.get(status, 0) + 1
-        node = FailedNode(result.node.name, status, _counts_in_words(str(result.message or "")))
-        if status in ("error", "fail", "runtime error"):
-            failed.append(node)
-        elif status == "warn":
-            warnings.append(node)
+    statements = SentStatements()
+    results = dbt.run(
+        spec,
+        ["build", "--exclude-resource-type", "unit_test", *arguments],
+        keeps_log=keeps_log,
+        on_event=statements,
+    )
+    nodes = Counter(str(result.status) for result in results)
+    failed = [result for result in results if str(result.status) in _FAILED]
     if failed:
-        named = "; ".join(f"{node.name}: {node.message}" for node in failed)
-        message = f"dbt build of {spec.cnpj}: {named}"
-        raise BuildError(
-            message,
-            hint=f"{spec.table('campaign_targets')} stays as it was; "
-            f"the SQL that ran is under {dbt.target_path(spec)}",
-        )
+        raise _build_error(dbt, project, spec, failed, statements, keeps_log=keeps_log)
     jobs = [result.adapter_response for result in results if result.adapter_response]
     return BuildReport(
         spec.cnpj,
         spec.as_of,
-        nodes,
-        tuple(warnings),
+        dict(nodes),
+        tuple(
+            NodeWarning(result.node.name, _recorded_text(result, Complaint.of(result.message)))
+            for result in results
+            if str(result.status) == "warn"
+        ),
         queries=len(jobs),
         bytes_billed=sum(job.get("bytes_billed") or 0 for job in jobs),
     )
 
 
-def _counts_in_words(message: str) -> str:
-    """Return what dbt says of a node in one line, without what may quote a row."""
-    lines = [line.strip() for line in message.strip().splitlines()] or ["no message"]
-    if len(lines) > 1 and not _QUOTES_NO_ROW.match(lines[1]):
-        return f"{lines[0]}; BigQuery's own message, which may quote a row, is in its list of jobs"
-    return " ".join(lines[:3])
+def _build_error(
+    dbt: Dbt,
+    project: Project,
+    spec: BuildSpec,
+    failed: Sequence[Any],
+    statements: SentStatements,
+    *,
+    keeps_log: bool,
+) -> BuildError:
+    sources = dbt.sources()
+    recorded, shown = [], []
+    for result in failed:
+        node = result.node
+        complaint = Complaint.of(str(result.message or ""))
+        place = sources.find(complaint, node, statements.of(node))
+        what = f"{place}: {complaint.without_position}"
+        recorded.append(f"{node.name}: {place}: {_recorded_text(result, complaint)}")
+        details = [f"> {place.text.strip()}"] if place and place.text else []
+        if str(result.status) == "error":
+            details.append(f"{node.resource_type} {node.name} failed")
+        else:
+            details.append(f"see the rows: {_dbt_show(project, spec, node.name)}")
+        shown.append("\n    ".join([*what.splitlines(), *details]))
+    kept = f"{spec.table('campaign_targets')} stays as it was"
+    sql = f"the SQL that ran is under {dbt.target_path(spec)}"
+    log = [f"dbt's log is {dbt.log_path(spec)}"] if keeps_log else []
+    return BuildError(
+        f"dbt build of {spec.cnpj}: {'; '.join(recorded)}",
+        hint=f"{kept}; {sql}",
+        in_full="\n  ".join(
+            [f"dbt build of {spec.cnpj} failed", *shown, "; ".join([kept, sql, *log])]
+        ),
+    )
+
+
+def _dbt_show(project: Project, spec: BuildSpec, test: str) -> str:
+    """Return the command that shows the rows a test found, with the laundromat's own settings."""
+    defaults = project.variables()
+    changed = {
+        name: value
+        for name, value in spec.variables.items()
+        if name not in defaults or value != defaults[name]
+    }
+    # The table that dbt prints otherwise cuts what is longer than a word.
+    options = ["--output", "json", "--limit", "50", "--vars", json.dumps(changed)]
+    return shlex.join(["dbt", "show", "--select", test, *options])
+
+
+def _recorded_text(result: Any, complaint: Complaint) -> str:
+    """Return what a node's message says in one line, without what may quote a row."""
+    first, *more = complaint.without_position.splitlines()
+    # Of a test, dbt says how many rows it found.
+    is_count = str(result.status) in ("fail", "warn") and not more
+    if is_count or _QUOTES_NO_ROW.match(first):
+        return first
+    return "the message, which may quote a row, is left out; `vmhub build` by hand shows it"

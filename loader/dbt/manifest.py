@@ -1,10 +1,10 @@
 """dbt's parse of the project, made once and used for every laundromat.
 
-Parsing costs seconds, and dbt parses anew whenever ``--vars`` change. Of all vars only the CNPJ and
-the side reach what a parse keeps: the names of the relations. So the project is parsed once, for
-the placeholder CNPJ, and each build gets a copy that names its own relations. A copy, since dbt
-keeps the SQL it compiled in the nodes: reused as it is, a manifest would run one laundromat's SQL
-for the next.
+Parsing takes seconds, and dbt parses again whenever ``--vars`` change. But only two vars, the CNPJ
+and the side, change the result of a parse: the names of the relations. So the project is parsed
+once, for the placeholder CNPJ, and each build gets a copy with the names of its own relations. A
+copy is needed since dbt stores compiled SQL in the nodes: a manifest that is used twice would run
+one laundromat's SQL for the next one.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from loader.base.errors import RunError
 if TYPE_CHECKING:
     from loader.dbt.spec import BuildSpec
 
-__all__ = ["check_no_literals", "check_relations", "manifest_for"]
+__all__ = ["check_no_literals", "check_relations", "manifest_for", "ops_readers"]
 
 _PLACEHOLDER = "00000000000000"
-# Shared by all laundromats, and only ever read by models that say whose rows they read.
+# Shared by all laundromats; the models that read it filter by CNPJ.
 _SHARED_DATASETS = frozenset({"VMHUB_OPS"})
 _DATASET = re.compile(r"\b(?!0{14})[0-9A-Z]{12}[0-9]{2}_(?:RAW|CAMPAIGN|PREVIEW)\b")
 
@@ -30,15 +30,15 @@ def manifest_for(parsed: Any, spec: BuildSpec, database: str) -> Any:
     """Return a copy of a parsed manifest whose relations are those of one build.
 
     Args:
-        parsed: dbt's manifest for the placeholder CNPJ; left as it is.
+        parsed: dbt's manifest for the placeholder CNPJ; not changed.
         spec: The build.
         database: The Google Cloud project.
 
     Raises:
-        RunError: A relation would belong to somebody else.
+        RunError: A relation would belong to another laundromat.
 
     """
-    # Not by copy.copy: dbt 1.11's own way of copying a manifest mixes up its lookup tables.
+    # Not by copy.copy: dbt's own way of copying a manifest (1.11, 1.12) mixes up its lookup tables.
     manifest = object.__new__(type(parsed))
     manifest.__dict__.update(parsed.__dict__)
     # Twice as fast as copy.deepcopy, which was a twentieth of an hourly build.
@@ -57,9 +57,9 @@ def manifest_for(parsed: Any, spec: BuildSpec, database: str) -> Any:
 
 
 def check_no_literals(parsed: Any) -> None:
-    """Raise a RunError when somebody's dataset is written out in the SQL of a model or a macro.
+    """Raise a RunError when the SQL of a model or a macro names a laundromat's dataset literally.
 
-    Such a name is no relation that dbt knows of, so no check of relations would find it.
+    dbt does not know such a name as a relation, so the check of relations would not find it.
     """
     found = [
         f"{unit.original_file_path} names {match[0]}"
@@ -72,7 +72,7 @@ def check_no_literals(parsed: Any) -> None:
         if (match := _DATASET.search(sql or ""))
     ]
     if found:
-        message = f"every laundromat would touch one's tables: {'; '.join(found)}"
+        message = f"every laundromat would use one laundromat's tables: {'; '.join(found)}"
         raise RunError(message, hint="name tables by ref() and source() alone")
 
 
@@ -94,6 +94,16 @@ def check_relations(manifest: Any, spec: BuildSpec) -> None:
         )
 
 
+def ops_readers(manifest: Any) -> frozenset[str]:
+    """Return the ids of the nodes that say by source() that they read VMHUB_OPS."""
+    shared = {id_ for id_, source in manifest.sources.items() if source.schema in _SHARED_DATASETS}
+    return frozenset(
+        id_
+        for id_, node in manifest.nodes.items()
+        if not shared.isdisjoint(getattr(node, "depends_on_nodes", ()))
+    )
+
+
 def _place(node: Any, database: str, name: str) -> None:
     node.database = database
     if node.relation_name is not None:
@@ -101,5 +111,5 @@ def _place(node: Any, database: str, name: str) -> None:
 
 
 def _is_named_after(node: Any) -> bool:
-    """Return whether the written-out name of a relation is in the node's own dataset."""
+    """Return whether a relation's full name is in the node's own dataset."""
     return node.relation_name is None or node.relation_name.split("`")[3] == node.schema

@@ -1,8 +1,9 @@
-"""What dbt does anew in every build of a process, made cheap for processes that build for hours.
+"""Patches of dbt: they save repeated work, and keep requests inside the boundary.
 
-dbt is made for one command a process. `vmhub run` gives one process hundreds of builds of the same
-project, and these things were a third of what they cost. Each patch leaves the result as it
-is, which tests/loader/dbt/test_patches.py holds beside dbt's own.
+dbt is made for one command per process. `vmhub run` does hundreds of builds of the same project in
+one process, and the work saved here was 40 % of their cost (DECISIONS.md). These patches change no
+result: tests/loader/dbt/test_patches.py compares each with dbt's own function. The boundary is the
+exception: a request that crosses it is not sent (loader/dbt/boundary.py).
 """
 
 from __future__ import annotations
@@ -11,15 +12,17 @@ import re
 from functools import cache, wraps
 from typing import TYPE_CHECKING, Any
 
+from loader.dbt.boundary import guarded
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 __all__ = ["apply_patches"]
 
-# Code of templates to keep: those of a project and of dbt's own macros are some 700.
+# How many compiled templates to keep; a project and dbt's own macros have about 700.
 _MOST_TEMPLATES = 4096
 
-# Possessive: a comment ends where it ends, whatever follows.
+# Possessive quantifiers: a comment is never matched again with another end.
 _SPACE = r"(?>\s|--[^\n]*\n|/\*.*?\*/)*+"
 _BEGINNING = re.compile(
     rf"(?P<space>\s*){_SPACE}(?P<word>with\b(?:\s+recursive\b)?\s*|select\b)",
@@ -32,7 +35,8 @@ def apply_patches() -> None:
     from dbt.adapters.base import impl  # noqa: PLC0415 - dbt takes seconds to import
 
     _patch_once()
-    # Each adapter that is made adds its flags to a list that all share.
+    # Each adapter that is made adds its flags to a list that all share, and looks through the whole
+    # call stack for each flag there: each build would be slower than the one before.
     flags = impl.DEFAULT_BASE_BEHAVIOR_FLAGS
     flags[:] = {flag["name"]: flag for flag in flags}.values()
 
@@ -40,30 +44,29 @@ def apply_patches() -> None:
 @cache
 def _patch_once() -> None:
     from dbt import compilation  # noqa: PLC0415
-    from dbt_common.behavior_flags import BehaviorFlagRendered  # noqa: PLC0415
+    from dbt.adapters.bigquery import connections  # noqa: PLC0415
     from dbt_common.clients import jinja  # noqa: PLC0415
 
-    # The whole call stack is looked through for each flag of an adapter, to name a source that is
-    # shown only when a flag without one is off.
-    source = staticmethod(lambda: "dbt.adapters")
-    setattr(BehaviorFlagRendered, "_default_source", source)  # noqa: B010 - a patch
+    # dbt looks the function up there when it opens a connection.
+    name = "create_bigquery_client"
+    setattr(connections, name, guarded(getattr(connections, name)))
 
     # Each node is compiled from Jinja to Python for each laundromat.
     environment = jinja.MacroFuzzEnvironment
-    setattr(environment, "compile", _compiled_once(environment.compile))  # noqa: B010
+    setattr(environment, "compile", _compiled_once(environment.compile))  # noqa: B010 - a patch
 
-    # The whole SQL is parsed to find its first word.
+    # dbt parses the whole SQL to find its first word.
     injecting = _injecting(compilation.inject_ctes_into_sql)
     setattr(compilation, "inject_ctes_into_sql", injecting)  # noqa: B010
 
 
 def _injecting(inject: Callable[[str, Any], str]) -> Callable[[str, Any], str]:
-    """Wrap dbt's injection of ephemeral models, which it is left to where SQL is not as usual."""
+    """Wrap dbt's injection of ephemeral models; unusual SQL is left to dbt's own function."""
 
     @wraps(inject)
     def injecting(sql: str, ctes: Any) -> str:
         beginning = _BEGINNING.match(sql)
-        # Of several statements it takes the first.
+        # Of several statements, dbt's own function takes the first.
         if not ctes or beginning is None or ";" in sql:
             return inject(sql, ctes)
         injected = ", ".join(cte.sql for cte in ctes)
@@ -77,7 +80,7 @@ def _injecting(inject: Callable[[str, Any], str]) -> Callable[[str, Any], str]:
 
 
 def _compiled_once(compile_: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap Jinja's compilation: environments of one kind differ only in what is undefined."""
+    """Cache Jinja's compilation: environments of one kind differ only in undefined names."""
     codes: dict[tuple[type, str], Any] = {}
 
     def compiled(environment: Any, source: Any, *args: Any, **options: Any) -> Any:

@@ -7,6 +7,7 @@ GoogleSQL analysis all read that declaration.
 from __future__ import annotations
 
 import copy
+import csv
 import os
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,20 +25,20 @@ __all__ = ["Project", "find_project"]
 
 @dataclass(frozen=True)
 class Project:
-    """A checkout of this repository; what it declares is read once, when first asked for."""
+    """A checkout of this repository; its declarations are read once, when first needed."""
 
     root: Path
 
     @property
     def state_dir(self) -> Path:
-        """Return the folder for what commands leave behind: dbt's files and local stacks."""
+        """Return the folder for files that commands create: dbt's files and local stacks."""
         return self.root / ".vmhub"
 
     def variables(self) -> dict[str, Any]:
         """Return the `vars` of dbt_project.yml.
 
-        Among them are `settings`, a map of every setting to its default, and `setting_rules`, what
-        they take; each setting is a var of its own, too.
+        They include `settings`, a map of every setting to its default, and `setting_rules`, the
+        values that settings take. Each setting is a var of its own, too.
         """
         return copy.deepcopy(self._variables)
 
@@ -50,6 +51,12 @@ class Project:
     def campaign_types(self) -> tuple[str, ...]:
         """Return the types of the project's campaigns, such as BIRTHDAY."""
         return tuple(name.upper() for name in self._variables["campaigns"])
+
+    def text_variants(self) -> frozenset[str]:
+        """Return the variants of all texts: tiers, stages and DEFAULT."""
+        path = self.root / "seeds" / "message_templates.csv"
+        with path.open(encoding="utf-8", newline="") as lines:
+            return frozenset(row["variant"] for row in csv.DictReader(lines))
 
     def source_tables(self) -> tuple[SourceTable, ...]:
         """Return every declared source table in file order."""
@@ -65,7 +72,7 @@ class Project:
         return tuple(tables)
 
     def tenant_tables(self) -> tuple[SourceTable, ...]:
-        """Return the tables every laundromat has of its own, in {CNPJ}_RAW and {CNPJ}_CAMPAIGN."""
+        """Return the tables that each laundromat has, in {CNPJ}_RAW and {CNPJ}_CAMPAIGN."""
         return tuple(table for table in self.source_tables() if not table.is_shared)
 
     def ops_tables(self) -> dict[str, SourceTable]:
@@ -73,19 +80,19 @@ class Project:
         return {table.name: table for table in self.source_tables() if table.is_shared}
 
     def seeds_version(self) -> str:
-        """Return a digest of the seeds, which changes with every edit of theirs."""
+        """Return a digest of the seeds; it changes whenever they are edited."""
         digest = blake2b(digest_size=16)
         for path in sorted((self.root / "seeds").glob("*.csv")):
             digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
         return digest.hexdigest()
 
     def owned_tables(self) -> tuple[SourceTable, ...]:
-        """Return the tables the campaign system itself keeps, in {CNPJ}_CAMPAIGN."""
+        """Return the tables that the campaign system itself writes, in {CNPJ}_CAMPAIGN."""
         return tuple(table for table in self.source_tables() if table.dataset_suffix == "CAMPAIGN")
 
 
 def find_project(start: Path | None = None) -> Project:
-    """Return the project that holds ``start``, or the one this package lies in.
+    """Return the project that contains ``start``, or the one that contains this package.
 
     Args:
         start: A folder in a checkout; default: $DBT_PROJECT_DIR, else the current folder.
@@ -104,7 +111,7 @@ def find_project(start: Path | None = None) -> Project:
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
-    # The parser in C, where there is one: a build reads a dozen files.
+    # Use the C parser if it is installed: a build reads a dozen files.
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     content = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)  # noqa: S506 - a safe one
     assert isinstance(content, dict)

@@ -1,4 +1,4 @@
-"""dbt's own commands, run in this process."""
+"""Runs dbt commands in this process."""
 
 from __future__ import annotations
 
@@ -9,12 +9,17 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from loader.base.errors import VmhubError
-from loader.dbt.manifest import check_no_literals, manifest_for
+from loader.base.cnpj import parse_cnpj
+from loader.base.errors import ConfigurationError, RunError, VmhubError
+from loader.dbt.boundary import REFUSED, Boundary, bounded
+from loader.dbt.complaint import Complaint
+from loader.dbt.locate import Sources
+from loader.dbt.manifest import check_no_literals, manifest_for, ops_readers
 from loader.dbt.patches import apply_patches
+from loader.dbt.setting_rules import holds_braces
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from loader.base.environment import Environment
@@ -28,7 +33,7 @@ class ParsedProject:
     """dbt's parse of the project, made when first needed."""
 
     def __init__(self, project: Project, folder: Path) -> None:
-        """Keep what dbt saves of the parse in this folder: the next process starts from it."""
+        """Use this folder for dbt's saved parse, from which the next process starts."""
         self.project = project
         self._folder = folder
 
@@ -36,7 +41,7 @@ class ParsedProject:
         """Return dbt's manifest for the placeholder CNPJ; not to be changed.
 
         Args:
-            environment: What dbt's profile reads. Only the Google Cloud project of it reaches the
+            environment: What dbt's profile reads. Only its Google Cloud project reaches the
                 manifest, and each build sets its own.
 
         """
@@ -46,7 +51,7 @@ class ParsedProject:
     @cached_property
     def _manifest(self) -> Any:
         self._folder.mkdir(parents=True, exist_ok=True)
-        # One process parses; those that begin at the same time wait, and find what it saved.
+        # One process parses; others that start at the same time wait, then load what it saved.
         with (self._folder / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             manifest = _invoke(self.project, ["parse"], target_path=self._folder)
@@ -55,7 +60,7 @@ class ParsedProject:
 
 
 class Dbt:
-    """Runs dbt for one laundromat after the other, on one parse."""
+    """Runs dbt for one laundromat after another, with one parse."""
 
     def __init__(self, parsed: ParsedProject, environment: Environment, folder: Path) -> None:
         """Use these services and keep each laundromat's files in a folder of its own."""
@@ -64,26 +69,44 @@ class Dbt:
         self._folder = folder
 
     def target_path(self, spec: BuildSpec) -> Path:
-        """Return where dbt leaves the SQL and the logs of a build."""
+        """Return the folder of a build's SQL and logs."""
         return self._folder / "-".join(filter(None, (spec.cnpj, spec.side.value)))
 
-    def run(self, spec: BuildSpec, command: Sequence[str]) -> list[Any]:
+    def sources(self) -> Sources:
+        """Return what the project's files say, as they were parsed."""
+        manifest = self._parsed.manifest(self._environment)
+        return Sources.of_manifest(manifest, self._parsed.project.root)
+
+    def run(
+        self,
+        spec: BuildSpec,
+        command: Sequence[str],
+        *,
+        keeps_log: bool = False,
+        on_event: Callable[[Any], None] | None = None,
+    ) -> list[Any]:
         """Run a dbt command such as ``["build"]`` and return its node results.
+
+        Args:
+            spec: What the command is about.
+            command: Its name and arguments.
+            keeps_log: Whether dbt writes its log; that can quote rows, so only for a person.
+            on_event: Told each event of dbt.
 
         Raises:
             RunError: A relation would belong to another laundromat; nothing was executed.
-            VmhubError: dbt could not start: no profile, no connection, SQL that does not compile.
+            VmhubError: dbt could not start: no profile, no connection, or SQL does not compile.
 
         """
-        return self._run(spec, command, spec.variables)
+        return self._run(spec, command, spec.variables, keeps_log=keeps_log, on_event=on_event)
 
     def compile_sql(self, spec: BuildSpec, sql: str, **variables: Any) -> str:
         """Return a statement with its `ref`s and macros resolved; nothing is executed.
 
         Args:
-            spec: The build whose tables the statement is about.
-            sql: A query with Jinja.
-            variables: Vars besides those of the build.
+            spec: The build whose tables the statement reads.
+            sql: A query that may contain Jinja.
+            variables: Vars in addition to those of the build.
 
         Raises:
             VmhubError: It does not compile.
@@ -91,28 +114,81 @@ class Dbt:
         """
         command = ["compile", "--no-introspect", "--inline", sql]
         [result] = self._run(spec, command, {**spec.variables, **variables})
-        return str(result.node.compiled_code)
+        compiled = str(result.node.compiled_code)
+        problem = self._boundary(spec, frozenset()).statement_problem(compiled)
+        if problem:
+            message = f"{REFUSED}: {problem}, beyond what {spec.cnpj} may touch"
+            raise RunError(message, hint="name tables by ref() and source() alone")
+        return compiled
 
-    def _run(self, spec: BuildSpec, command: Sequence[str], variables: dict[str, Any]) -> list[Any]:
+    def log_path(self, spec: BuildSpec) -> Path:
+        """Return where dbt's log of a build is, if it keeps one."""
+        return _log_folder(self.target_path(spec)) / "dbt.log"
+
+    def _run(
+        self,
+        spec: BuildSpec,
+        command: Sequence[str],
+        variables: dict[str, Any],
+        *,
+        keeps_log: bool = False,
+        on_event: Callable[[Any], None] | None = None,
+    ) -> list[Any]:
+        _check_variables(variables)
         parsed = self._parsed.manifest(self._environment)
-        with _variables(self._environment.variables()):
+        manifest = manifest_for(parsed, spec, self._environment.project)
+        with (
+            _variables({**self._environment.variables(), **self._credentials(spec)}),
+            bounded(self._boundary(spec, ops_readers(manifest))),
+        ):
             result = _invoke(
                 self._parsed.project,
-                [*command, "--no-write-json", "--vars", json.dumps(variables)],
+                [
+                    *(*command, "--no-write-json"),
+                    # dbt reads it as YAML, which has no surrogates such as JSON writes for emoji.
+                    *("--vars", json.dumps(variables, ensure_ascii=False)),
+                ],
                 target_path=self.target_path(spec),
-                manifest=manifest_for(parsed, spec, self._environment.project),
+                manifest=manifest,
+                keeps_log=keeps_log,
+                on_event=on_event,
             )
         return list(getattr(result, "results", None) or [])
 
+    def _credentials(self, spec: BuildSpec) -> dict[str, str]:
+        """Return what tells dbt's profile the service account that acts for the laundromat."""
+        account = self._environment.account(spec.cnpj)
+        return {"VMHUB_DBT_ACCOUNT": account} if account else {}
+
+    def _boundary(self, spec: BuildSpec, readers: frozenset[str]) -> Boundary:
+        return Boundary(spec.cnpj, self._environment.project, spec.dataset, readers)
+
+
+def _check_variables(variables: dict[str, Any]) -> None:
+    """Raise a ConfigurationError for vars that must not reach dbt, whoever made them."""
+    if parse_cnpj(str(variables["cnpj"])) != variables["cnpj"]:
+        message = "the var cnpj is a CNPJ in another spelling"
+        raise ConfigurationError(message, hint="pass what parse_cnpj returns")
+    for name, value in variables.items():
+        if holds_braces(value):
+            message = f"{name} has a brace, which dbt would run as Jinja"
+            raise ConfigurationError(message, hint="leave { and } out of it")
+
 
 def _invoke(
-    project: Project, command: Sequence[str], *, target_path: Path, manifest: Any = None
+    project: Project,
+    command: Sequence[str],
+    *,
+    target_path: Path,
+    manifest: Any = None,
+    keeps_log: bool = False,
+    on_event: Callable[[Any], None] | None = None,
 ) -> Any:
-    # Imported here: dbt takes seconds to import and most commands do without it.
+    # Imported here: dbt takes seconds to import, and most commands do not need it.
     from dbt.cli.main import dbtRunner  # noqa: PLC0415
 
     apply_patches()
-    result = dbtRunner(manifest=manifest).invoke(
+    result = dbtRunner(manifest=manifest, callbacks=[on_event] if on_event else []).invoke(
         [
             *command,
             "--project-dir",
@@ -120,25 +196,41 @@ def _invoke(
             "--target-path",
             str(target_path),
             "--log-path",
-            str(target_path / "logs"),
+            str(_log_folder(target_path)),
             "--log-level",
             "none",
+            "--log-level-file",
+            "debug" if keeps_log else "none",
             "--no-use-colors",
             "--no-send-anonymous-usage-stats",
         ]
     )
     if result.exception is not None:
-        text = " ".join(str(result.exception).split())
-        message = f"dbt {command[0]}: {text}"
+        message = f"dbt {command[0]}: {_located(result.exception, project, manifest)}"
         raise VmhubError(message, hint=f"the SQL that ran is under {target_path}") from (
             result.exception
         )
     return result.result
 
 
+def _located(error: BaseException, project: Project, manifest: Any) -> str:
+    """Return in one line what dbt says, with the place in the project where that is known."""
+    complaint = Complaint.of(str(error))
+    root = project.root
+    sources = Sources.of_manifest(manifest, root) if manifest else Sources.of_files(root)
+    place = sources.find(complaint)
+    if place is None or place.line is None:
+        return " ".join(str(error).split())
+    return f"{place}: {' '.join(complaint.text.split())}"
+
+
+def _log_folder(target_path: Path) -> Path:
+    return target_path / "logs"
+
+
 @contextmanager
 def _variables(values: dict[str, str]) -> Iterator[None]:
-    """Set environment variables for the block: dbt's profile reads nothing else."""
+    """Set environment variables for the block; dbt's profile reads only these."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:

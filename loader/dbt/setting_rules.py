@@ -1,4 +1,4 @@
-"""What a setting may be, by the rules in dbt_project.yml.
+"""Which values a setting takes, by the rules in dbt_project.yml.
 
 dbt reads the same rules (macros/settings/setting_rules.sql), so that a plain `dbt build --vars`
 refuses what `vmhub` refuses; tests/e2e/test_dbt_project.py holds the two to the same answers.
@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["setting_problem", "upper_bound"]
+__all__ = ["holds_braces", "setting_problem", "shown", "upper_bound"]
+
+_MOST_ENTRIES = 50
+_MOST_CHARACTERS = 200
 
 _TYPES_IN_WORDS: dict[type, str] = {
     bool: "a yes or no (true or false)",
@@ -31,16 +34,22 @@ def setting_problem(
     defaults: Mapping[str, Any],
     rules: Sequence[Mapping[str, Any]],
 ) -> str:
-    """Return what a setting takes when it does not take its value; empty when it does.
+    """Return which values a setting takes if its value is not one of them; else an empty text.
 
     Args:
         name: The setting.
-        settings: The values of all settings, since one may bound another.
+        settings: The values of all settings; one setting can be the limit of another.
         defaults: The project's own values.
         rules: `setting_rules` of dbt_project.yml.
 
     """
     value, default = settings[name], defaults[name]
+    if holds_braces(value):
+        return "no { or }, which dbt would run as Jinja"
+    if not _is_small(value):
+        return (
+            f"at most {_MOST_ENTRIES} entries, and texts of at most {_MOST_CHARACTERS} characters"
+        )
     if value is None:
         return "" if default is None else f"a value such as {default}"
     for rule in rules:
@@ -54,11 +63,37 @@ def setting_problem(
             return ""
     if default is not None and type(value) is not type(default):
         return f"{_TYPES_IN_WORDS[type(default)]} such as {default}"
+    if type(value) not in (int, float, bool):
+        return "a number, or a yes or no: a text, a list or a map needs a rule in setting_rules"
     return ""
 
 
+def holds_braces(value: Any) -> bool:
+    """Return whether there is a brace in a text, or in any text of a list or a map.
+
+    dbt renders a text that is a var as Jinja, which reads tables and environment variables.
+    """
+    if isinstance(value, str):
+        return "{" in value or "}" in value
+    if isinstance(value, dict):
+        return any(holds_braces(key) or holds_braces(item) for key, item in value.items())
+    return isinstance(value, (list, tuple)) and any(map(holds_braces, value))
+
+
+def shown(value: Any) -> str:
+    """Return a value as errors show it: of a text, a list or a map its kind alone.
+
+    What somebody typed into a setting can be a name or a phone, and errors are logged and stored.
+    """
+    if value is None:
+        return "empty"
+    if isinstance(value, (bool, int, float)):
+        return str(value).lower() if isinstance(value, bool) else repr(value)
+    return _TYPES_IN_WORDS.get(type(value), f"a {type(value).__name__}")
+
+
 def upper_bound(name: str, rules: Sequence[Mapping[str, Any]]) -> str | None:
-    """Return the setting that must be larger than this one; None: there is none."""
+    """Return the setting that must be larger than this one, or None."""
     rule = next((rule for rule in rules if re.fullmatch(rule["names"], name)), {})
     bound: str | None = rule.get("less_than")
     return bound
@@ -72,6 +107,12 @@ def _is_taken(value: Any, rule: Mapping[str, Any]) -> bool:
             return isinstance(value, list) and bool(value) and all(item in values for item in value)
         case {"pattern": pattern}:
             return isinstance(value, str) and bool(re.fullmatch(pattern, value))
+        case {"item_pattern": pattern}:
+            return isinstance(value, list) and all(
+                isinstance(item, str) and re.fullmatch(pattern, item) for item in value
+            )
+        case {"is_boolean": True}:
+            return isinstance(value, bool)
         case {"is_ascending": True}:
             return isinstance(value, list) and _ascends(value)
         case {"key_pattern": pattern}:
@@ -83,6 +124,17 @@ def _is_taken(value: Any, rule: Mapping[str, Any]) -> bool:
             )
         case _:
             return type(value) is int and bool(rule["least"] <= value <= rule["most"])
+
+
+def _is_small(value: Any) -> bool:
+    if isinstance(value, str):
+        return len(value) <= _MOST_CHARACTERS
+    if isinstance(value, dict):
+        value = [part for item in value.items() for part in item]
+        return len(value) <= 2 * _MOST_ENTRIES and all(map(_is_small, value))
+    return not isinstance(value, list) or (
+        len(value) <= _MOST_ENTRIES and all(map(_is_small, value))
+    )
 
 
 def _ascends(values: Sequence[Any]) -> bool:

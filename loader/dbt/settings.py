@@ -1,4 +1,4 @@
-"""A laundromat's effective settings: the project's defaults under its registry's own values."""
+"""A laundromat's effective settings: its registry values, and the project's defaults."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from loader.base.errors import ConfigurationError
-from loader.dbt.setting_rules import setting_problem, upper_bound
+from loader.dbt.setting_rules import setting_problem, shown, upper_bound
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 _DEFAULT = "default"
-"""The origin of a value that dbt_project.yml gives."""
+"""Origin of a value that comes from dbt_project.yml."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class EffectiveSetting:
 
 @dataclass(frozen=True)
 class SettingsReport:
-    """Everything an owner can set, as it holds for one laundromat."""
+    """Every setting with its value for one laundromat."""
 
     cnpj: Cnpj
     settings: tuple[EffectiveSetting, ...]
@@ -49,16 +49,16 @@ class SettingsReport:
 def effective_settings(
     project: Project, entry: RegistryEntry, changes: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Return the dbt vars of a laundromat, but for ``as_of``.
+    """Return the dbt vars of a laundromat, without ``as_of``.
 
     Args:
         project: Has the defaults.
         entry: Has the laundromat's own values.
-        changes: Values to use instead, of the command line.
+        changes: Values from the command line, which win.
 
     Raises:
-        ConfigurationError: There is an unknown setting, one that does not take its value, or an
-            unknown time zone.
+        ConfigurationError: A setting is unknown or has a value that it does not take, or the time
+            zone is unknown.
 
     """
     variables = project.variables()
@@ -74,11 +74,12 @@ def effective_settings(
         expected = setting_problem(name, settings, defaults, rules)
         if expected:
             if name in places:
-                message = f"{places[name]} has {name}={value!r}"
+                message = f"{places[name]} has {name}={shown(value)}"
             else:
-                # Defaults fit each other, so the setting that bounds it was changed.
+                # Defaults fit each other, so somebody changed the setting that limits it.
                 bound = upper_bound(name, rules) or ""
-                message = f"{places.get(bound, place)} does not fit the default {name}={value!r}"
+                default = f"{name}={shown(value)}"
+                message = f"{places.get(bound, place)} does not fit the default {default}"
             raise ConfigurationError(message, hint=f"it takes {expected}")
     timezone = entry.timezone or variables["timezone"]
     check_timezone(timezone, place)
@@ -97,14 +98,14 @@ def effective_settings(
 
 
 def settings_report(project: Project, entry: RegistryEntry) -> SettingsReport:
-    """Return what a laundromat's owner can set, with its effective value and its origin.
+    """Return all settings of a laundromat, with effective value and origin.
 
     Args:
         project: Has the defaults.
         entry: Has the laundromat's own values.
 
     Raises:
-        ConfigurationError: A stored value is bad, as in `effective_settings`.
+        ConfigurationError: A stored value is wrong, as in `effective_settings`.
 
     """
     effective = effective_settings(project, entry)
@@ -128,11 +129,11 @@ def settings_report(project: Project, entry: RegistryEntry) -> SettingsReport:
 
 
 def check_timezone(timezone: Any, place: str) -> None:
-    """Raise a ConfigurationError unless a value is a known IANA name."""
+    """Raise a ConfigurationError unless a value is a known IANA time zone."""
     try:
         ZoneInfo(timezone)
     except (ValueError, TypeError, OSError, KeyError) as error:
-        message = f"{place} has timezone={timezone!r}"
+        message = f"{place} has timezone={shown(timezone)}"
         raise ConfigurationError(
             message, hint="it takes an IANA name such as America/Manaus"
         ) from error

@@ -1,4 +1,4 @@
-"""What is built: for which laundromat, with which settings, as of when, into which tables."""
+"""The specification of a build: laundromat, settings, instant and tables."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ __all__ = ["BuildSpec", "Side"]
 
 
 class Side(Enum):
-    """Which set of a laundromat's tables; the value of the dbt var ``preview``."""
+    """A set of a laundromat's tables; the value of the dbt var ``preview``."""
 
     LIVE = ""
-    """{CNPJ}_CAMPAIGN: what is synced."""
+    """{CNPJ}_CAMPAIGN: the tables that are synced."""
     PREVIEW = "preview"
     """{CNPJ}_PREVIEW."""
     BASELINE = "baseline"
-    """{CNPJ}_PREVIEW, with names of their own: what a preview is compared with."""
+    """{CNPJ}_PREVIEW, with other table names: the baseline of a preview."""
 
     @property
     def dataset_suffix(self) -> str:
-        """Return the last part of the dataset's name; as macros/dbt/generate_schema_name does."""
+        """Return the last part of the dataset's name; like macros/dbt/generate_schema_name."""
         return "CAMPAIGN" if self is Side.LIVE else "PREVIEW"
 
     @property
     def table_suffix(self) -> str:
-        """Return the last part of the tables' names; as macros/dbt/generate_alias_name does."""
+        """Return the last part of the tables' names; like macros/dbt/generate_alias_name."""
         return "__baseline" if self is Side.BASELINE else ""
 
 
 @dataclass(frozen=True)
 class BuildSpec:
-    """One build, or one that took place."""
+    """One build, planned or past."""
 
     settings: dict[str, Any]
     """dbt vars with ``cnpj``; from `loader.dbt.settings`."""
@@ -57,7 +57,7 @@ class BuildSpec:
 
     @property
     def variables(self) -> dict[str, Any]:
-        """Return the vars that dbt is given."""
+        """Return the vars for dbt."""
         return {**self.settings, "as_of": self.as_of.isoformat(), "preview": self.side.value}
 
     def table(self, model: str) -> str:

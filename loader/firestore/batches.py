@@ -1,7 +1,7 @@
-"""BatchWrite: encoded writes in requests, several of them under way at a time.
+"""BatchWrite: sends encoded writes, several requests at the same time.
 
-The retry is not here: what a request's failure means for each of its writes is decided by reading
-back (`loader.sync.write`). The library's own retry would send again what may have been done.
+There is no retry here: after a failed request, `loader.sync.write` reads the documents back to find
+out which writes took effect. The library's own retry could repeat writes that took effect.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 __all__ = ["REQUEST_WRITES", "BatchWriter"]
 
-# Of a request that has no more bytes than this by far.
+# Writes per request; larger ones are split by bytes.
 REQUEST_WRITES = 500
-# The service takes 10 MiB a request; Google's emulator refuses more than 4 MiB. The write that
-# fills a request may have nearly 1 MiB itself.
+# Bytes per request. The service takes 10 MiB; Google's emulator refuses more than 4 MiB. The last
+# write of a request can itself have nearly 1 MiB.
 _FULL_REQUEST_BYTES = 3 * 1024 * 1024
 _REQUESTS_UNDER_WAY = 4
 _TIMEOUT_SECONDS = 60.0
@@ -67,7 +67,7 @@ class BatchWriter:
     """Sends encoded writes to one database."""
 
     def __init__(self, database: Database, pace: Pace | None) -> None:
-        """Use a connection; ``pace`` bounds the writes a second, None does not."""
+        """Use a connection; ``pace`` limits the writes per second, None does not."""
         self.sent = 0
         """Writes sent so far, repeated ones included."""
         self._database = database
@@ -85,12 +85,12 @@ class BatchWriter:
         """Send writes as they come and yield what became of each, in the same order.
 
         Args:
-            parts: Encoded writes; a part is taken when there is room, and becomes one request, or
-                several when it is large.
+            parts: Encoded writes. A part is taken when there is room for it. It becomes one
+                request, or several if it is large.
 
         Yields:
-            The write and its result: a text is the reason why it alone was refused, an error why
-            this program may not write at all.
+            The write and its result. A text is the reason why this write was refused. An error
+            means that this program may not write at all.
 
         """
         under_way: deque[_Request[WriteT]] = deque()
@@ -127,7 +127,7 @@ class BatchWriter:
     ) -> Iterator[tuple[WriteT, WriteResult | str | ServiceError]]:
         code = error.code().value[0]
         if code == _INVALID_ARGUMENT and len(request.writes) > 1:
-            # One write that the service cannot read takes the whole request with it.
+            # If the service cannot parse one write, it refuses the whole request.
             middle = len(request.writes) // 2
             for half in (request.writes[:middle], request.writes[middle:]):
                 yield from self._results(self._start(half))

@@ -5,6 +5,8 @@ The query over all laundromats needs the index that firestore.indexes.json decla
 
 from __future__ import annotations
 
+import math
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +19,6 @@ from loader.messages import TrackedDocument
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import datetime
 
     from loader.base.cnpj import Cnpj
     from loader.base.retry import Retry
@@ -25,10 +26,10 @@ if TYPE_CHECKING:
 
 __all__ = ["ChangeReader"]
 
-# Of a whole stream, as long as the official client gives it.
+# Seconds for a whole stream; the official client's default.
 _TIMEOUT_SECONDS = 300.0
 
-# All that `loader.messages` looks at; the payload's other fields stay where they are.
+# The fields that `loader.messages` uses; other fields of the payload are not read.
 _FIELDS = (
     "status",
     "attempts",
@@ -48,26 +49,31 @@ _FIELDS = (
 )
 
 
+Bound = datetime | str | float | None
+# The lowest text, and the lowest number except NaN.
+_LOWEST_OF_OTHER_TYPES = ("", -math.inf)
+
+
 class ChangeReader:
     """Reads target documents for tracking."""
 
     def __init__(self, database: Database, retry: Retry) -> None:
-        """Read from this database, with this much patience."""
+        """Read from this database, with this retry."""
         self._database = database
         self._query = database.stream("RunQuery", RunQueryRequest, RunQueryResponse)
         self._retry = retry
         self.documents_read = 0
         self.read_time: datetime | None = None
-        """The service's time of the first answer since somebody set this to None."""
+        """Firestore's time of the first answer since this was last set to None."""
 
     def changed(self, since: datetime) -> Iterator[TrackedDocument]:
-        """Yield the documents of all laundromats whose updatedAt is not before an instant."""
+        """Yield all laundromats' documents with an updatedAt at or after an instant."""
         return self._documents(self._database.root, since)
 
     def changed_of(
         self, cnpj: Cnpj, campaign_type: str, since: datetime | None
     ) -> Iterator[TrackedDocument]:
-        """Yield a campaign's documents whose updatedAt is not before an instant; None: all."""
+        """Yield a campaign's documents with an updatedAt at or after an instant; None: all."""
         return self._documents(
             self._database.path("users", cnpj, "campaigns", campaign_type), since
         )
@@ -82,11 +88,15 @@ class ChangeReader:
         return self._retry.call(ask)
 
     def _documents(self, parent: str, since: datetime | None) -> Iterator[TrackedDocument]:
-        stream = partial(self._stream, parent, since)
-        return filter(None, map(_tracked, resumed(stream, self._retry)))
+        # A range of instants finds no document whose updatedAt is a text or a number; those are
+        # few, and read each time.
+        lowest: list[Bound] = [None] if since is None else [since, *_LOWEST_OF_OTHER_TYPES]
+        for least in lowest:
+            stream = partial(self._stream, parent, least)
+            yield from filter(None, map(_tracked, resumed(stream, self._retry)))
 
     def _stream(
-        self, parent: str, since: datetime | None, last: Any, *, limit: int | None = None
+        self, parent: str, since: Bound, last: Any, *, limit: int | None = None
     ) -> Iterator[Any]:
         request = self._request(parent, since, last)
         if limit is not None:
@@ -99,7 +109,7 @@ class ChangeReader:
                     self.documents_read += 1
                     yield response.document
 
-    def _request(self, parent: str, since: datetime | None, last: Any) -> RunQueryRequest:
+    def _request(self, parent: str, since: Bound, last: Any) -> RunQueryRequest:
         order = ["__name__"] if since is None else ["updatedAt", "__name__"]
         request = RunQueryRequest(
             parent=parent,
@@ -121,7 +131,12 @@ class ChangeReader:
             condition = query.where.field_filter
             condition.field.field_path = "updatedAt"
             condition.op = condition.Operator.GREATER_THAN_OR_EQUAL
-            condition.value.timestamp_value.FromDatetime(since)
+            if isinstance(since, datetime):
+                condition.value.timestamp_value.FromDatetime(since)
+            elif isinstance(since, str):
+                condition.value.string_value = since
+            else:
+                condition.value.double_value = since
         if last is not None:
             if since is not None:
                 query.start_at.values.add().CopyFrom(last.fields["updatedAt"])
@@ -130,7 +145,7 @@ class ChangeReader:
 
 
 def _tracked(document: Any) -> TrackedDocument | None:
-    """Return a document of users/{cnpj}/campaigns/{type}/targets; None for another collection's."""
+    """Return a document of users/{cnpj}/campaigns/{type}/targets; None: another collection."""
     match document.name.split("/documents/", 1)[-1].split("/"):
         case ["users", cnpj, "campaigns", campaign_type, "targets", customer_id]:
             return TrackedDocument(

@@ -38,10 +38,10 @@ _MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 CHANNEL_OPTIONS = (
     ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", _MAX_MESSAGE_BYTES),
-    # A connection that was cut is tried again within seconds, not minutes.
+    # Reconnect within seconds, not minutes.
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 5_000),
-    # Streams are read by the thread that asks for them: a quarter of the CPU per document
+    # The calling thread reads its own streams: this takes a quarter of the CPU per document
     # (https://grpc.github.io/grpc/python/grpc.html#grpc.experimental.ChannelOptions).
     (ChannelOptions.SingleThreadedUnaryStream, 1),
 )
@@ -64,13 +64,13 @@ _TRANSIENT = (
 
 @dataclass(frozen=True)
 class Database:
-    """A connection and the names it needs; passed to whatever reads or writes documents."""
+    """A connection and the names it needs; used by all code that reads or writes documents."""
 
     api: FirestoreClient
     root: str
     """``projects/…/databases/(default)/documents``."""
     channel: grpc.Channel
-    """The same connection, for calls whose messages are built and read as bytes."""
+    """The same connection, for calls with raw bytes as messages."""
     metadata: tuple[tuple[str, str], ...]
     """Sent with every call."""
     address: str
@@ -86,11 +86,11 @@ class Database:
         return "/".join((self.root, *segments))
 
     def routed(self, parameter: str, value: str) -> tuple[tuple[str, str], ...]:
-        """Return the metadata of a call that is not made through ``api``.
+        """Return the metadata for a call that does not go through ``api``.
 
         Args:
-            parameter: The request's field by which the service finds the database.
-            value: What the request holds there.
+            parameter: The request field that names the database.
+            value: The value of that field.
 
         """
         return (*self.metadata, routing_header(parameter, value))
@@ -98,7 +98,7 @@ class Database:
     def stream(
         self, method: str, request_type: Any, response_type: Any
     ) -> Callable[[Any, float], Iterator[Any]]:
-        """Return a call that takes a request and seconds, and yields raw responses.
+        """Return a function that takes a request and a timeout in seconds; it yields raw responses.
 
         The client's own methods wrap every response in an object.
         """
@@ -148,7 +148,7 @@ def connect(environment: Environment) -> Database:
 
 @contextmanager
 def service_errors(database: Database, doing: str) -> Iterator[None]:
-    """Turn Google's errors within the block into ours, each with what was being done."""
+    """Turn Google's errors in the block into ours; ``doing`` says what was being done."""
     try:
         yield
     except google_errors.GoogleAPICallError as error:
@@ -173,7 +173,7 @@ class _Addressed(Protocol):
 def translated(
     database: _Addressed, doing: str, error: google_errors.GoogleAPICallError | grpc.RpcError
 ) -> ServiceError:
-    """Return an error of Google's client or of gRPC as ours, with what was being done."""
+    """Return an error of Google's client or gRPC as ours; ``doing`` says what was being done."""
     if isinstance(error, grpc.RpcError):
         error = google_errors.from_grpc_error(error)  # type: ignore[no-untyped-call]
     if isinstance(error, google_errors.ServiceUnavailable | google_errors.DeadlineExceeded):

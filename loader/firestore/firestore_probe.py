@@ -1,10 +1,10 @@
-"""Firestore as the checks ask it: a try that leaves nothing behind, and the sender's traces."""
+"""What `vmhub check` asks Firestore: a trial write that leaves no trace, and signs of a sender."""
 
 from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from google.api_core import exceptions as google_errors
@@ -16,6 +16,7 @@ from google.cloud.firestore_v1.types import (
 )
 
 from loader.base.errors import ConfigurationError, ServiceError
+from loader.base.fields import Fields
 from loader.firestore.client import service_errors
 from loader.firestore.values import decode_fields
 from loader.firestore.wire import encode_fields
@@ -23,6 +24,7 @@ from loader.sync.model import Status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from datetime import datetime
 
     from loader.base.cnpj import Cnpj
     from loader.firestore.client import Database
@@ -31,12 +33,12 @@ __all__ = ["FirestoreProbe", "Queue", "signs_of_life"]
 
 _TIMEOUT_SECONDS = 10.0
 _STREAM_TIMEOUT_SECONDS = 300.0
-# What a sender writes after a sync comes before what that sync wrote.
+# Documents to read, newest first. A sender's writes after a sync are newer than those of the sync.
 _NEWEST = 300
-# A sender's clock may be ahead of ours, but not by days.
+# A sender's clock can be ahead of ours, but not by days.
 _CLOCK_MARGIN = timedelta(minutes=5)
 
-# Neither name nor phone nor payload: they are not asked for.
+# Name, phone and payload are not read.
 _QUEUE_FIELDS = ("attempts", "claimedUntil", "createdAt", "expiresAt", "updatedAt")
 _TRACE_FIELDS = (
     "status",
@@ -56,13 +58,13 @@ class Queue:
 
     pending: int = 0
     claimed: int = 0
-    """Of them, those that a sender has taken."""
+    """How many of them a sender has claimed."""
     waiting_since: datetime | None = None
-    """Since when the oldest of the others has waited."""
+    """Since when the oldest unclaimed one has waited."""
 
 
 class FirestoreProbe:
-    """Tries and reads one laundromat's part of a database."""
+    """Tests and reads one laundromat's part of a database."""
 
     def __init__(self, database: Database, cnpj: Cnpj) -> None:
         """Use this database."""
@@ -76,7 +78,7 @@ class FirestoreProbe:
         return f"users/{self._cnpj}/operations/check"
 
     def try_document(self) -> None:
-        """Write, read and delete a document; one that a killed check left is overwritten."""
+        """Write, read and delete a document; overwrites one that a killed check left."""
         name = self._database.path(self.scratch_path)
         written = CommitRequest(database=self._database.name)
         update = CommitRequest.pb(written).writes.add().update
@@ -91,7 +93,7 @@ class FirestoreProbe:
             self._commit(deleted, f"deleting {self.scratch_path}")
 
     def queue(self, campaign_types: Iterable[str], as_of: datetime) -> Queue:
-        """Return what waits at an instant. Reads every pending document, as a sync does."""
+        """Return the targets that wait at an instant. Reads every pending document, like a sync."""
         pending = claimed = 0
         since: list[datetime] = []
         for campaign_type in campaign_types:
@@ -105,23 +107,23 @@ class FirestoreProbe:
                 }
             }
             for fields in self._documents(campaign_type, _QUEUE_FIELDS, query):
-                expires_at = _instant(fields, "expiresAt")
+                expires_at = Fields(fields).instant("expiresAt")
                 if expires_at is not None and expires_at <= as_of:
                     continue
                 pending += 1
-                claimed_until = _instant(fields, "claimedUntil")
+                claimed_until = Fields(fields).instant("claimedUntil")
                 if claimed_until is not None and claimed_until > as_of:
                     claimed += 1
                     continue
-                # Who is queued again waits since then, and updatedAt says when that was.
+                # A target that was queued again waits since then; updatedAt has that instant.
                 began = "updatedAt" if fields.get("attempts") else "createdAt"
-                since.extend(filter(None, [_instant(fields, began)]))
+                since.extend(filter(None, [Fields(fields).instant(began)]))
         return Queue(pending, claimed, min(since, default=None))
 
     def last_sign_of_life(self, campaign_types: Iterable[str], as_of: datetime) -> datetime | None:
-        """Return the newest thing a sender wrote into the documents that changed last.
+        """Return when a sender last wrote into the documents that changed most recently.
 
-        What lies further back is in message_history.
+        message_history has everything older.
         """
         signs = [
             min(sign, as_of)
@@ -140,7 +142,7 @@ class FirestoreProbe:
             )
 
     def _read(self, name: str) -> None:
-        # Another check at the same time may have deleted it: to read was allowed.
+        # Another check may have deleted it meanwhile: reading was still allowed.
         with (
             service_errors(self._database, f"reading {self.scratch_path}"),
             suppress(google_errors.NotFound),
@@ -177,19 +179,19 @@ class FirestoreProbe:
 
 
 def signs_of_life(fields: dict[str, Any]) -> Iterator[datetime]:
-    """Yield the instants at which a sender wrote into a document, as far as it tells.
+    """Yield the instants at which a sender wrote into a document, as far as it shows.
 
-    `updatedAt` alone says nothing, since a sync sets it, too: it counts where only a sender can
-    have changed the status, or where nothing else tells of an attempt.
+    `updatedAt` alone proves nothing, since a sync sets it, too. It counts if only a sender can have
+    changed the status, or if no other field shows an attempt.
     """
-    status, updated_at = fields.get("status"), _instant(fields, "updatedAt")
+    status, updated_at = fields.get("status"), Fields(fields).instant("updatedAt")
     log = fields.get("attemptLog")
     attempts = [entry for entry in log if isinstance(entry, dict)] if isinstance(log, list) else []
-    claimed_until = _instant(fields, "claimedUntil")
-    found = [_instant(entry, "at") for entry in attempts]
-    found.extend(_instant(fields, name) for name in ("deliveredAt", "readAt", "repliedAt"))
+    claimed_until = Fields(fields).instant("claimedUntil")
+    found = [Fields(entry).instant("at") for entry in attempts]
+    found.extend(Fields(fields).instant(name) for name in ("deliveredAt", "readAt", "repliedAt"))
     if claimed_until is not None:
-        # The claim was made before it ends.
+        # A claim is made some time before it expires.
         found.append(min(claimed_until, updated_at or claimed_until))
     was_tried = status != Status.PENDING or bool(fields.get("attempts"))
     if status in (Status.SENT, Status.DELIVERED) or (was_tried and not attempts):
@@ -200,8 +202,3 @@ def signs_of_life(fields: dict[str, Any]) -> Iterator[datetime]:
 def _newest(field: str, limit: int) -> dict[str, Any]:
     order = [{"field": {"field_path": field}, "direction": "DESCENDING"}]
     return {"order_by": order, "limit": limit}
-
-
-def _instant(fields: dict[str, Any], name: str) -> datetime | None:
-    value = fields.get(name)
-    return value if isinstance(value, datetime) else None

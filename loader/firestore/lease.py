@@ -1,18 +1,18 @@
-"""Who serves a laundromat at the moment, ``users/{cnpj}/operations/run``, or sends for a portfolio.
+"""The lease of whoever serves a laundromat or sends for a portfolio.
 
-A lease is taken and changed in transactions, lasts for a short time, and is renewed while its
-holder lives; that of a holder which died is taken over once it has expired. All instants are the
-service's own, so that the clocks of the machines do not matter.
+A lease is taken and changed in transactions. It lasts for a short time, and its holder renews it.
+When a holder dies, another run takes the lease over once it has expired. All instants are the
+service's own, so the machines' clocks do not matter.
 
-A lease keeps two runs from doing the same work. That two runs do no harm to each other is held by
-what they write (docs/sync.md, docs/track.md): a holder that sleeps past its lease wakes up and
-goes on.
+A lease only avoids that two runs do the same work. It does not protect the data: a holder that
+sleeps past its lease wakes up and goes on. The preconditions of the writes do that (docs/sync.md,
+docs/track.md).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from google.cloud.firestore_v1.types import (
 )
 
 from loader.base.errors import RunError, ServiceError
+from loader.base.fields import Fields
 from loader.base.retry import Retry
 from loader.firestore.client import service_errors
 from loader.firestore.values import decode_fields, decode_instant
@@ -30,12 +31,14 @@ from loader.firestore.wire import encode_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import datetime
 
     from loader.firestore.client import Database
 
 __all__ = ["Lease", "LeaseLostError", "Leases", "Refusal", "portfolio_place"]
 
 _TIMEOUT_SECONDS = 10.0
+_LONGEST = timedelta(days=1)
 
 
 def _laundromat_place(cnpj: str) -> tuple[str, ...]:
@@ -48,16 +51,16 @@ def portfolio_place(portfolio_id: str) -> tuple[str, ...]:
 
 
 class Refusal(Enum):
-    """Why a laundromat is not to be served."""
+    """Why a run must not serve a laundromat now."""
 
     HELD = "held"
-    """Somebody else is serving it."""
+    """Another run is serving it."""
     SERVED = "served"
-    """Somebody else has begun to serve it since this run began, and has done so."""
+    """Another run has taken it and finished since this run began."""
 
 
 class LeaseLostError(RunError):
-    """Somebody else has taken over, since this holder did not renew in time."""
+    """Another run has taken over, since this one did not renew its lease in time."""
 
 
 class Leases:
@@ -76,9 +79,9 @@ class Leases:
 
         Args:
             database: The connection.
-            holder: Names the run; the same holder may take its lease again.
-            lasts: How long a lease that is not renewed is good for.
-            retry: The patience with the service, and with others who want the same lease.
+            holder: The run's name; the same holder may take its lease again.
+            lasts: How long a lease is valid without a renewal.
+            retry: How long to retry a silent service, or a conflict with another run.
             place: Where the lease of a key is: of a CNPJ, or of a portfolio's id.
 
         """
@@ -122,7 +125,7 @@ class Leases:
                 self._commit(key, state, {})
                 return Refusal.HELD
             served_at = state.instant("servedAt")
-            if served_at is not None and served_at > since:
+            if served_at is not None and since < served_at <= state.read_at:
                 self._commit(key, state, {})
                 return Refusal.SERVED
             fields = {"holder": self._holder, "expiresAt": state.read_at + self._lasts}
@@ -132,13 +135,13 @@ class Leases:
                 key,
                 taken_at=state.read_at,
                 figures_as_of=state.instant("figuresAsOf"),
-                deployed=state.fields.get("deployed"),
+                deployed=Fields(state.fields).text("deployed"),
             )
 
         return self._retry.call(take)
 
     def drop(self, key: str) -> None:
-        """Give back the lease of a process of this holder that ended without doing so."""
+        """Release a lease of this holder whose process ended without releasing it."""
         self.change(key, expires_in=timedelta())
 
     def change(
@@ -148,16 +151,15 @@ class Leases:
         expires_in: timedelta | None = None,
         notes: Mapping[str, Any] | None = None,
     ) -> None:
-        """Change a lease that this holder has.
+        """Change a lease that this run holds.
 
         Args:
             key: The laundromat or portfolio.
-            expires_in: From now on, how long it is good for; zero gives it back; None: as long as
-                any.
-            notes: Fields for the runs to come.
+            expires_in: How long it is valid from now on; zero releases it; None: the usual time.
+            notes: Fields for later runs.
 
         Raises:
-            LeaseLostError: Somebody else has taken over.
+            LeaseLostError: Another run has taken over.
             ServiceError: Firestore does not answer.
 
         """
@@ -168,7 +170,7 @@ class Leases:
                 self._commit(key, state, {})
                 message = f"another run has taken over {key}"
                 raise LeaseLostError(
-                    message, hint="it serves the laundromat; look why this one was not heard of"
+                    message, hint="it goes on; find out why this run did not renew its lease"
                 )
             lasts = self._lasts if expires_in is None else expires_in
             expires_at = state.read_at + lasts
@@ -205,7 +207,7 @@ class Leases:
             write.update.MergeFromString(encode_fields(fields))
             write.update_mask.field_paths.extend(fields)
         with service_errors(self._database, f"keeping the lease of {key}"):
-            # Not sent again by the client: a transaction that may have ended is begun anew.
+            # No retry by the client: after an unknown outcome, a new transaction must begin.
             self._database.api.commit(
                 request=request,
                 metadata=self._database.metadata,
@@ -219,19 +221,19 @@ class Leases:
 
 @dataclass(frozen=True)
 class Lease:
-    """A lease that this holder has; to be renewed until it is given back."""
+    """A lease that this run holds; it must renew it until it releases it."""
 
     leases: Leases
     key: str
     taken_at: datetime
-    """The service's time; what happened later, its holder may not have seen."""
+    """The service's time; the holder may not have seen later events."""
     figures_as_of: datetime | None
-    """The instant as of which the daily figures were last built."""
+    """The as-of instant of the last build of the daily figures."""
     deployed: str | None
-    """The version of the seeds that the laundromat's tables were last loaded with."""
+    """The version of the seeds that were last loaded for the laundromat."""
 
     def renew(self) -> None:
-        """Make it last from now on; raise a LeaseLostError when somebody else has it."""
+        """Extend it from now on; raise a LeaseLostError when another run has it."""
         self.leases.change(self.key)
 
     def note_figures(self, as_of: datetime) -> None:
@@ -243,14 +245,14 @@ class Lease:
         self.leases.change(self.key, notes={"deployed": version})
 
     def give_back(self, *, is_served: bool) -> None:
-        """Let others have it; ``is_served`` says that there is nothing left for them to do."""
+        """Release it; ``is_served`` says that other runs have nothing left to do."""
         notes = {"servedAt": self.taken_at} if is_served else None
         self.leases.change(self.key, expires_in=timedelta(), notes=notes)
 
 
 @dataclass(frozen=True)
 class _State:
-    """A lease's document as it was read in a transaction."""
+    """A lease's document as read in a transaction."""
 
     fields: dict[str, Any]
     read_at: datetime
@@ -258,15 +260,15 @@ class _State:
 
     @property
     def holder(self) -> str | None:
-        """Return who had it last."""
-        return self.fields.get("holder")
+        """Return its last holder."""
+        return Fields(self.fields).text("holder")
 
     @property
     def is_held(self) -> bool:
-        """Return whether its holder's time is not over."""
+        """Return whether it has not expired; nobody takes a lease for a day."""
         expires_at = self.instant("expiresAt")
-        return expires_at is not None and expires_at > self.read_at
+        return expires_at is not None and self.read_at < expires_at <= self.read_at + _LONGEST
 
     def instant(self, name: str) -> datetime | None:
-        value = self.fields.get(name)
-        return value if isinstance(value, datetime) else None
+        """Return an instant; None: there is none that can be read."""
+        return Fields(self.fields).instant(name)

@@ -1,9 +1,11 @@
-"""Who is served: ``users/{cnpj}`` and ``users/{cnpj}/campaigns/{campaignType}``."""
+"""The registry of laundromats: ``users/{cnpj}`` and ``users/{cnpj}/campaigns/{campaignType}``."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+import logging
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from google.api_core import exceptions as google_errors
 from google.api_core.retry import Retry, if_exception_type
@@ -15,8 +17,11 @@ from google.cloud.firestore_v1.types import (
     RunQueryResponse,
 )
 
-from loader.base.cnpj import parse_cnpj
+from loader.base.clock import now
+from loader.base.cnpj import looks_like_cnpj, parse_cnpj
 from loader.base.errors import ConfigurationError
+from loader.base.fields import Fields
+from loader.base.text import safe_text
 from loader.firestore.client import service_errors
 from loader.firestore.values import decode_fields
 from loader.firestore.wire import encode_fields
@@ -29,32 +34,52 @@ if TYPE_CHECKING:
     from loader.base.cnpj import Cnpj
     from loader.firestore.client import Database
 
-__all__ = ["Registry", "RegistryEntry"]
+_log = logging.getLogger(__name__)
 
-# The registry is what every command reads first, so its patience is also how long a command
-# takes to say that Firestore is not there.
+__all__ = ["Fleet", "Registry", "RegistryEntry"]
+
+# Every command reads the registry first. So this is also how long a command takes to report that
+# Firestore does not answer.
 _FIRST_CONTACT = Retry(
     predicate=if_exception_type(google_errors.ServiceUnavailable), initial=0.2, timeout=8.0
 )
 _TIMEOUT_SECONDS = 10.0
+_MAX_NAME = 200
+# A machine's clock can be behind the service's by at most this.
+_CLOCK_MARGIN = timedelta(days=1)
 _FLEET_TIMEOUT_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
 class RegistryEntry:
-    """A registered laundromat as its registry documents say it."""
+    """A registered laundromat, as read from its registry documents."""
 
     cnpj: Cnpj
     name: str
     timezone: str | None
     settings: dict[str, Any] = field(default_factory=dict)
     setting_places: dict[str, str] = field(default_factory=dict)
-    """By setting, the document that it is in; what has none is in users/{cnpj}."""
+    """The document that holds each setting; a setting without an entry is in users/{cnpj}."""
     disabled_campaigns: frozenset[str] = frozenset()
     campaign_types: frozenset[str] = frozenset()
-    """The project's campaigns, and others that the laundromat had."""
+    """The project's campaigns, and other campaigns that have documents here."""
     watermark: Watermark = field(default_factory=Watermark)
     """How far tracking has come."""
+
+    def believed(self, as_of: datetime) -> RegistryEntry:
+        """Return it without a watermark that is ahead of a run's instant."""
+        return replace(self, watermark=self.watermark.believed(as_of))
+
+
+class Fleet(NamedTuple):
+    """The content of the registry."""
+
+    entries: list[RegistryEntry]
+    """The active laundromats."""
+    errors: dict[str, str]
+    """The errors of laundromats that cannot be served, by CNPJ."""
+    strangers: int
+    """Documents of `users` with an id that is not a CNPJ, such as another program's."""
 
 
 class Registry:
@@ -80,16 +105,16 @@ class Registry:
 
         """
         user = self._get("users", cnpj)
+        if user is not None and not _is_on(Fields(user), "active", f"users/{cnpj}"):
+            message = f"CNPJ {cnpj} is registered but not active"
+            raise ConfigurationError(message, hint=f"set users/{cnpj}.active to true to serve it")
         if user is None:
             message = f"CNPJ {cnpj} is not registered in {self._database.address}"
             raise ConfigurationError(message, hint=f'run `vmhub onboard --cnpj {cnpj} --name "…"`')
-        if user.get("active") is False:
-            message = f"CNPJ {cnpj} is registered but not active"
-            raise ConfigurationError(message, hint=f"set users/{cnpj}.active to true to serve it")
         return _entry(cnpj, user, self._campaigns(cnpj), self._known_campaigns)
 
     def entries(self, cnpjs: Iterable[Cnpj]) -> tuple[list[RegistryEntry], dict[str, str]]:
-        """Return these laundromats, and what is wrong with those that cannot be served."""
+        """Return these laundromats, and the errors of those that cannot be served."""
         entries: list[RegistryEntry] = []
         errors: dict[str, str] = {}
         for cnpj in cnpjs:
@@ -99,11 +124,8 @@ class Registry:
                 errors[cnpj] = str(error)
         return entries, errors
 
-    def fleet(self) -> tuple[list[RegistryEntry], dict[str, str]]:
-        """Return all active laundromats, and what is wrong with the entries of the others.
-
-        Two queries, however many they are.
-        """
+    def fleet(self) -> Fleet:
+        """Return all active laundromats; it takes two queries for any number of them."""
         campaigns: dict[str, dict[str, dict[str, Any] | None]] = {}
         for raw in self._query("campaigns", all_descendants=True):
             match raw.name.split("/documents/", 1)[-1].split("/"):
@@ -111,12 +133,16 @@ class Registry:
                     campaigns.setdefault(cnpj, {})[campaign_type] = decode_fields(raw.fields)
         entries: list[RegistryEntry] = []
         errors: dict[str, str] = {}
+        strangers = 0
         for raw in self._query("users", all_descendants=False):
             name = raw.name.rsplit("/", 1)[-1]
-            user = decode_fields(raw.fields)
-            if user.get("active") is False:
+            if not looks_like_cnpj(name):
+                strangers += 1
                 continue
+            user = decode_fields(raw.fields)
             try:
+                if not _is_on(Fields(user), "active", f"users/{name}"):
+                    continue
                 cnpj = parse_cnpj(name)
                 if cnpj != name:
                     message = f"users/{name} is CNPJ {cnpj} in another spelling"
@@ -124,13 +150,13 @@ class Registry:
                 entries.append(_entry(cnpj, user, campaigns.get(name, {}), self._known_campaigns))
             except ConfigurationError as error:
                 errors[name] = str(error)
-        return entries, errors
+        return Fleet(entries, errors, strangers)
 
     def set_tracked(self, marks: Mapping[Cnpj, datetime | None], *, until: datetime) -> None:
         """Move the watermarks of laundromats.
 
         Args:
-            marks: For each, Firestore's time of a reading of all documents; None: only the
+            marks: For each laundromat, Firestore's time of a read of all documents; None: only
                 changed ones were read.
             until: The run's instant.
 
@@ -149,7 +175,7 @@ class Registry:
     def register(
         self, cnpj: Cnpj, *, name: str, timezone: str | None, campaign_types: Iterable[str]
     ) -> bool:
-        """Create a laundromat's registry documents, or complete what is missing of them.
+        """Create a laundromat's registry documents, or add what is missing in them.
 
         Settings, and a campaign that was disabled, stay as they are.
 
@@ -217,7 +243,7 @@ class Registry:
                     yield response.document
 
     def _campaigns(self, cnpj: Cnpj) -> dict[str, dict[str, Any] | None]:
-        """Return the campaigns by type; None for one that has targets but no own document."""
+        """Return the campaigns by type; None: it has targets but no document of its own."""
         request = ListDocumentsRequest(
             parent=self._database.path("users", cnpj),
             collection_id="campaigns",
@@ -261,25 +287,55 @@ def _entry(
         places.update(dict.fromkeys(own, place))
     return RegistryEntry(
         cnpj=cnpj,
-        name=str(user.get("name") or ""),
+        name=safe_text(Fields(user).text("name", most=_MAX_NAME) or ""),
         timezone=user.get("timezone"),
         settings=settings,
         setting_places=places,
         disabled_campaigns=frozenset(
             name
             for name, campaign in campaigns.items()
-            if campaign is not None and campaign.get("enabled") is False
+            if campaign is not None
+            and not _is_on(Fields(campaign), "enabled", f"users/{cnpj}/campaigns/{name}")
         ),
         campaign_types=known_campaigns.union(campaigns),
-        watermark=Watermark(user.get("trackedUntil"), user.get("trackedFullAt")),
+        watermark=_watermark(Fields(user), cnpj),
     )
 
 
+def _is_on(fields: Fields, name: str, place: str) -> bool:
+    """Return a switch, on where it is not set; only true and false switch anything.
+
+    Raises:
+        ConfigurationError: It has another type, so its meaning is not clear.
+
+    """
+    value = fields.switch(name)
+    if value is None and fields.is_there(name):
+        message = f"{place}.{name} is neither true nor false"
+        raise ConfigurationError(message, hint="write a boolean: true or false, without quotes")
+    return value is not False
+
+
+def _watermark(fields: Fields, cnpj: Cnpj) -> Watermark:
+    """Return how far tracking has come; an impossible value makes it read all documents again."""
+    until, full_at = fields.instant("trackedUntil"), fields.instant("trackedFullAt")
+    if full_at is not None and full_at > now() + _CLOCK_MARGIN:
+        fields.problems.append("trackedFullAt is later than now")
+        full_at = None
+    if fields.problems:
+        _log.warning("users/%s: %s; it counts as not set", cnpj, "; ".join(fields.problems))
+    return Watermark(until, full_at)
+
+
 def _settings(fields: dict[str, Any], place: str) -> dict[str, Any]:
+    dotted = sorted(name for name in fields if name.startswith("settings."))
+    if dotted:
+        message = f"{place} has a field whose name is {safe_text(dotted[0])!r}"
+        raise ConfigurationError(message, hint="write the setting into the map 'settings'")
     settings = fields.get("settings")
     if settings is None:
         return {}
     if not isinstance(settings, dict):
-        message = f"{place} has settings that are no map"
+        message = f"{place} has settings that are not a map"
         raise ConfigurationError(message, hint="write a map of setting to value")
     return dict(settings)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from datetime import datetime
 from hashlib import blake2b
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -17,6 +15,7 @@ from google.cloud.firestore_v1.types import (
     RunQueryResponse,
 )
 
+from loader.base.fields import Fields
 from loader.firestore.batches import REQUEST_WRITES, BatchWriter
 from loader.firestore.client import service_errors
 from loader.firestore.values import decode_fields, decode_instant, decode_value
@@ -28,6 +27,7 @@ from loader.sync.ports import UnfitValueError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from datetime import datetime
 
     from loader.base.cnpj import Cnpj
     from loader.base.errors import ServiceError
@@ -43,13 +43,17 @@ MAX_DOCUMENT_BYTES = 1_048_576 - 4_096
 
 _READ_IDS = 300
 _TIMEOUT_SECONDS = 60.0
-# Of a whole stream, as long as the official client gives it: a hundred thousand documents, or the
-# first of them from a server that is busy, take more than a minute.
+# Seconds for a whole stream; the official client's default. A hundred thousand documents, or the
+# first one from a busy server, can take more than a minute.
 _STREAM_TIMEOUT_SECONDS = 300.0
 _DIGEST_BYTES = 16
 
-# What a row gives its document, in the names the WhatsApp integration reads.
+# The fields that a row sets in its document, by the names that the WhatsApp integration reads.
 _PAYLOAD = ("name", "phone", "data", "expiresAt", "cycleKey", "cycleStart")
+# Fields that decide what sync may do. If one of the first cannot be read, the document is in doubt,
+# and sync leaves it alone.
+_DECIDING = ("attempts", "attemptLog", "claimedUntil", "lastError", "nextAttemptAt")
+_READ = (*_DECIDING, "status", "createdAt", "updatedAt", "expiresAt")
 _UPDATED = (*_PAYLOAD, "updatedAt")
 _REQUEUED = (*_UPDATED, "status", "claimedUntil", "nextAttemptAt")
 _GIVEN_UP = ("updatedAt", "status")
@@ -62,7 +66,7 @@ _PRECONDITION_NONE, _PRECONDITION_TIME = b"\x08\x00", b"\x12"
 
 _MASKS = {
     action: delimited(_WRITE_MASK, b"".join(delimited(_MASK_PATH, path.encode()) for path in paths))
-    # Fields that the mask names and the document lacks are removed.
+    # A field that is in the mask but not in the document gets removed.
     for action, paths in (
         (Action.UPDATE, _UPDATED),
         (Action.REQUEUE, _REQUEUED),
@@ -90,8 +94,8 @@ class TargetStore:
         Args:
             database: The connection.
             cnpj: The laundromat.
-            pace: Bounds the writes a second; None: no bound.
-            watermark: How far message_history knows the documents; None: not at all.
+            pace: Limits the writes per second; None: no limit.
+            watermark: How far documents are tracked in message_history; None: not at all.
 
         """
         self._watermark = watermark or Watermark()
@@ -113,11 +117,11 @@ class TargetStore:
         return self._batches.sent
 
     def pending(self, campaign_type: str, *, after: str | None = None) -> Iterator[TargetDocument]:
-        """Yield the documents of a campaign that wait for their message, ordered by id.
+        """Yield a campaign's pending documents, ordered by id.
 
         Args:
             campaign_type: The campaign.
-            after: The id behind which to begin, to go on where an error ended the reading.
+            after: Begin behind this id, to continue after an error.
 
         """
         request = self._pending_request(campaign_type)
@@ -157,7 +161,7 @@ class TargetStore:
     def read(
         self, campaign_type: str, customer_ids: Sequence[str]
     ) -> dict[str, TargetDocument | None]:
-        """Return the documents of these customers, None where there is none."""
+        """Return the documents of these customers; None: there is none."""
         found: dict[str, TargetDocument | None] = dict.fromkeys(customer_ids)
         for raw in self._documents(campaign_type, customer_ids):
             document = self._document(raw)
@@ -165,29 +169,29 @@ class TargetStore:
         return found
 
     def fields(self, campaign_type: str, customer_id: str) -> dict[str, Any]:
-        """Return all fields of a document, for showing; empty when there is none."""
+        """Return all fields of a document, to show them; empty when it does not exist."""
         documents = self._documents(campaign_type, [customer_id])
         return next((decode_fields(raw.fields) for raw in documents), {})
 
     def payload(self, target: Target) -> bytes:
-        """Return what a row gives its document, encoded.
+        """Return the fields that a row sets in its document, encoded.
 
         Raises:
-            UnfitValueError: Firestore cannot hold it; the text says why.
+            UnfitValueError: Firestore cannot store it; the text says why.
 
         """
         try:
             data = orjson.loads(target.data)
             if type(data) is not dict:
-                message = "the payload is no JSON object"
+                message = "the payload is not a JSON object"
                 raise UnfitValueError(message)
             payload = self._cycle(target) + encode_fields(
                 {"name": target.name, "phone": target.phone, "data": data}
             )
         except (orjson.JSONDecodeError, UnicodeEncodeError):
-            message = "the payload is no JSON object"
+            message = "the payload is not a JSON object"
             raise UnfitValueError(message) from None
-        # All else in a new document: instants, numbers and names of fixed length.
+        # Room for the other fields of a new document: instants, numbers and short texts.
         size = len(payload) + 400 + len(self._name(target.campaign_type, target.customer_id)) * 2
         if size > MAX_DOCUMENT_BYTES:
             message = f"the document would have {size} bytes, more than {MAX_DOCUMENT_BYTES}"
@@ -195,7 +199,7 @@ class TargetStore:
         return payload
 
     def digest(self, payload: bytes) -> bytes:
-        """Return the digest of a payload, equal to that of a document that holds the same."""
+        """Return a payload's digest; a document with the same content has the same digest."""
         return _digest(DocumentPb.FromString(payload).fields)
 
     def write(
@@ -203,12 +207,12 @@ class TargetStore:
     ) -> Iterator[tuple[Write, WriteResult | str | ServiceError]]:
         """Send writes, several requests at a time, and yield what became of each.
 
-        Each write stands alone: one that fails does not undo another. The writes are taken as
+        The writes are independent: one that fails does not undo another. Writes are taken when
         there is room for them, and every write that was taken is yielded.
 
         Yields:
-            The write and its result: a text is the reason why it alone was refused, an error why
-            this program may not write at all.
+            The write and its result. A text is the reason why this write was refused. An error
+            means that this program may not write at all.
 
         """
         return self._batches.send(self._encoded(iter(writes), as_of))
@@ -216,12 +220,12 @@ class TargetStore:
     def _encoded(
         self, writes: Iterator[Write], as_of: datetime
     ) -> Iterator[list[tuple[Write, bytes]]]:
-        # Taken together and then encoded together: one after the other costs twice the CPU.
+        # Take a whole part, then encode it: alternating between the two costs twice the CPU.
         while part := list(islice(writes, REQUEST_WRITES)):
             yield [(write, self._encode(write, as_of)) for write in part]
 
     def _documents(self, campaign_type: str, customer_ids: Sequence[str]) -> Iterator[Any]:
-        """Yield the raw documents there are, in no order."""
+        """Yield the raw documents that exist, in any order."""
         names = [self._name(campaign_type, customer_id) for customer_id in customer_ids]
         for start in range(0, len(names), _READ_IDS):
             request = BatchGetDocumentsRequest(
@@ -234,31 +238,33 @@ class TargetStore:
                         yield response.found
 
     def _document(self, raw: Any) -> TargetDocument:
-        fields = raw.fields
-        error = _field(fields, "lastError")
-        status = _field(fields, "status")
-        attempts = _count(_field(fields, "attempts"))
-        log = _field(fields, "attemptLog")
-        keeps_log = log is not None
-        update_time, updated_at = decode_instant(raw.update_time), _instant(fields, "updatedAt")
+        known = raw.fields
+        fields = Fields({name: decode_value(known[name]) for name in _READ if name in known})
+        status, attempts = fields.text("status"), fields.count("attempts") or 0
+        log = fields.maps("attemptLog")
+        is_recoverable = fields.map("lastError").flag("recoverable")
+        update_time, updated_at = decode_instant(raw.update_time), fields.instant("updatedAt")
         was_attempted = attempts > 0 or bool(log)
         was_sent = status != Status.PENDING or was_attempted
         return TargetDocument(
             customer_id=raw.name.rsplit("/", 1)[-1],
             update_time=update_time,
-            status=status if isinstance(status, str) else None,
-            payload=_digest(fields),
+            status=status,
+            payload=_digest(known),
             attempts=attempts,
-            created_at=_instant(fields, "createdAt"),
+            created_at=fields.instant("createdAt"),
             updated_at=updated_at,
-            expires_at=_instant(fields, "expiresAt"),
-            claimed_until=_instant(fields, "claimedUntil"),
-            next_attempt_at=_instant(fields, "nextAttemptAt"),
-            is_recoverable=not (isinstance(error, dict) and error.get("recoverable") is False),
+            expires_at=fields.instant("expiresAt"),
+            claimed_until=fields.instant("claimedUntil"),
+            next_attempt_at=fields.instant("nextAttemptAt"),
+            is_recoverable=is_recoverable is not False,
             is_recorded=not was_sent
-            or self._watermark.covers(update_time, updated_at, keeps_log=keeps_log),
+            or self._watermark.covers(
+                update_time, updated_at, keeps_log=fields.is_there("attemptLog")
+            ),
             was_attempted=was_attempted,
             has_open_attempt=_is_open(log, attempts),
+            doubt="; ".join(text for text in fields.problems if text.startswith(_DECIDING)),
         )
 
     def _encode(self, write: Write, as_of: datetime) -> bytes:
@@ -284,7 +290,7 @@ class TargetStore:
         return delimited(_WRITE_UPDATE, document) + mask + precondition
 
     def _cycle(self, target: Target) -> bytes:
-        """Return the fields that a campaign's rows of one day share, encoded once."""
+        """Return the fields that all rows of a campaign and day share, encoded once."""
         key = (target.cycle_key, target.cycle_start, target.expires_at)
         encoded = self._cycles.get(key)
         if encoded is None:
@@ -328,30 +334,13 @@ class TargetStore:
 def _digest(fields: Any) -> bytes:
     digest = blake2b(digest_size=_DIGEST_BYTES)
     for name in _PAYLOAD:
-        # In one process, equal values become equal bytes: maps are put in order.
+        # Maps are sorted, so within one process equal values give equal bytes.
         value = fields[name].SerializeToString(deterministic=True) if name in fields else b""
         digest.update(len(value).to_bytes(4, "big"))
         digest.update(value)
     return digest.digest()
 
 
-def _field(fields: Any, name: str) -> Any:
-    return decode_value(fields[name]) if name in fields else None
-
-
-def _count(value: Any) -> int:
-    is_number = isinstance(value, int | float) and math.isfinite(value)
-    return int(value) if is_number else 0
-
-
-def _is_open(log: Any, attempts: int) -> bool:
-    """Return whether a log has an attempt that is neither counted nor said to have failed."""
-    if not isinstance(log, list) or len(log) <= attempts:
-        return False
-    newest = log[-1]
-    return not (isinstance(newest, dict) and newest.get("status") == Status.FAILED)
-
-
-def _instant(fields: Any, name: str) -> datetime | None:
-    value = _field(fields, name)
-    return value if isinstance(value, datetime) else None
+def _is_open(log: Sequence[Fields], attempts: int) -> bool:
+    """Return whether a log has an attempt that is not counted and not marked as failed."""
+    return len(log) > attempts and log[-1].text("status") != Status.FAILED

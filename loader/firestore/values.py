@@ -1,7 +1,7 @@
-"""Firestore's wire values to Python values; the way back is `loader.firestore.wire`.
+"""Decodes Firestore's wire values to Python values; `loader.firestore.wire` encodes them.
 
-Works on raw protobuf messages: the client's own helpers wrap every field in an object and cost
-some twenty times the CPU per document.
+It reads raw protobuf messages: the client's own helpers wrap every field in an object and cost
+about twenty times the CPU per document.
 """
 
 from __future__ import annotations

@@ -1,11 +1,10 @@
-"""Python values to the bytes of Firestore's wire format, written directly.
+"""Encodes Python values directly as bytes of Firestore's wire format.
 
 Filling generated protobuf messages field by field costs twice the CPU, and the client's own
-helpers some twenty times. Two properties of the format make this short
-(https://protobuf.dev/programming-guides/encoding): a message is its fields one behind the other,
-so that encoded parts can be joined; and what stands before a text depends only on the field's name
-and the text's size, so that it is made once for each. The tests hold every value against what the
-official client reads.
+helpers about twenty times. Two properties of the format keep this short
+(https://protobuf.dev/programming-guides/encoding). A message is the sequence of its fields, so
+encoded parts can be joined. And the bytes before a text depend only on the field's name and the
+text's size, so they are cached. The tests compare every value with what the official client reads.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ _MAX_DEPTH = 20
 _RESERVED_NAME = re.compile(r"__.*__", re.DOTALL)
 _INT64 = range(-(2**63), 2**63)
 
-# A field's number times eight, plus 0 for a number, 1 for eight bytes, 2 for a size and bytes.
+# A tag is the field's number times 8 plus its wire type: 0 number, 1 eight bytes, 2 size and bytes.
 _ENTRY_KEY, _ENTRY_VALUE = b"\x0a", b"\x12"
 _MAP_ENTRY, _DOCUMENT_ENTRY, _ARRAY_ITEM = b"\x0a", b"\x12", b"\x0a"
 _BOOLEAN, _INTEGER, _DOUBLE, _NULL = b"\x08", b"\x10", b"\x19", b"\x58\x00"
@@ -42,13 +41,13 @@ _KEPT_NAMES = 1024
 
 
 def encode_fields(values: Mapping[str, Any]) -> bytes:
-    """Return the ``fields`` of a document, to be joined with its other fields.
+    """Return the ``fields`` of a document, ready to be joined with its other parts.
 
     Args:
         values: None, bool, int, float, str, aware datetime, and lists and mappings of them.
 
     Raises:
-        UnfitValueError: Firestore cannot hold a value.
+        UnfitValueError: Firestore cannot store a value.
         TypeError: A value has another type.
 
     """
@@ -86,7 +85,7 @@ _SHORT = tuple(_long_varint(number) for number in range(_KEPT_SIZES))
 
 
 class _Heads(dict[int, bytes]):
-    """What stands before a named value of one kind, by the value's size in bytes."""
+    """The bytes before a named value of one kind, by the value's size in bytes."""
 
     def __init__(self, entry: bytes, name: str, kind: bytes | None) -> None:
         super().__init__()
@@ -104,7 +103,7 @@ class _Heads(dict[int, bytes]):
 
 
 class _Names(dict[str, _Heads]):
-    """The heads of every field name that has occurred."""
+    """The heads of every field name seen so far."""
 
     def __init__(self, entry: bytes, kind: bytes | None) -> None:
         super().__init__()
@@ -122,7 +121,7 @@ class _Names(dict[str, _Heads]):
 
 
 class _AllHeads:
-    """The heads for each kind of value that says its size, and for those that need not."""
+    """The heads for each kind of value, with or without a size."""
 
     def __init__(self, entry: bytes) -> None:
         self.text = _Names(entry, _STRING)
@@ -136,7 +135,7 @@ _MAP_HEADS = _AllHeads(_MAP_ENTRY)
 
 
 def _entries(values: Mapping[str, Any], heads: _AllHeads, depth: int) -> bytes:
-    """Return a map's entries: before each value stands its head."""
+    """Return a map's entries, each value behind its head."""
     if depth > _MAX_DEPTH:
         message = f"the payload is nested more than {_MAX_DEPTH} levels deep"
         raise UnfitValueError(message)

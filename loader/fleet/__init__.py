@@ -1,1 +1,1 @@
-"""The hourly run: every laundromat of a fleet, each apart from the others."""
+"""The hourly run of a fleet; laundromats do not affect each other."""

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from loader.base.cnpj import Cnpj
     from loader.firestore.lease import Lease, Leases
+    from loader.firestore.registry import RegistryEntry
     from loader.laundromat import Laundromat
     from loader.messages import Oddity
     from loader.services import Services
@@ -52,14 +53,14 @@ _log = logging.getLogger(__name__)
 
 
 class HourOutcome(StrEnum):
-    """What became of a laundromat in a run; each has exactly one."""
+    """The outcome of a laundromat in a run; each has exactly one."""
 
     OK = "ok"
     PARTLY = "partly"
     """All was done, and there are rows or documents that somebody should look at."""
     FAILED = "failed"
     TIMED_OUT = "timed_out"
-    """It took longer than it may, and was ended."""
+    """It took longer than its time limit, and was stopped."""
     SKIPPED = "skipped"
     """Nothing may be sent now, and there is nothing to withdraw or to track."""
     BUSY = "busy"
@@ -67,18 +68,18 @@ class HourOutcome(StrEnum):
     DONE_ELSEWHERE = "done_elsewhere"
     """Another run has served it since this one began."""
     INTERRUPTED = "interrupted"
-    """The run was told to end while it was served; what was begun was finished."""
+    """The run was asked to stop while serving it; the step under way was finished."""
     NOT_STARTED = "not_started"
-    """The run was told to end before it was served."""
+    """The run was asked to stop before serving it."""
 
 
-# Exit codes from here on say by which signal something was stopped.
+# Exit codes above this are 128 plus the signal that stopped a process.
 _BY_SIGNAL = 128
 
 TIME_LIMIT_SIGNAL = signal.SIGUSR1
-"""What tells a worker that its laundromat has had its time; SIGTERM says that the run is to end."""
+"""Tells a worker that its laundromat has reached the time limit; SIGTERM asks the run to stop."""
 
-# What says that there is nothing to record: the laundromat was not touched.
+# The laundromat was not touched, so there is nothing to record.
 UNTOUCHED = frozenset(
     {HourOutcome.SKIPPED, HourOutcome.BUSY, HourOutcome.DONE_ELSEWHERE, HourOutcome.NOT_STARTED}
 )
@@ -86,42 +87,42 @@ UNTOUCHED = frozenset(
 
 @dataclass(frozen=True)
 class HourResult:
-    """What became of one laundromat."""
+    """The result of one laundromat."""
 
     cnpj: str
     outcome: HourOutcome
     step: str = ""
-    """Where it ended, when it did not end well."""
+    """The step at which it failed or was stopped, if it did not end well."""
     error: str = ""
     """The error's kind, such as ConfigurationError."""
     reason: str = ""
     """What went wrong and how to fix it."""
     seconds: float = 0.0
     peak_memory_mib: float = 0.0
-    """Of its process, until then."""
+    """Peak memory of its process so far."""
     not_recorded: str = ""
-    """Why VMHUB_OPS lacks it."""
+    """Why it is missing in VMHUB_OPS."""
     is_lost: bool = False
-    """Its process was ended: somebody else has to record it and to give back its lease."""
+    """Its process was killed: the parent must record it and release its lease."""
 
 
 class StoppedError(RunError):
-    """The run was told to end."""
+    """The run was asked to stop."""
 
     exit_code = ExitCode.INTERRUPTED
 
 
 class TimeLimitError(RunError):
-    """A laundromat took longer than it may."""
+    """A laundromat took longer than its time limit."""
 
 
 def limit_reason(limit_seconds: float, step: str) -> str:
-    """Return what a TimeLimitError says."""
+    """Return the text of a TimeLimitError."""
     return f"ended after {limit_seconds:g} seconds, the limit, at {step}"
 
 
 class HourRunner:
-    """Serves laundromats, one after the other."""
+    """Serves laundromats, one after another."""
 
     def __init__(
         self,
@@ -140,14 +141,14 @@ class HourRunner:
 
         Args:
             services: The services.
-            leases: Takes the leases, for the run.
-            fleet_run_id: Names the run.
+            leases: Takes the leases for the run.
+            fleet_run_id: The run's id.
             since: Firestore's time at which the run began.
-            as_of: The instant the run is about; None: when each laundromat's turn comes.
+            as_of: The run's instant; None: the time at which each laundromat's turn comes.
             renew_seconds: How often a lease is renewed.
-            limit_seconds: How long a laundromat may take, after which its parent tells it to end.
-            interrupts: Says when the run is told to end.
-            on_step: Told each step as it begins.
+            limit_seconds: How long a laundromat may take before its parent stops it.
+            interrupts: Says whether a signal asked the run to stop.
+            on_step: Called with the name of each step as it begins.
 
         """
         self._services = services
@@ -163,7 +164,7 @@ class HourRunner:
         self._step = ""
 
     def serve(self, cnpj: Cnpj) -> HourResult:
-        """Serve a laundromat; whatever goes wrong is its own, and in the result."""
+        """Serve a laundromat; the result holds any error, which affects no other laundromat."""
         as_of = self._as_of or now()
         run = Run(cnpj, "run", as_of, fleet_run_id=self._fleet_run_id)
         failure: Exception | None = None
@@ -197,11 +198,12 @@ class HourRunner:
         self._begin("SETTINGS")
         services = self._services
         laundromat = services.laundromat(cnpj)
+        entry = laundromat.entry.believed(as_of)
         spec = BuildSpec(laundromat.settings, as_of)
         reader = ChangeReader(services.database, Retry())
         window = SendWindow(spec.settings)
         must_build = window.is_open(as_of) or self._has_pending(laundromat)
-        if not must_build and not has_news(reader, laundromat.entry):
+        if not must_build and not has_news(reader, entry):
             return HourOutcome.SKIPPED
         lease = self._leases.take(cnpj, since=self._since)
         if isinstance(lease, Refusal):
@@ -209,7 +211,7 @@ class HourRunner:
         is_served = False
         try:
             with _Renewal(lease, self._renew_seconds) as renewal:
-                self._track(run, laundromat, reader)
+                self._track(run, entry, reader)
                 if must_build:
                     if lease.deployed != self._seeds_version:
                         self._build(run, "DEPLOY", "deploy", spec, renewal)
@@ -232,7 +234,7 @@ class HourRunner:
             for campaign_type in sorted(laundromat.campaign_types)
         )
 
-    def _track(self, run: Run, laundromat: Laundromat, reader: ChangeReader) -> None:
+    def _track(self, run: Run, entry: RegistryEntry, reader: ChangeReader) -> None:
         self._begin("TRACK")
         services = self._services
         with run.step("TRACK") as step:
@@ -240,10 +242,10 @@ class HourRunner:
                 reader,
                 services.warehouse,
                 services.registry,
-                laundromat.entry,
+                entry,
                 as_of=run.as_of,
                 step=step,
-                on_oddities=partial(self._record_untracked, laundromat.cnpj),
+                on_oddities=partial(self._record_untracked, entry.cnpj),
             )
 
     def _record_untracked(self, cnpj: Cnpj, oddities: Sequence[Oddity]) -> None:
@@ -262,7 +264,7 @@ class HourRunner:
             report = build(
                 services.dbt,
                 services.project,
-                services.warehouse,
+                services.warehouse.acting_for(spec.cnpj),
                 spec,
                 arguments=["--selector", selector],
             )
@@ -291,7 +293,7 @@ class HourRunner:
 
     def _begin(self, step: str, renewal: _Renewal | None = None) -> None:
         if self._interrupts.received is not None:
-            message = f"told to end before {step}"
+            message = f"stopped before {step}"
             raise StoppedError(message, hint="the next run does the rest")
         if renewal is not None:
             renewal.check()
@@ -314,12 +316,12 @@ class _Renewal:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        # Waited for: a renewal behind the giving back would take the lease again.
+        # Wait for the thread: a renewal after the release would take the lease again.
         self._is_over.set()
         self._thread.join()
 
     def check(self) -> None:
-        """Raise a LeaseLostError when somebody else has taken over."""
+        """Raise a LeaseLostError when another run has taken over."""
         if self._lost is not None:
             raise self._lost
 
@@ -331,7 +333,7 @@ class _Renewal:
                 self._lost = error
                 return
             except VmhubError as error:
-                # It lasts for some more renewals.
+                # The lease outlasts a few failed renewals.
                 _log.warning("renewing the lease of %s: %s", self._lease.key, error)
 
 
@@ -339,12 +341,12 @@ def _give_back(lease: Lease, *, is_served: bool) -> None:
     try:
         lease.give_back(is_served=is_served)
     except VmhubError as error:
-        # What was done stays done, and the lease ends by itself.
+        # The work is done, and the lease expires by itself.
         _log.warning("giving back the lease of %s: %s", lease.key, error)
 
 
 def _error_in_words(error: Exception) -> str:
-    """Return what to tell of an error; of others than ours only the place: they can quote rows."""
+    """Return the text of our own error; of any other only its place, since it can quote a row."""
     if isinstance(error, VmhubError):
         return str(error)
     place = traceback.extract_tb(error.__traceback__)[-1]

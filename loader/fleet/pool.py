@@ -1,4 +1,4 @@
-"""The workers of a run, seen from their parent: who serves what, for how long, and how it ended."""
+"""The parent's side of a run's workers: hands out laundromats, enforces time limits, sees ends."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ __all__ = ["Pool", "WorkerDiedError"]
 
 _log = logging.getLogger(__name__)
 
-# So long a laundromat that is ended may finish the writes it has begun.
+# Seconds to finish writes under way after a laundromat's time limit.
 _GRACE_SECONDS = 10.0
-# So long those under way may finish their step when the run is told to end.
+# Seconds to finish the steps under way when the run is asked to stop.
 _DRAIN_SECONDS = 60.0
-# Importing and parsing, on a machine that may be busy.
+# Seconds for importing and parsing, on a machine that may be busy.
 _START_SECONDS = 300.0
 _STARTS = 3
 _LOOK_SECONDS = 0.2
@@ -52,7 +52,7 @@ class WorkerDiedError(RunError):
 class Pool:
     """Serves laundromats by a fixed number of worker processes.
 
-    A thread for each worker hands it a laundromat at a time and waits for the answer. The workers
+    A thread per worker hands it one laundromat at a time and waits for the answer. The workers
     share nothing, so one that hangs or is killed takes only its own laundromat with it.
     """
 
@@ -70,13 +70,13 @@ class Pool:
         """Start nothing yet.
 
         Args:
-            setup: What the workers are told.
-            jobs: How many laundromats are served at a time.
-            limit_seconds: How long one may take.
-            interrupts: Says when the run is to end.
-            grace_seconds: How long one that is ended may finish what it has begun.
-            drain_seconds: How long those under way may take once the run is told to end.
-            work: What a worker does; importable by name.
+            setup: The settings of the workers.
+            jobs: How many laundromats are served in parallel.
+            limit_seconds: How long one laundromat may take.
+            interrupts: Says whether a signal asked the run to stop.
+            grace_seconds: How long a laundromat may finish its writes after its time limit.
+            drain_seconds: How long laundromats under way may take after the run is asked to stop.
+            work: The worker's main function; it must be importable by name.
 
         """
         self._setup = setup
@@ -87,16 +87,16 @@ class Pool:
         self._drain_seconds = drain_seconds
         self._work = work
         self.problem = ""
-        """Why a worker could not be started; empty while all could."""
+        """Why a worker could not be started; empty if all could."""
         self._waiting: deque[Cnpj] = deque()
         self._answers: SimpleQueue[HourResult | None] = SimpleQueue()
         self._workers: list[_Worker | None] = []
         self._is_stopped = False
 
     def serve(self, cnpjs: Iterable[Cnpj]) -> Generator[HourResult, None, None]:
-        """Yield what became of each laundromat, in the order in which they end.
+        """Yield the result of each laundromat, in the order in which they end.
 
-        To be closed, so that nothing goes on when the taking of an answer fails.
+        The caller must close the generator, so that the workers stop if handling a result fails.
         """
         self._waiting.extend(cnpjs)
         running = min(self._jobs, len(self._waiting))
@@ -120,12 +120,12 @@ class Pool:
             self._stop()
             for thread in threads:
                 thread.join()
-        # The run was told to end, or no worker is left and none can be started.
+        # The run was asked to stop, or no worker is left and none can be started.
         for cnpj in self._waiting:
             yield HourResult(cnpj, HourOutcome.NOT_STARTED)
 
     def _stop(self) -> None:
-        """Begin no further laundromat, and let those under way end soon."""
+        """Start no more laundromats, and ask those under way to end soon."""
         if not self._is_stopped:
             self._is_stopped = True
             for worker in self._workers:
@@ -133,7 +133,7 @@ class Pool:
                     worker.terminate(self._drain_seconds)
 
     def _run_slot(self, slot: int) -> None:
-        """Serve laundromats by one worker, replaced as needed; answer None at the end."""
+        """Serve laundromats with one worker, replaced when it ends; put None at the end."""
         worker: _Worker | None = None
         try:
             while not self._is_stopped:
@@ -143,7 +143,7 @@ class Pool:
                     break
                 worker = self._workers[slot] = worker or self._started()
                 if worker is None or self._is_stopped:
-                    # Another slot may serve it.
+                    # Another slot can serve it.
                     self._waiting.appendleft(cnpj)
                     break
                 self._answers.put(worker.serve(cnpj, self._limit_seconds))
@@ -155,13 +155,13 @@ class Pool:
             self._answers.put(None)
 
     def _started(self) -> _Worker | None:
-        """Return a worker that is ready; None: the run is to end, or `problem` says why not."""
+        """Return a worker that is ready; None: the run must stop, or `problem` says why not."""
         for _ in range(_STARTS):
             try:
                 worker = _Worker(self._setup, self._work, self._grace_seconds)
                 problem = worker.wait_until_ready(lambda: self._is_stopped)
             except OSError as error:
-                # No further process, file or memory is to be had.
+                # The system has no more processes, files or memory.
                 problem = f"{type(error).__name__}, {error.strerror}"
             else:
                 if not problem:
@@ -187,7 +187,7 @@ class _Worker:
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=work, args=(theirs, setup), daemon=True)
         self._process.start()
-        # Kept open here, it would hide from us that the worker ended.
+        # If the parent kept this end open, it would not notice that the worker ended.
         theirs.close()
         self.has_ended = False
         self._grace_seconds = grace_seconds
@@ -201,7 +201,7 @@ class _Worker:
         answer = f"not ready after {_START_SECONDS:.0f} seconds"
         while time.monotonic() < until:
             if is_stopped():
-                answer = "the run is told to end"
+                answer = "the run was asked to stop"
                 break
             if self._connection.poll(_LOOK_SECONDS):
                 try:
@@ -215,7 +215,7 @@ class _Worker:
         return answer
 
     def serve(self, cnpj: Cnpj, limit_seconds: float) -> HourResult:
-        """Hand it a laundromat, and return what became of it."""
+        """Hand it a laundromat, and return the result."""
         began = time.monotonic()
         self._step = ""
         try:
@@ -227,12 +227,12 @@ class _Worker:
         if served is not None:
             return served
         if self._drained_by is not None:
-            reason = f"told to end, and did not in time, at {self._step}"
+            reason = f"asked to stop, but did not in time, at {self._step}"
             return self._lost(cnpj, began, HourOutcome.INTERRUPTED, StoppedError, reason)
         reason = limit_reason(limit_seconds, self._step)
         late = self._ended_late()
         if late is not None:
-            # What it says itself it has recorded itself.
+            # A worker that answers has recorded the laundromat itself.
             self._kill()
             return late
         return self._lost(cnpj, began, HourOutcome.TIMED_OUT, TimeLimitError, reason)
@@ -254,7 +254,7 @@ class _Worker:
         )
 
     def _answer(self, until: float) -> HourResult | None:
-        """Return the answer; None: it did not come in time."""
+        """Return the answer; None: there was none in time."""
         while (left := min(until, self._drained_by or until) - time.monotonic()) > 0:
             if not self._connection.poll(min(left, _LOOK_SECONDS)):
                 continue
@@ -265,18 +265,18 @@ class _Worker:
         return None
 
     def terminate(self, drain_seconds: float) -> None:
-        """Tell it to end its laundromat within some seconds."""
+        """Ask it to end its laundromat within some seconds."""
         self._drained_by = time.monotonic() + drain_seconds
         self._tell(signal.SIGTERM)
 
     def _tell(self, number: signal.Signals) -> None:
-        # Once: a second signal would end it in the midst of a write.
+        # Only once: a second signal would kill it in the middle of a write.
         if not self._is_told and self._process.pid is not None and self._process.is_alive():
             self._is_told = True
             os.kill(self._process.pid, number)
 
     def close(self) -> None:
-        """Let it end: it has nothing to do."""
+        """Let it end: it has no more work."""
         self._connection.close()
         self._process.join(self._grace_seconds)
         self._kill()

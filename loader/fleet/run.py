@@ -1,4 +1,4 @@
-"""`vmhub run`: serve a fleet, count what became of every laundromat, and record it."""
+"""`vmhub run`: serve a fleet, count the outcome of every laundromat, and record it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from datetime import timedelta
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from loader.base.clock import now
+from loader.base.clock import TOLERANCE, check_has_come, now
 from loader.base.cnpj import parse_cnpj
 from loader.base.errors import ConfigurationError, ExitCode, RunError, VmhubError
 from loader.base.interrupts import Interrupts
@@ -38,7 +38,6 @@ __all__ = ["FleetOptions", "FleetReport", "run_fleet"]
 
 _log = logging.getLogger(__name__)
 
-_TOLERANCE = timedelta(minutes=5)
 _ERRORS: dict[str, type[VmhubError]] = {
     error.__name__: error
     for error in (TimeLimitError, WorkerDiedError, StoppedError, ConfigurationError)
@@ -53,43 +52,43 @@ class FleetOptions:
 
     shard: Shard = field(default_factory=Shard)
     jobs: int = 2
-    """Laundromats served at a time, each by a process of its own."""
+    """Laundromats served in parallel, each by a process of its own."""
     limit_seconds: float = 600.0
     """How long one laundromat may take."""
     lease_seconds: float = 120.0
-    """How long a laundromat stays taken after the process that served it was killed."""
+    """How long a laundromat stays locked after the process that served it was killed."""
     as_of: datetime | None = None
-    """The instant the run is about; None: when each laundromat's turn comes."""
+    """The run's instant; None: the time at which each laundromat's turn comes."""
     log_format: LogFormat = LogFormat.TEXT
 
 
 @dataclass(frozen=True)
 class FleetReport:
-    """What became of the laundromats of a shard."""
+    """The results of the laundromats of a shard."""
 
     fleet_run_id: str
     shard: str | None
-    """As 0/3; None: of laundromats that were named."""
+    """Such as 0/3; None: a run of laundromats that were named."""
     laundromats: int
     """The sum of the counts."""
     counts: dict[HourOutcome, int]
     not_well: tuple[HourResult, ...]
-    """Those that are neither done nor without need."""
+    """Laundromats with an outcome that somebody should look at."""
     seconds: float
     cpu_seconds: float
-    """Of this process and its workers."""
+    """CPU seconds of this process and its workers."""
     peak_memory_mib: float
-    """Of the largest of them."""
+    """Peak memory of the largest of them."""
     interrupted_by: int | None = None
     """The signal that ended the run early."""
     problem: str = ""
-    """Why workers could not be started, when they could not."""
+    """Why workers could not be started; empty if they could."""
     not_recorded: str = ""
-    """Why VMHUB_OPS lacks something of it; empty when it does not."""
+    """Why part of the run is missing in VMHUB_OPS; empty if nothing is."""
 
     @property
     def exit_code(self) -> int:
-        """Return how the process is to end; see docs/operations.md."""
+        """Return the exit code of the process; see docs/operations.md."""
         if self.interrupted_by is not None:
             return 128 + self.interrupted_by
         failed = self.counts.get(HourOutcome.FAILED, 0) + self.counts.get(HourOutcome.TIMED_OUT, 0)
@@ -106,18 +105,18 @@ def run_fleet(
     *,
     on_progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> FleetReport:
-    """Serve laundromats: settings, lease, track, build, sync, figures, record, for each apart.
+    """Serve each laundromat on its own: settings, lease, track, build, sync, figures, record.
 
     Args:
         services: The services.
         cnpjs: The laundromats; None: all active ones.
-        options: How.
-        on_progress: Told how many of how many laundromats have ended.
+        options: How to serve them.
+        on_progress: Called with the number of laundromats that have ended, and the total.
 
     Raises:
-        ConfigurationError: The run's instant has not come yet, or the clock is behind; nobody was
+        ConfigurationError: The run's instant is in the future, or the clock is behind; nothing was
             served.
-        ServiceError: Firestore does not answer; nobody was served.
+        ServiceError: Firestore does not answer; nothing was served.
         RunError: The counts do not add up.
 
     """
@@ -127,7 +126,7 @@ def run_fleet(
     if not services.environment.is_local:
         _check_instant(options.as_of, since)
     mine, broken = _of_shard(services, cnpjs, options.shard)
-    # In another order every time: when an hour is too short, not always for the same ones.
+    # A new order for every run: if an hour is too short, it is not always for the same ones.
     mine.sort(key=lambda cnpj: stable_hash(f"{fleet_run_id}{cnpj}"))
     setup = WorkerSetup(
         services.project,
@@ -144,7 +143,7 @@ def run_fleet(
     pool = Pool(
         setup, jobs=options.jobs, limit_seconds=options.limit_seconds, interrupts=interrupts
     )
-    # Of laundromats that were named, a run says nothing of how the fleet does.
+    # A run of named laundromats says nothing about the state of the fleet.
     shard = None if cnpjs is not None else str(options.shard)
     tally = _Tally(services, leases, fleet_run_id, options, shard)
     total = len(mine) + len(broken)
@@ -157,31 +156,32 @@ def run_fleet(
 
 
 def _check_instant(as_of: datetime | None, service_time: datetime) -> None:
-    """Raise a ConfigurationError when a run's instant has not come yet, or the clock is wrong.
+    """Raise a ConfigurationError when a run's instant is in the future, or the clock is wrong.
 
-    Ahead, watermarks would move past what senders are still to write, and targets of another day
-    go out; behind, a run would not see what has happened since, such as who has opted out.
+    With a clock that is ahead, watermarks would skip future writes of senders, and targets of
+    another day would go out. With one that is behind, a run would not see recent events, such as
+    opt-outs.
     """
     moment = as_of or now()
-    message = f"Firestore says that it is {service_time:%Y-%m-%d %H:%M:%SZ}, and "
-    if moment > service_time + _TOLERANCE:
-        message += f"the run's instant {moment:%Y-%m-%d %H:%M:%SZ} has not come yet"
-        raise ConfigurationError(
-            message, hint="set this machine's clock; for another day there is `vmhub preview`"
+    check_has_come(moment, service_time, "Firestore")
+    if as_of is None and service_time - moment > TOLERANCE:
+        message = (
+            f"Firestore says that it is {service_time:%Y-%m-%d %H:%M:%SZ}, and "
+            f"this machine's clock is behind, at {moment:%Y-%m-%d %H:%M:%SZ}"
         )
-    if as_of is None and service_time - moment > _TOLERANCE:
-        message += f"this machine's clock is behind, at {moment:%Y-%m-%d %H:%M:%SZ}"
         raise ConfigurationError(message, hint="set it")
 
 
 def _of_shard(
     services: Services, cnpjs: Sequence[Cnpj] | None, shard: Shard
 ) -> tuple[list[Cnpj], list[HourResult]]:
-    """Return a shard's laundromats, and what is wrong with registry entries that name none."""
+    """Return a shard's laundromats, and the errors of registry entries without a valid CNPJ."""
     if cnpjs is not None:
-        # Each once, however often it is named: the same run could serve one twice at a time.
+        # Remove duplicates: one run could otherwise serve a laundromat twice at the same time.
         return [cnpj for cnpj in dict.fromkeys(cnpjs) if shard.has(cnpj)], []
-    entries, errors = Retry(patience_seconds=20.0).call(services.registry.fleet)
+    entries, errors, strangers = Retry(patience_seconds=20.0).call(services.registry.fleet)
+    if strangers:
+        _log.warning("%d documents of users are no laundromat's: their ids are no CNPJ", strangers)
     broken = [
         HourResult(name, HourOutcome.FAILED, "REGISTRY", ConfigurationError.__name__, reason)
         for name, reason in errors.items()
@@ -191,7 +191,7 @@ def _of_shard(
 
 
 class _Tally:
-    """Counts the laundromats, and records those whose own process could not."""
+    """Counts the laundromats, and records those whose worker could not."""
 
     def __init__(
         self,
@@ -228,11 +228,11 @@ class _Tally:
             self._record(served)
 
     def _free(self, served: HourResult) -> None:
-        """Give back the lease that a process left behind."""
+        """Release the lease that a killed process left behind."""
         try:
             self._leases.drop(parse_cnpj(served.cnpj))
         except LeaseLostError:
-            # It had not taken it yet.
+            # It had not taken the lease yet.
             pass
         except VmhubError as error:
             _log.warning("giving back the lease of %s: %s", served.cnpj, error)
@@ -248,12 +248,12 @@ class _Tally:
             clock=lambda: next(instants),
         )
         error = _ERRORS[served.error](served.reason)
-        # This process's memory is not that of the one that served it.
+        # The parent's memory is not the memory of the process that served it.
         self._log.insert("runs", [{**run.row(error), "peak_memory_mib": None}])
         self._not_recorded = self._not_recorded or self._log.failure
 
     def report(self, laundromats: int, *, interrupted_by: int | None, problem: str) -> FleetReport:
-        """Record the run as a whole, and return what it came to.
+        """Record the run as a whole, and return its report.
 
         Raises:
             RunError: The counts do not add up.
@@ -291,13 +291,13 @@ class _Tally:
             "cpu_seconds": report.cpu_seconds,
             "peak_memory_mib": report.peak_memory_mib,
         }
-        # A log of its own: what could not be recorded an hour ago says nothing of now.
+        # A new log: a failure to record earlier says nothing about now.
         log = self._services.new_ops_log()
         log.insert("fleet_runs", [row])
         return replace(report, not_recorded=self._not_recorded or log.failure)
 
 
 def _cpu_seconds() -> float:
-    """Return what this process and those it has waited for have used."""
+    """Return the CPU seconds of this process and the children it has waited for."""
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     return time.process_time() + children.ru_utime + children.ru_stime

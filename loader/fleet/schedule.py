@@ -6,6 +6,7 @@ A run that crashes or grows ends with its process, and the schedule goes on.
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from loader.base.clock import now
+from loader.base.environment import ALERT_URLS_VARIABLE
 from loader.base.logs import LogFormat
 
 if TYPE_CHECKING:
@@ -24,13 +26,13 @@ if TYPE_CHECKING:
     from datetime import datetime
     from types import FrameType
 
-__all__ = ["Child", "ChildCommand", "Schedule", "alert_command", "hourly", "run_command"]
+__all__ = ["Child", "ChildCommand", "Schedule", "alert_child", "hourly", "run_child"]
 
 _log = logging.getLogger(__name__)
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-# The time that a process sleeps stands still while the machine does: the clock is looked at often,
-# so that an hour that was slept through is made up for soon, and a signal is seen at once.
+# time.sleep does not count the time in which the machine itself sleeps. So the clock is read often:
+# a missed hour is then made up for soon, and a signal is seen at once.
 _LOOK_SECONDS = 0.5
 _A_MOMENT = timedelta(seconds=1)
 _INTERRUPTED = {128 + number: f"interrupted by {number.name}" for number in _SIGNALS}
@@ -41,8 +43,8 @@ _RUN_CODES = {
     **_INTERRUPTED,
 }
 _ALERT_CODES = {
-    1: "it could not look, or could not tell anybody",
-    2: "the configuration is wrong, nobody was told",
+    1: "it could not check, or no receiver took an alert",
+    2: "the configuration is wrong, no alert was sent",
     3: "something is open",
     **_INTERRUPTED,
 }
@@ -66,10 +68,10 @@ class Child(Protocol):
         """Return its exit code once it has ended, or minus the signal that ended it."""
 
     def send_signal(self, sig: int, /) -> None:
-        """Pass a signal on; nothing happens when it has ended."""
+        """Pass a signal on; does nothing if the process has ended."""
 
 
-def run_command(
+def run_child(
     log_format: LogFormat, *, jobs: int | None = None, time_limit: int | None = None
 ) -> ChildCommand:
     """Return the hourly run of all laundromats.
@@ -86,16 +88,16 @@ def run_command(
     return ChildCommand("vmhub run --all", command, _RUN_CODES)
 
 
-def alert_command(log_format: LogFormat) -> ChildCommand:
-    """Return the look at what is open, which tells those whom VMHUB_ALERT_URLS names."""
+def alert_child(log_format: LogFormat) -> ChildCommand:
+    """Return the check that sends alerts to the receivers in VMHUB_ALERT_URLS."""
     command = _vmhub(log_format, "status", "--alert")
     return ChildCommand("vmhub status --alert", command, _ALERT_CODES)
 
 
 def hourly(minute: int) -> Callable[[datetime], datetime]:
-    """Return what says, of an instant in UTC, when the minute of an hour comes next from then on.
+    """Return a function that gives the next time this minute of an hour comes, from an instant on.
 
-    UTC, since clocks of other zones skip or repeat hours.
+    It computes in UTC, since other time zones can skip or repeat hours.
     """
 
     def next_due(instant: datetime) -> datetime:
@@ -108,14 +110,20 @@ def hourly(minute: int) -> Callable[[datetime], datetime]:
 def start_process(command: Sequence[str]) -> Child:
     """Start a program with this process's output and environment.
 
-    In a process group of its own: Ctrl-C reaches a terminal's whole group, and with the one that
-    is passed on the child would get two, of which the second ends it before it has finished.
+    The child gets a process group of its own. Otherwise Ctrl-C would reach the child twice, from
+    the terminal and from us, and a second signal ends it before it has finished.
     """
-    return subprocess.Popen(command, stdin=subprocess.DEVNULL, process_group=0)  # noqa: S603 - ours
+    environment = dict(os.environ)
+    if "--alert" not in command:
+        # The receivers' URLs are secrets: only the process that sends alerts has them.
+        environment.pop(ALERT_URLS_VARIABLE, None)
+    return subprocess.Popen(  # noqa: S603 - ours
+        command, stdin=subprocess.DEVNULL, process_group=0, env=environment
+    )
 
 
 class Schedule:
-    """One hour's commands after the other, until somebody asks for the end."""
+    """Runs the commands of every hour, until a signal asks it to stop."""
 
     def __init__(
         self,
@@ -126,14 +134,14 @@ class Schedule:
         clock: Callable[[], datetime] = now,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Begin nothing yet.
+        """Prepare a schedule; nothing is started yet.
 
         Args:
-            commands: What an hour consists of; each begins however the one before ended.
-            next_due: When the first hour from an instant on is due.
+            commands: The commands of an hour; each one starts even if the one before failed.
+            next_due: Returns when the next hour from an instant on is due.
             start: Starts a program.
             clock: Tells the time.
-            sleep: Waits that many seconds.
+            sleep: Waits this many seconds.
 
         """
         self.received: int | None = None
@@ -147,20 +155,20 @@ class Schedule:
         self._to_pass_on: deque[int] = deque()
 
     def run(self) -> int:
-        """Run every hour until SIGINT or SIGTERM, then wait for what runs; return the exit code.
+        """Run every hour until SIGINT or SIGTERM, then wait for the child; return the exit code.
 
-        However many hours were missed, they are made up for by one. A signal is passed on to the
-        child, and so is a second one, which `vmhub run` takes as a wish to end at once.
+        One run makes up for any number of missed hours. Every signal is passed on to the child; on
+        a second one `vmhub run` ends at once.
         """
         with self._signals_taken():
             due = self._next_due(self._clock())
             _log.info("the next run begins at %s", f"{due:%Y-%m-%d %H:%M:%SZ}")
             while self._wait_until(due):
-                # The hour after this one, also for a clock that stands exactly at this one.
+                # A second later, so that it is the hour after this one.
                 due = self._next_due(self._clock() + _A_MOMENT)
                 self.do_hour()
                 if self._clock() >= due:
-                    _log.warning("that took until after the next hour was due, which begins now")
+                    _log.warning("the last run ended after the next hour was due, which begins now")
         assert self.received is not None
         return 128 + self.received
 
@@ -171,13 +179,13 @@ class Schedule:
                 self._do(command)
 
     def stop(self, number: int, _frame: FrameType | None = None) -> None:
-        """Begin nothing any more, and pass the signal on to what runs; a handler of signals."""
+        """Start nothing more, and pass the signal on to the child; a signal handler."""
         self.received = self.received or number
         self._to_pass_on.append(number)
         self._pass_on()
 
     def _wait_until(self, due: datetime) -> bool:
-        """Return whether the hour is due; False: the schedule is to end."""
+        """Wait until an hour is due; return False if the schedule must stop instead."""
         while self.received is None and (left := due - self._clock()) > timedelta():
             self._sleep(min(left.total_seconds(), _LOOK_SECONDS))
         return self.received is None
@@ -189,7 +197,7 @@ class Schedule:
             _log.error("%s could not be started: %s", command.name, error)
             return
         self._child = child
-        # A signal that came before the child was known.
+        # Pass on a signal that came before the child was known.
         self._pass_on()
         _log.info("%s has begun", command.name)
         code = child.wait()
@@ -201,7 +209,7 @@ class Schedule:
             _log.error("%s has ended with exit code %d: %s", command.name, code, meaning)
 
     def _pass_on(self) -> None:
-        # Each signal once: the handler can come between any two steps of this method.
+        # Each signal once: the handler can run between any two steps of this method.
         while self._child is not None and self._to_pass_on:
             self._child.send_signal(self._to_pass_on.popleft())
 

@@ -1,7 +1,7 @@
-"""When a laundromat's messages go out, as far as it decides what an hour has to do.
+"""A laundromat's send window, which decides the steps of an hour.
 
-The rule itself is macros/campaigns/send_window.sql; tests/e2e/test_run.py holds the two to the same
-answers. Here it only spares hours in which the SQL would find no target.
+The rule itself is macros/campaigns/send_window.sql; tests/e2e/test_run.py checks that both give the
+same answers. This copy only saves hours in which the SQL would find no target.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _DAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
 
 @dataclass(frozen=True)
 class SendWindow:
-    """The hours and days of one laundromat."""
+    """The send hours and days of one laundromat."""
 
     settings: Mapping[str, Any]
     """dbt vars; from `loader.dbt.settings`."""
@@ -33,10 +33,11 @@ class SendWindow:
         return bool(hours) and self._is_open(local, min(hours))
 
     def figures_are_due(self, at: datetime, last: datetime | None) -> bool:
-        """Return whether the daily figures are to be built, having been built as of ``last``.
+        """Return whether the daily figures are due; they were last built as of ``last``.
 
-        Once a day in the first open hour; once more in the first hour of a campaign with a later
-        one and a control group, of which the first build saw nobody (docs/figures.md).
+        They are built once a day, in the first open hour. A campaign that begins later and has a
+        control group needs another build in its own first hour, since the first build saw none of
+        its customers (docs/figures.md).
         """
         local = self._local(at)
         begun = [
@@ -44,7 +45,8 @@ class SendWindow:
             for hour in self._first_hours()
             if self._is_open(local, hour)
         ]
-        return bool(begun) and (last is None or last < max(begun))
+        # An instant that has not come yet was not written by a run.
+        return bool(begun) and (last is None or last < max(begun) or last > at)
 
     def _first_hours(self) -> set[int]:
         campaigns = self._campaigns()

@@ -1,8 +1,8 @@
-"""A process that serves laundromats one after the other, for as long as the run lasts.
+"""A worker process, which serves laundromats one after another until the run ends.
 
-dbt keeps state in modules and must not run in two threads of a process, so each laundromat that is
-served at the same time has a process. It lives long, since importing and parsing cost more than
-serving does.
+dbt keeps state in modules and must not run in two threads of a process. So laundromats that are
+served in parallel need a process each. A process lives long, since importing and parsing cost more
+than serving a laundromat.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _LOOK_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class WorkerSetup:
-    """What a worker is told as it starts."""
+    """What a worker needs to know at its start."""
 
     project: Project
     environment: Environment
@@ -51,7 +51,7 @@ class WorkerSetup:
     since: datetime
     """Firestore's time at which the run began."""
     as_of: datetime | None
-    """The instant the run is about; None: when each laundromat's turn comes."""
+    """The run's instant; None: the time at which each laundromat's turn comes."""
     lease_seconds: float
     limit_seconds: float
     log_format: LogFormat
@@ -60,14 +60,14 @@ class WorkerSetup:
 def work(connection: Connection, setup: WorkerSetup) -> None:
     """Serve the laundromats that come over a connection, until it is closed.
 
-    `READY` is sent first, or why it cannot be; then for each laundromat its steps as they begin, as
-    texts, and a `HourResult` at the end.
+    First it sends `READY`, or why it cannot serve. Then it sends, for each laundromat, the name of
+    each step as it begins, and a `HourResult` at the end.
     """
     interrupts = Interrupts()
-    # A group of its own: what is typed at the terminal is for the parent, which tells the workers.
+    # A group of its own: Ctrl-C at the terminal reaches only the parent, which tells the workers.
     os.setsid()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Noted at all times, so that a sync that has only read does not begin to write.
+    # Signals are noted at any time, so that a sync that has only read does not start to write.
     for number in (signal.SIGTERM, TIME_LIMIT_SIGNAL):
         signal.signal(number, interrupts.note)
     _end_with(os.getppid())
@@ -90,7 +90,7 @@ def _runner(connection: Connection, setup: WorkerSetup, interrupts: Interrupts) 
     parsed = ParsedProject(setup.project, setup.state_dir / "dbt" / "parse")
     services = Services(setup.project, setup.environment, setup.state_dir, parsed)
     parsed.manifest(setup.environment)
-    # dbt's parse is large and stays: the collector is not to read it again and again.
+    # dbt's parse is large and permanent: keep the garbage collector from scanning it again.
     gc.collect()
     gc.freeze()
     lasts = timedelta(seconds=setup.lease_seconds)
@@ -100,7 +100,7 @@ def _runner(connection: Connection, setup: WorkerSetup, interrupts: Interrupts) 
         fleet_run_id=setup.fleet_run_id,
         since=setup.since,
         as_of=setup.as_of,
-        # Two may fail before the lease ends.
+        # Two renewals can fail before the lease expires.
         renew_seconds=setup.lease_seconds / 4,
         limit_seconds=setup.limit_seconds,
         interrupts=interrupts,
@@ -109,9 +109,9 @@ def _runner(connection: Connection, setup: WorkerSetup, interrupts: Interrupts) 
 
 
 def _end_with(parent: int) -> None:
-    """End this process as soon as its parent is gone: nobody would end it if it hangs.
+    """End this process as soon as its parent is gone; nobody else would end it if it hangs.
 
-    As with any other death, the next run does what is missing.
+    The next run does what is missing, as after any other death of a process.
     """
 
     def look() -> None:

@@ -39,8 +39,8 @@ def main(arguments: list[str]) -> None:
     _drop_comments()
     _add_columns()
     _send_small_batches()
-    # Its trees of a statement are all cycles: at Python's own thresholds a third of the time went
-    # into looking for garbage.
+    # bqemulator's syntax trees are full of reference cycles: with Python's default thresholds a
+    # third of the time went into garbage collection.
     gc.freeze()
     gc.set_threshold(200_000, 20, 20)
     settings = Settings(
@@ -49,9 +49,9 @@ def main(arguments: list[str]) -> None:
         persistence_mode=PersistenceMode.PERSISTENT if data_dir else PersistenceMode.EPHEMERAL,
         data_dir=data_dir,
         log_level=LogLevel.WARNING,
-        # Avro would be fetched from the network, and nothing here reads it.
+        # The Avro extension would be downloaded, and nothing here needs it.
         enable_format_extensions=False,
-        # Every build replaces its tables; snapshots of the old ones would only grow.
+        # Every build replaces its tables; snapshots of old ones would only use memory.
         time_travel_retention_days=0,
         query_cache_ttl_seconds=0,
     )
@@ -61,8 +61,8 @@ def main(arguments: list[str]) -> None:
 def _keep_record_columns() -> None:
     """Let ``select *`` keep columns of type RECORD.
 
-    bqemulator 1.4.0 expands the star by a schema in which columns without a DuckDB type of the
-    same name are missing, so that ARRAY<STRUCT<…>> columns vanish from the result.
+    bqemulator 1.4.0 expands the star with a schema that lacks columns without a DuckDB type of the
+    same name. So ARRAY<STRUCT<…>> columns are missing in the result.
     """
     to_duckdb = catalog_schema._safe_bq_to_duckdb  # noqa: SLF001
 
@@ -73,10 +73,10 @@ def _keep_record_columns() -> None:
 
 
 def _drop_comments() -> None:
-    """Take comments out of a statement before it is translated.
+    """Remove comments from a statement before it is translated.
 
-    bqemulator 1.4.0 looks for decimal literals outside strings, but reads the apostrophe of a
-    comment ("that one's") as the beginning of a string and so changes timestamps behind it.
+    bqemulator 1.4.0 rewrites decimal literals outside strings. But it takes an apostrophe in a
+    comment ("that one's") as the start of a string, and then changes timestamps behind it.
     """
     translate = SQLTranslator.translate
 
@@ -93,7 +93,7 @@ def _drop_comments() -> None:
 def _add_columns() -> None:
     """Let an update of a table's schema add its new columns.
 
-    bqemulator 1.4.0 changes only the schema that it reports.
+    bqemulator 1.4.0 only updates the schema that it reports, not the table.
     """
     for repository in (DuckDBCatalogRepository, MemoryCatalogRepository):
         setattr(repository, "update_table", _with_columns(repository.update_table))  # noqa: B010
@@ -103,10 +103,10 @@ def _with_columns(update_table: Any) -> Any:
     @wraps(update_table)
     def update_table_and_columns(self: Any, table: Any) -> Any:
         path = (table.project_id, table.dataset_id, table.table_id)
-        # The one keeps a copy of itself as the other, without an engine.
+        # The repository keeps a copy of itself without an engine; that copy changes nothing here.
         known = self.get_table(*path) if self._engine else None
         if known is not None:
-            # What a CREATE OR REPLACE made anew has its columns already.
+            # After CREATE OR REPLACE the table already has these columns.
             known_names = {column.name for column in known.schema_.fields}
             for column in table.schema_.fields:
                 if column.name not in known_names:
@@ -123,7 +123,7 @@ def _with_columns(update_table: Any) -> Any:
 def _send_small_batches() -> None:
     """Let the Storage Read API send batches of about a megabyte, as BigQuery does.
 
-    bqemulator 1.4.0 sends 65,536 rows a message, so that no reader's memory stays flat.
+    bqemulator 1.4.0 sends 65,536 rows per message, so a reader's memory would not stay flat.
     """
     get_stream_data = getattr(read_servicer, "get_stream_data")  # noqa: B009 - a patch
 
@@ -135,7 +135,7 @@ def _send_small_batches() -> None:
 
 
 class _SmallBatches:
-    """A table as far as bqemulator's read service looks at it."""
+    """The part of a table that bqemulator's read service uses."""
 
     def __init__(self, table: Any) -> None:
         self._table = table

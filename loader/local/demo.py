@@ -1,4 +1,4 @@
-"""The demo's course: two cycles, the sender after each of them."""
+"""The demo: two cycles, the sender after each of them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SHOWN_DOCUMENTS = (("BIRTHDAY", "ipe-001"), ("REACTIVATION", "ipe-009"), ("LOYA
 
 @dataclass(frozen=True)
 class Cycle:
-    """What one laundromat's cycle came to."""
+    """The result of one laundromat's cycle."""
 
     laundromat: SampleLaundromat
     as_of: datetime
@@ -49,7 +49,7 @@ class Sent:
 
 @dataclass(frozen=True)
 class DemoReport:
-    """All that the demo shows."""
+    """Everything that the demo shows."""
 
     rows: dict[str, dict[str, int]]
     first: tuple[Cycle, ...]
@@ -68,7 +68,7 @@ def run_demo(
 
     Args:
         services: Connected to the stack.
-        progress: Told what begins, in a few words.
+        progress: Called with a short text when a part begins.
         send: Sends what waits of a laundromat, as if it were that instant.
 
     """

@@ -1,9 +1,9 @@
 """Run one server and end it with its owner: ``python -m loader.local.guard [--owned] -- COMMAND``.
 
-The Firestore emulator is three processes deep (gcloud, a shell, Java), so that ending the first
-leaves the last. The guard puts the server into a process group of its own and ends the group when
-it is told to (SIGTERM, SIGINT), when the server ends by itself, or, ``--owned``, when its standard
-input closes: that is the pipe to the owner, and it closes however the owner ends.
+The Firestore emulator is three processes deep (gcloud, a shell, Java): ending the first leaves the
+last running. The guard puts the server into a process group of its own. It ends the whole group on
+SIGTERM or SIGINT, or when the server ends by itself. With ``--owned`` it also ends the group when
+its standard input closes: this is a pipe from the owner, and it closes however the owner ends.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def main(arguments: list[str]) -> int:
     """Run the command after ``--`` and return its exit code."""
     split = arguments.index("--")
     is_owned, command = "--owned" in arguments[:split], arguments[split + 1 :]
-    # What the guard was sent before it had handlers must not end it without its server.
+    # A signal that came before there were handlers must still end the server, too.
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     server = subprocess.Popen(  # noqa: S603 - the stack's own command
         command,
@@ -63,7 +63,7 @@ def _wait_for_owner(stopped: threading.Event) -> None:
 
 
 def _end_group(server: subprocess.Popen[bytes]) -> None:
-    """End the server's whole group, first politely."""
+    """End the server's whole group: SIGTERM first, then SIGKILL."""
     for number, seconds in ((signal.SIGTERM, _GRACE_SECONDS), (signal.SIGKILL, 5)):
         try:
             os.killpg(server.pid, number)

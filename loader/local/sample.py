@@ -1,4 +1,4 @@
-"""The sample laundromats of seeds/sample/, and how they get into a local stack."""
+"""The sample laundromats of seeds/sample/, and how to load them into a local stack."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["SAMPLE_AS_OF", "SampleLaundromat", "load_sample", "sample_laundromats"]
 
 SAMPLE_AS_OF = datetime(2026, 11, 23, 13, tzinfo=UTC)
-"""The instant the sample rows are about: a Monday, 10:00 in São Paulo."""
+"""The instant for which the sample rows are made: a Monday, 10:00 in São Paulo."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def load_sample(
 ) -> dict[str, int]:
     """Create a sample laundromat with its rows; return the rows per table.
 
-    The RAW dataset is created here, since in the demo nobody else delivers it.
+    It creates the RAW dataset, too: the demo has no point-of-sale export.
     """
     cnpj = laundromat.cnpj
     warehouse.create_dataset(f"{cnpj}_RAW", description="Sample rows of an invented laundromat.")

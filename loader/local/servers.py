@@ -1,4 +1,4 @@
-"""One server of the stack: starting it under a guard, waiting for it, ending it."""
+"""One server of the stack: start it under a guard, wait for it, end it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = [
     "wait_until",
 ]
 
-# -P: a folder called loader where the user happens to be is not ours.
+# -P: do not import a folder called loader in the user's current folder.
 PYTHON_MODULE = (sys.executable, "-P", "-m")
 LOCALHOST = "127.0.0.1"
 
@@ -40,7 +40,7 @@ _START_SECONDS = 90.0
 
 @dataclass(frozen=True)
 class Server:
-    """A guard process, told apart from a later one with the same id by its start time."""
+    """A guard process; its start time distinguishes it from a later process with the same id."""
 
     pid: int
     started_at: float
@@ -63,7 +63,7 @@ def start_server(
     is_owned: bool,
     folder: Path | None = None,
 ) -> Server:
-    """Start a command under a guard, its output going to a log file."""
+    """Start a command under a guard, with its output in a log file."""
     guard = [*PYTHON_MODULE, "loader.local.guard", *(["--owned"] if is_owned else [])]
     package_root = str(Path(__file__).resolve().parents[2])
     search_path = os.pathsep.join(
@@ -73,7 +73,7 @@ def start_server(
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 - commands of this module
             [*guard, "--", *command],
-            # An owned guard ends when this pipe closes: with this process, however it ends.
+            # An owned guard ends when this pipe closes: when this process ends, for any reason.
             stdin=subprocess.PIPE if is_owned else subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -86,7 +86,7 @@ def start_server(
     return Server(process.pid, psutil.Process(process.pid).create_time())
 
 
-# Held open until this process ends: closing one ends the server behind it.
+# Kept open until this process ends: closing a pipe ends its server.
 _OWNED_PIPES: list[IO[bytes]] = []
 
 
@@ -103,7 +103,7 @@ def wait_until(server: Server, log: Path, what: str, is_ready: Callable[[], bool
 
 
 def end_server(server: Server) -> None:
-    """End a guard, and with it its server; nothing when it has ended."""
+    """End a guard and its server; does nothing if it has ended."""
     process = server.process()
     if process is None:
         return

@@ -1,8 +1,8 @@
 """Starting, finding and ending the two emulators and the fake of WhatsApp.
 
-A stack lives in a state folder: its addresses, the logs, and, unless data is kept, nothing else
-worth keeping. `vmhub local up` leaves it running behind it; the demo and the tests own theirs, and
-it ends with them however they end (see `loader.local.guard`).
+A stack has a state folder with its addresses and logs. `vmhub local up` starts a stack that keeps
+running. The demo and the tests own their stack, which ends with them, however they end (see
+`loader.local.guard`).
 """
 
 from __future__ import annotations
@@ -74,12 +74,12 @@ class LocalStack:
     bigquery_storage_host: str
     whatsapp_url: str
     servers: tuple[Server, ...]
-    """The guards this stack started; an emulator found running is not among them."""
+    """The guards that this stack started, without emulators that were already running."""
     data_dir: Path | None = None
-    """Where the data is kept when the stack ends; None: nowhere."""
+    """Where data is kept when the stack ends; None: data is lost."""
 
     def environment(self) -> Environment:
-        """Return the addresses as every command takes them."""
+        """Return the addresses as an `Environment`."""
         return Environment(
             project=self.project,
             firestore_host=self.firestore_host,
@@ -114,17 +114,17 @@ def start_stack(
     """Start the servers on free ports and wait until they answer.
 
     Args:
-        project: Gives the dbt profile.
+        project: Has the dbt profile.
         state_dir: Where logs and addresses go; made when missing.
-        data_dir: Keep both emulators' data there and take up what is there; None: in memory.
-        firestore_host: ``host:port`` of a Firestore emulator to use instead of starting one.
-            Its documents of other projects are left alone: the stack's project id is its own.
-        is_owned: The emulators end when this process does.
+        data_dir: Keep both emulators' data there, and load what is there; None: in memory.
+        firestore_host: ``host:port`` of a Firestore emulator to use instead of starting one. The
+            stack has a project id of its own, so documents of other projects stay as they are.
+        is_owned: The emulators end with this process.
 
     Raises:
         ConfigurationError: Java, gcloud or the emulator component is missing, or a stack
             already runs in the state folder.
-        ServiceError: An emulator did not come up; its log is named.
+        ServiceError: An emulator did not start; the error names its log.
 
     """
     running = load_stack(state_dir)
@@ -141,7 +141,7 @@ def start_stack(
         )
     servers: list[Server] = []
     try:
-        # Both are started before either is waited for: they take seconds each.
+        # Start both before waiting for either: each takes seconds.
         wait_for_bigquery = _start_bigquery(state_dir, data_dir, servers, is_owned=is_owned)
         wait_for_whatsapp = _start_whatsapp(state_dir, servers, is_owned=is_owned)
         if firestore_host is None:
@@ -157,7 +157,7 @@ def start_stack(
     shutil.copyfile(project.root / "profiles.yml.example", profiles_dir / "profiles.yml")
     stack = LocalStack(
         state_dir=state_dir,
-        # Kept data is found again under the same id.
+        # A fixed id, so that kept data is found again.
         project="vmhub-local" if data_dir else f"vmhub-local-{secrets.token_hex(4)}",
         firestore_host=firestore_host,
         bigquery_url=f"http://{LOCALHOST}:{ports['rest']}",
@@ -186,7 +186,7 @@ def stop_stack(stack: LocalStack) -> None:
     """End the emulators that this stack started, and nothing else.
 
     Raises:
-        ServiceError: The data that was to be kept could not be; the stack still runs.
+        ServiceError: The data could not be written to the data folder; the stack still runs.
 
     """
     if stack.data_dir is not None and stack.is_running():
@@ -200,7 +200,7 @@ def stop_stack(stack: LocalStack) -> None:
 def local_stack(
     project: Project, state_dir: Path, *, firestore_host: str | None = None
 ) -> Iterator[LocalStack]:
-    """Own a stack for the length of a block."""
+    """Start a stack for the block, and end it after the block."""
     stack = start_stack(project, state_dir, firestore_host=firestore_host, is_owned=True)
     try:
         yield stack
@@ -224,7 +224,7 @@ def _start_bigquery(
             *([str(data_dir / "bigquery")] if data_dir else []),
         ],
         log,
-        # DuckDB keeps its extension below the home folder; the user's own stays as it is.
+        # DuckDB keeps its extensions below the home folder; the user's own is not touched.
         {"HOME": str(home)},
         is_owned=is_owned,
     )
@@ -272,14 +272,14 @@ def _start_firestore(
     command = ["gcloud", "emulators", "firestore", "start", f"--host-port={host}"]
     if data_dir is not None:
         data_dir.mkdir(parents=True, exist_ok=True)
-        # Named from the data folder: gcloud's start script breaks a path at its spaces.
+        # A path relative to the data folder: gcloud's start script splits paths at spaces.
         kept = Path(_FIRESTORE_DATA, "kept", "kept.overall_export_metadata")
         command += [f"--import-data={kept}"] if (data_dir / kept).exists() else []
     server = start_server(
         command,
         log,
         {
-            # The user's own gcloud settings and log-ins are neither used nor touched.
+            # Do not use or change the user's own gcloud settings and log-ins.
             "CLOUDSDK_CONFIG": str(state_dir / "gcloud"),
             "CLOUDSDK_CORE_DISABLE_PROMPTS": "1",
             "CLOUDSDK_CORE_PROJECT": "vmhub-local",
@@ -293,7 +293,7 @@ def _start_firestore(
 
 
 def _keep_firestore(stack: LocalStack, data_dir: Path) -> None:
-    """Write the emulator's documents to the data folder; the earlier ones go when it is done.
+    """Write the emulator's documents to the data folder, then delete the earlier ones.
 
     gcloud's own --export-on-exit writes nothing when the emulator is ended by a signal (1.19.9).
     """

@@ -1,1 +1,1 @@
-"""What operators ask and set up: onboarding, checks, status and alerts."""
+"""Operators' tasks: onboarding, checks, status and alerts."""

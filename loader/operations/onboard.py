@@ -1,4 +1,4 @@
-"""Making a laundromat known: its datasets, its tables and its registry documents."""
+"""Onboarding a laundromat: its datasets, its tables and its registry documents."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ __all__ = ["OnboardReport", "onboard"]
 
 @dataclass(frozen=True)
 class OnboardReport:
-    """What was done, and what others still have to deliver."""
+    """What was done, and what is still missing from others."""
 
     cnpj: Cnpj
     is_new: bool
     created_tables: tuple[str, ...]
     raw_problems: tuple[str, ...]
-    """What the RAW dataset lacks; a build refuses to start until it is there."""
+    """What is missing in the RAW dataset; a build does not start without it."""
 
 
 def onboard(
@@ -37,16 +37,16 @@ def onboard(
     name: str,
     timezone: str | None = None,
 ) -> OnboardReport:
-    """Create what a laundromat needs; safe to repeat, and an earlier half is completed.
+    """Create what a laundromat needs; safe to repeat, also after an incomplete try.
 
-    The registry comes last, so that a laundromat is never served before its tables exist.
+    The registry comes last, so a laundromat is never served before its tables exist.
 
     Args:
         project: Declares the tables and the campaigns.
         warehouse: Where the tables are created.
         registry: Where the laundromat is registered.
         cnpj: The laundromat.
-        name: Its name, as owners see it.
+        name: Its name, as its owner sees it.
         timezone: IANA name; None keeps what is registered, or the project's default.
 
     Raises:

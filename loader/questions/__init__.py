@@ -1,1 +1,1 @@
-"""Answers that send nothing: why a customer is a target or not, and what a change would do."""
+"""Questions that only read: why a customer is a target or not, and what a change would do."""

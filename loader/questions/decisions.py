@@ -1,4 +1,4 @@
-"""What a build says of the candidates."""
+"""The decisions of a build about its candidates."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A candidate of a campaign and what keeps the message back; None: a target."""
+    """A candidate of a campaign, with the first blocker of the message; None: a target."""
 
     campaign_type: str
     customer_id: str
@@ -42,7 +42,7 @@ class Funnel:
     campaign_type: str
     candidates: int
     blocked: dict[str, int]
-    """Candidates by the first blocker that kept them back, most first."""
+    """Number of candidates by first blocker, largest first."""
     targets: int
 
 
@@ -50,7 +50,7 @@ def last_build(warehouse: Warehouse, cnpj: Cnpj) -> datetime:
     """Return the instant as of which a laundromat's live tables were built.
 
     Raises:
-        ConfigurationError: They never were.
+        ConfigurationError: They were never built.
 
     """
     built_at = warehouse.published_at(cnpj)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from loader.base.errors import ConfigurationError
+from loader.base.fields import Fields
 from loader.dbt.spec import BuildSpec
 from loader.questions.decisions import last_build
 
@@ -28,7 +29,7 @@ __all__ = [
     "explain",
 ]
 
-# Name, phone and cpf stay where they are: whether they are there is all that decides.
+# Name, phone and cpf are not read: the decisions depend only on whether they exist.
 _FACTS = """
     select
         registered_on,
@@ -49,17 +50,14 @@ _EXPLANATIONS = """
     select * from {{ ref('campaign_explanations') }}
     where customer_id in unnest(@customer_ids)
 """
-_DOCUMENT_FIELDS = (
-    "status",
-    "attempts",
-    "cycleKey",
+# Of a document no free text of a sender is shown, and no message id: a phone can be decoded from
+# WhatsApp's.
+_INSTANTS = (
     "createdAt",
     "updatedAt",
     "expiresAt",
     "claimedUntil",
     "nextAttemptAt",
-    "lastError",
-    "messageId",
 )
 
 
@@ -70,11 +68,11 @@ class Trigger:
     fact: str
     """What the campaign compares, such as `birthday`."""
     actual: str | None
-    """The customer's value; None: not known, such as for a customer who never bought anything."""
+    """The customer's value; None: unknown, such as for a customer who never bought anything."""
     needed: str
     is_met: bool
     changes_on: date | None
-    """The next business day on which time alone changes the answer, where that is known."""
+    """The next business day on which time alone can change the answer, if known."""
 
     @property
     def sentence(self) -> str:
@@ -89,12 +87,12 @@ class Blocker:
     name: str
     fact: str
     changes_on: date | None
-    """The first business day on which it may be gone, where that is known."""
+    """The first business day on which it may be gone, if known."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one campaign made of a customer."""
+    """One campaign's verdict on a customer."""
 
     campaign_type: str
     is_candidate: bool
@@ -102,11 +100,11 @@ class Verdict:
     cycle_key: str | None
     triggers: tuple[Trigger, ...]
     blockers: tuple[Blocker, ...]
-    """In the order of the rules; empty for a candidate: a target."""
+    """In the order of the rules; a candidate without any is a target."""
 
     @property
     def is_current(self) -> bool:
-        """Whether the triggers still say what they said at the build."""
+        """Whether the triggers still give the same answer as at the build."""
         return self.is_candidate == all(trigger.is_met for trigger in self.triggers)
 
     def why_not(self) -> str:
@@ -127,7 +125,7 @@ class CampaignExplanation:
     verdict: Verdict | None
     """None: the campaign is switched off for this laundromat."""
     document: dict[str, Any]
-    """The fields of the Firestore document that say where it stands; empty: there is none."""
+    """The fields that show the state of the Firestore document; empty: there is none."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +135,7 @@ class Explanation:
     cnpj: Cnpj
     customer_id: str
     built_at: datetime
-    """The instant as of which the facts hold."""
+    """The as-of instant of the facts."""
     is_current: bool
     """False: a setting or the SQL has changed since the build; build again to be sure."""
     facts: dict[str, Any]
@@ -146,7 +144,7 @@ class Explanation:
 
 @dataclass(frozen=True)
 class Explainer:
-    """Asks the campaigns' own SQL about single customers, against tables that were built."""
+    """Runs the campaigns' own SQL for single customers, on built tables."""
 
     dbt: Dbt
     warehouse: Warehouse
@@ -154,11 +152,11 @@ class Explainer:
     def verdicts(
         self, spec: BuildSpec, customer_ids: Sequence[str]
     ) -> dict[tuple[str, str], Verdict]:
-        """Return what each enabled campaign made of these customers, by campaign and id.
+        """Return each enabled campaign's verdict on these customers, by campaign and id.
 
         Args:
             spec: The build that made the tables.
-            customer_ids: As in `clientes.id`; one that is not there is left out.
+            customer_ids: As in `clientes.id`; unknown ones are left out.
 
         """
         rows = self.warehouse.query(
@@ -182,17 +180,17 @@ def explain(
     settings: dict[str, Any],
     campaign_types: Sequence[str],
 ) -> Explanation:
-    """Return what each campaign made of a customer at the last build, and its document now.
+    """Return each campaign's verdict on a customer at the last build, and the document now.
 
     Args:
-        explainer: Asks the built tables.
+        explainer: Queries the built tables.
         store: Holds the documents; bound to the same CNPJ.
         customer_id: As in `clientes.id`.
         settings: The laundromat's dbt vars, with ``cnpj``.
         campaign_types: The campaigns to look at.
 
     Raises:
-        ConfigurationError: Nothing has been built, or no such customer was there.
+        ConfigurationError: Nothing was built, or the customer was not there.
 
     """
     cnpj: Cnpj = settings["cnpj"]
@@ -219,7 +217,7 @@ def explain(
             CampaignExplanation(
                 campaign_type,
                 verdicts.get((campaign_type, customer_id)),
-                # Without a legal id there can be no document to ask for.
+                # A customer without a legal id cannot have a document.
                 _document(store, campaign_type, customer_id) if found[0]["has_valid_id"] else {},
             )
             for campaign_type in sorted(campaign_types)
@@ -249,5 +247,16 @@ def _verdict(row: dict[str, Any]) -> Verdict:
 
 
 def _document(store: TargetStore, campaign_type: str, customer_id: str) -> dict[str, Any]:
-    fields = store.fields(campaign_type, customer_id)
-    return {name: fields[name] for name in _DOCUMENT_FIELDS if name in fields}
+    values = store.fields(campaign_type, customer_id)
+    fields = Fields(values)
+    error = fields.map("lastError")
+    shown = {
+        "status": fields.code("status"),
+        "attempts": fields.count("attempts"),
+        "cycleKey": fields.code("cycleKey"),
+        **{name: fields.instant(name) for name in _INSTANTS},
+        "lastError.code": error.code("code"),
+        "lastError.recoverable": error.flag("recoverable"),
+    }
+    unreadable = {"unreadable": fields.problems} if fields.problems else {}
+    return {name: value for name, value in shown.items() if value is not None} | unreadable

@@ -25,27 +25,27 @@ if TYPE_CHECKING:
 
 __all__ = ["Comparison", "PreviewReport", "TargetChange", "preview"]
 
-# The tables hold people's names and phones: they go when nobody looks at them any more.
+# The tables hold people's names and phones, so they expire.
 _KEPT_FOR = timedelta(days=7)
 
 
 @dataclass(frozen=True)
 class TargetChange:
-    """A customer who is a target of one build and not of the other."""
+    """A customer who is a target in one build but not in the other."""
 
     campaign_type: str
     customer_id: str
     reason: str
-    """Why the customer is no target in the other."""
+    """Why the customer is not a target in the other build."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a build changes against another."""
+    """The difference between two builds."""
 
     as_of: datetime
     is_live: bool
-    """Whether it is the last build of the live tables; else the settings as they are."""
+    """True: compared with the live tables; False: with the current settings."""
     funnels: tuple[Funnel, ...]
     comes: tuple[TargetChange, ...]
     goes: tuple[TargetChange, ...]
@@ -53,7 +53,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class PreviewReport:
-    """Who would be targeted, who not, and what that changes."""
+    """Who would be targeted, who would not, and what that changes."""
 
     cnpj: Cnpj
     as_of: datetime
@@ -65,13 +65,13 @@ class PreviewReport:
 def preview(
     explainer: Explainer, project: Project, spec: BuildSpec, baseline: BuildSpec | None
 ) -> PreviewReport:
-    """Build what is asked for, and what it is compared with, into the preview dataset.
+    """Build a preview and its baseline into the preview dataset.
 
     Args:
-        explainer: Runs dbt, has the warehouse, and says why.
+        explainer: Runs dbt, has the warehouse, and gives the reasons.
         project: Declares the source tables.
         spec: What to show; its side is PREVIEW.
-        baseline: What to compare it with; built too unless it is live. None: nothing.
+        baseline: What to compare it with; built, too, unless it is live. None: no comparison.
 
     Raises:
         ConfigurationError: A source table is not as declared.
@@ -96,9 +96,16 @@ def preview(
 
 def _decisions(explainer: Explainer, project: Project, spec: BuildSpec) -> list[Decision]:
     if spec.side is not Side.LIVE:
-        # Figures are about what was sent, which a preview does not change.
+        # The figures are about sent messages, which a preview does not change.
         arguments = ["--exclude", "tag:daily"]
-        build(explainer.dbt, project, explainer.warehouse, spec, arguments=arguments)
+        build(
+            explainer.dbt,
+            project,
+            explainer.warehouse,
+            spec,
+            arguments=arguments,
+            keeps_log=True,
+        )
     return read_decisions(explainer.warehouse, spec)
 
 
@@ -130,7 +137,7 @@ def _target_keys(decisions: Iterable[Decision]) -> set[tuple[str, str]]:
 def _changes(
     explainer: Explainer, missing_in: BuildSpec, keys: set[tuple[str, str]]
 ) -> tuple[TargetChange, ...]:
-    """Return the changes with the reason why these are no targets in that build."""
+    """Return the changes, with the reason why the customers are not targets in that build."""
     if not keys:
         return ()
     verdicts = explainer.verdicts(missing_in, sorted({customer_id for _, customer_id in keys}))

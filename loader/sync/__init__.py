@@ -1,1 +1,1 @@
-"""The loader: from rows of campaign_targets to target documents. Pure: knows no Google type."""
+"""From rows of campaign_targets to target documents. Pure: it uses no Google type."""

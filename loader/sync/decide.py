@@ -1,11 +1,12 @@
 """What to do with a row and the document it finds: the table in docs/sync.md, as pure functions.
 
-Nothing here knows a client or a clock, so each cell of that table is a test of one call.
+Nothing here uses a client or a clock, so each cell of that table is tested with one call.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ __all__ = ["Action", "PlannedAction", "decide", "must_withdraw"]
 
 
 class Action(Enum):
-    """What to write, each under a precondition."""
+    """What to write; each has a precondition."""
 
     NONE = auto()
     CREATE = auto()
@@ -32,7 +33,7 @@ class Action(Enum):
 
 @dataclass(frozen=True, slots=True)
 class PlannedAction:
-    """An action and the outcome to count once it has taken effect."""
+    """An action, and the outcome to count once it has taken effect."""
 
     action: Action
     outcome: Outcome
@@ -48,6 +49,11 @@ _IN_FLIGHT = PlannedAction(Action.NONE, Outcome.IN_FLIGHT)
 _UNTRACKED = PlannedAction(
     Action.NONE, Outcome.IN_FLIGHT, "the message of an older cycle is not in message_history yet"
 )
+# A sender claims for minutes.
+_LONGEST_CLAIM = timedelta(days=1)
+_STRANGE_CLAIM = PlannedAction(
+    Action.NONE, Outcome.FAILED, "left alone: claimedUntil is more than a day ahead"
+)
 _ALREADY_SENT = PlannedAction(Action.NONE, Outcome.ALREADY_SENT)
 
 
@@ -59,24 +65,29 @@ def decide(
     as_of: datetime,
     max_attempts: int,
 ) -> PlannedAction:
-    """Return what a row of campaign_targets asks of its document.
+    """Return what to do with the document of a row of campaign_targets.
 
     Args:
         target: The row.
         document: The document under the row's customer id, or None.
-        payload: The digest of what the row would have the document say.
-        as_of: The run's instant: what "now" means for claims and retries.
+        payload: The digest of the payload that the row asks for.
+        as_of: The run's instant; it is "now" for claims and retries.
         max_attempts: Failed attempts after which a document is left alone in its cycle.
 
     """
     if document is None:
         return _CREATE
-    # A document that does not say when it was created counts as this cycle's: the doubt is
-    # resolved against a second message.
+    # A document without createdAt counts as part of this cycle: in doubt, no second message is
+    # sent.
     is_older_cycle = document.created_at is not None and document.created_at < target.cycle_start
     if not is_older_cycle and document.status in (Status.SENT, Status.DELIVERED):
         return _ALREADY_SENT
+    if document.doubt:
+        return PlannedAction(Action.NONE, Outcome.FAILED, f"left alone: {document.doubt}")
     if _is_claimed(document, as_of):
+        assert document.claimed_until is not None
+        if document.claimed_until - as_of > _LONGEST_CLAIM:
+            return _STRANGE_CLAIM
         return _IN_FLIGHT
     if is_older_cycle:
         return _REPLACE if document.is_recorded else _UNTRACKED
@@ -89,20 +100,22 @@ def decide(
     return PlannedAction(
         Action.NONE,
         Outcome.FAILED,
-        f"the document's status is {document.status!r}, none of {', '.join(Status)}",
+        # Not quoted: it is free text of whoever wrote it.
+        f"left alone: the document's status is none of {', '.join(Status)}",
     )
 
 
 def must_withdraw(document: TargetDocument, *, as_of: datetime) -> bool:
     """Return whether a document without a row is withdrawn.
 
-    It is pending, nobody has claimed it, and no message of it may still be on its way. One that
-    was never attempted is deleted; one that was goes back to FAILED, so that the attempts are
-    counted on should it get a row again in the same cycle.
+    It must be PENDING, not claimed, not in doubt, and without a message that may still be on its
+    way. A document that was never attempted is deleted. One that was attempted goes back to FAILED:
+    its attempts still count if it gets a row again in the same cycle.
     """
     return (
         document.status == Status.PENDING
         and not document.has_open_attempt
+        and not document.doubt
         and not _is_claimed(document, as_of)
     )
 

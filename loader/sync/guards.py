@@ -1,4 +1,4 @@
-"""What keeps a sync from doing harm: stale targets, mass withdrawal, rows that fit no document."""
+"""Guards against harm: stale targets, mass withdrawal, rows that cannot become documents."""
 
 from __future__ import annotations
 
@@ -16,7 +16,14 @@ if TYPE_CHECKING:
     from loader.sync.model import TargetDocument
     from loader.sync.ports import TargetSource
 
-__all__ = ["check_rows", "check_withdrawals", "is_expired", "published_at", "rejection"]
+__all__ = [
+    "check_rows",
+    "check_withdrawals",
+    "is_expired",
+    "is_mass_withdrawal",
+    "published_at",
+    "rejection",
+]
 
 # https://cloud.google.com/firestore/quotas
 _ILLEGAL_ID = re.compile(r"/|^\.{1,2}$|^__.*__$", re.DOTALL)
@@ -46,7 +53,7 @@ def published_at(source: TargetSource, cnpj: Cnpj, as_of: datetime, max_age: tim
 
 
 def check_rows(targets: Iterable[Target], cnpj: Cnpj, built_at: datetime) -> None:
-    """Raise a RunError when rows are another laundromat's or not of the published build."""
+    """Raise a RunError for rows of another laundromat or of another build."""
     table = f"{cnpj}_CAMPAIGN.campaign_targets"
     build = f"build it again: vmhub build --cnpj {cnpj}"
     for target in targets:
@@ -59,7 +66,7 @@ def check_rows(targets: Iterable[Target], cnpj: Cnpj, built_at: datetime) -> Non
         if target.built_at != built_at:
             message = f"{table} is not what was last published"
             raise RunError(
-                message, hint="a build was ended half-way or is under way; build, then sync again"
+                message, hint="a build was stopped half-way or is under way; build, then sync again"
             )
 
 
@@ -68,12 +75,32 @@ def is_expired(document: TargetDocument, as_of: datetime) -> bool:
     return document.expires_at is not None and document.expires_at <= as_of
 
 
-def check_withdrawals(withdrawals: int, pending: int, max_percent: int) -> None:
-    """Raise a RunError when too large a share of the pending documents would be withdrawn."""
-    if withdrawals > _WITHDRAW_FREELY and withdrawals * 100 > pending * max_percent:
+def is_mass_withdrawal(withdrawals: int, pending: int, max_percent: int) -> bool:
+    """Return whether too large a share of the pending documents would be withdrawn."""
+    return withdrawals > _WITHDRAW_FREELY and withdrawals * 100 > pending * max_percent
+
+
+def check_withdrawals(
+    withdrawals: int, pending: int, max_percent: int, *, opted_out: int = 0
+) -> None:
+    """Raise a RunError when too large a share of the pending documents would be withdrawn.
+
+    Args:
+        withdrawals: How many would be.
+        pending: Of how many.
+        max_percent: The largest share.
+        opted_out: How many were withdrawn beforehand, since their customers have opted out.
+
+    """
+    if is_mass_withdrawal(withdrawals, pending, max_percent):
+        done = (
+            f"only the {opted_out} of customers who opted out were withdrawn"
+            if opted_out
+            else "nothing was written"
+        )
         message = (
             f"{withdrawals} of {pending} pending targets would be withdrawn, "
-            f"more than {max_percent} %; nothing was written"
+            f"more than {max_percent} %; {done}"
         )
         raise RunError(
             message,
@@ -83,7 +110,7 @@ def check_withdrawals(withdrawals: int, pending: int, max_percent: int) -> None:
 
 
 def rejection(target: Target, as_of: datetime) -> str:
-    """Return why a row cannot become a document, whatever its payload; empty when it can."""
+    """Return why a row cannot become a document, apart from its payload; empty when it can."""
     if None in target:
         return f"{Target._fields[target.index(None)]} is NULL"
     if not _is_legal_id(target.customer_id):

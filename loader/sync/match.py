@@ -1,8 +1,8 @@
-"""Which pending document belongs to which row, in some sixty bytes for each pair.
+"""Matches pending documents with rows, in about sixty bytes per pair.
 
-A row and a document are matched by 128 bits of a hash of their campaign and customer. Should two
-customers of a laundromat ever share them, one of the two rows is rejected as a second row: counted
-and named, never lost in silence. The chance is below one in 10^26 for a million rows.
+A row and a document are matched by 128 bits of a hash of their campaign and customer. If two
+customers of a laundromat ever had the same bits, one of the two rows would be rejected as a second
+row: counted and named, not silently lost. The chance is below one in 10^26 for a million rows.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ _NO_KEY = bytes(_KEY_BYTES)
 
 
 class RowState(IntEnum):
-    """What the first reading of the rows says about one."""
+    """The state of a row after the first reading."""
 
     ACCEPTED = 0
     REJECTED = 1
     SECOND = 2
     """Another row of the same customer and campaign came before."""
     NOT_ASKED_FOR = 3
-    """Its campaign is not to be synced."""
+    """Its campaign must not be synced."""
 
 
 class RowKeys:
-    """The rows of campaign_targets by position: key and state of each."""
+    """Key and state of each row of campaign_targets, by position."""
 
     def __init__(self) -> None:
         """Begin without rows."""
@@ -58,7 +58,7 @@ class RowKeys:
     def add(self, targets: Sequence[Target], states: Sequence[RowState]) -> None:
         """Add the next rows."""
         self._fates += bytes(states)
-        # What is not accepted needs no key: nothing is looked up under it.
+        # A row that is not accepted needs no key: it is never looked up.
         self._keys += b"".join(
             [
                 _NO_KEY if state else _key(target.campaign_type, target.customer_id)
@@ -67,12 +67,12 @@ class RowKeys:
         )
 
     def matches(self) -> Matches:
-        """Return the rows ready to be matched; they take no more."""
+        """Return the rows for matching; no more rows can be added."""
         states = np.frombuffer(self._fates, np.uint8).copy()
-        # Keys of one length: that numpy drops zero bytes from their end makes none equal.
+        # numpy drops trailing zero bytes, but keys of one length still differ.
         keys = np.frombuffer(self._keys, _KEY_TYPE)
         accepted = np.flatnonzero(states == RowState.ACCEPTED)
-        # Stable: of equal keys, the first row stays the first.
+        # A stable sort: of equal keys, the first row stays first.
         positions = accepted[np.argsort(keys[accepted], kind="stable")].astype(np.int32)
         ordered = keys[positions]
         is_second = np.zeros(len(ordered), bool)
@@ -82,7 +82,7 @@ class RowKeys:
 
 
 class Matches:
-    """The rows, and of each pending document that has one what is needed to decide about it."""
+    """The rows, with the facts needed to decide about their pending documents."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class Matches:
         keys: np.ndarray[tuple[int], np.dtype[np.bytes_]],
         positions: np.ndarray[tuple[int], np.dtype[np.int32]],
     ) -> None:
-        """Take the accepted rows' keys in order, with the rows' positions."""
+        """Take the sorted keys of the accepted rows, and the rows' positions."""
         self._fates = states.tobytes()
         self._keys = keys
         self._positions = positions
@@ -106,7 +106,7 @@ class Matches:
         return len(self._fates)
 
     def add(self, campaign_type: str, documents: Sequence[TargetDocument]) -> list[TargetDocument]:
-        """Match pending documents; return those that no row asks for."""
+        """Match pending documents; return those without a row."""
         if not len(self._keys):
             return list(documents)
         joined = b"".join(_key(campaign_type, document.customer_id) for document in documents)
@@ -124,11 +124,11 @@ class Matches:
         return without_row
 
     def forget_keys(self) -> None:
-        """Give the memory of the matching back; no documents can be added any more."""
+        """Free the memory used for matching; no documents can be added afterwards."""
         self._keys, self._positions = self._keys[:0].copy(), self._positions[:0].copy()
 
     def states(self, start: int, count: int) -> bytes:
-        """Return the states of rows from a position on, each a byte."""
+        """Return the states of rows from a position on, one byte each."""
         return self._fates[start : start + count]
 
     def documents(self, start: int, targets: Sequence[Target]) -> list[TargetDocument | None]:
@@ -160,7 +160,7 @@ class Matches:
 
 
 class Withdrawals:
-    """The pending documents that no row asks for, with what it takes to withdraw each."""
+    """The pending documents without a row, with the facts needed to withdraw each."""
 
     def __init__(self) -> None:
         """Begin without any."""
@@ -177,7 +177,7 @@ class Withdrawals:
         attempted.append(document.was_attempted)
 
     def __iter__(self) -> Iterator[tuple[str, TargetDocument]]:
-        """Yield the campaign and document of each."""
+        """Yield campaign and document of each."""
         for campaign_type, ids in self._ids.items():
             update_times = self._update_times[campaign_type]
             attempted = self._was_attempted[campaign_type]
@@ -197,7 +197,7 @@ class Withdrawals:
 
 
 def _key(campaign_type: str, customer_id: str) -> bytes:
-    # Neither part of an accepted row can hold a slash.
+    # Neither part of an accepted row can contain a slash.
     path = f"{campaign_type}/{customer_id}".encode()
     return blake2b(path, digest_size=_KEY_BYTES).digest()
 

@@ -1,4 +1,4 @@
-"""What sync moves: a row of campaign_targets, a target document, and what became of a row."""
+"""The data of sync: a row of campaign_targets, a target document, and the outcome of a row."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Outcome", "Status", "Target", "TargetDocument"]
 
 
 class Status(StrEnum):
-    """Where a target document stands; the WhatsApp integration moves it on from PENDING."""
+    """The status of a target document; the WhatsApp integration changes it from PENDING on."""
 
     PENDING = "PENDING"
     SENT = "SENT"
@@ -20,7 +20,7 @@ class Status(StrEnum):
 
 
 class Outcome(StrEnum):
-    """What became of a row, or, for WITHDRAWN, of a document without a row."""
+    """The outcome of a row, or, for WITHDRAWN, of a document without a row."""
 
     CREATED = "created"
     REPLACED = "replaced"
@@ -40,7 +40,7 @@ class Outcome(StrEnum):
 class Target(NamedTuple):
     """One row of campaign_targets; instants are aware and in UTC.
 
-    A named tuple, since a million of them are made by one call each.
+    A named tuple, since a run can create a million of them.
     """
 
     cnpj: str
@@ -58,17 +58,17 @@ class Target(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TargetDocument:
-    """What of a target document decides what sync may do with it.
+    """The part of a target document that decides what sync may do with it.
 
     Every field but the id and the update time can be missing: other programs write here too.
     """
 
     customer_id: str
     update_time: datetime
-    """The service's own time of the last write; the precondition of ours."""
+    """Firestore's time of the last write; the precondition of our write."""
     status: str | None
     payload: bytes
-    """A digest of what a row gives a document: equal digests, equal payloads."""
+    """A digest of the fields that come from a row: equal digests, equal payloads."""
     attempts: int = 0
     created_at: datetime | None = None
     updated_at: datetime | None = None
@@ -78,8 +78,10 @@ class TargetDocument:
     is_recoverable: bool = True
     """Whether the last error, if any, allows another attempt; unknown counts as true."""
     is_recorded: bool = True
-    """Whether message_history has all that the document says of messages sent."""
+    """Whether message_history has everything the document says about sent messages."""
     was_attempted: bool = False
-    """Whether the document tells of attempts to send it."""
+    """Whether the document shows attempts to send it."""
+    doubt: str = ""
+    """What of the fields that decide cannot be read; empty: all can."""
     has_open_attempt: bool = False
-    """Whether the newest attempt was begun and its end is not known: it may have been sent."""
+    """Whether the newest attempt has an unknown end: the message may have been sent."""

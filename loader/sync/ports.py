@@ -1,4 +1,4 @@
-"""What sync asks of the outside world: where rows come from, and where documents live."""
+"""The ports of sync: where rows come from, and where documents are."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ __all__ = [
 
 
 class UnfitValueError(ValueError):
-    """A value that Firestore cannot hold; the text says why and quotes nothing of it."""
+    """A value that Firestore cannot store; the text says why without quoting the value."""
 
 
 class WriteResult(Enum):
-    """What is known of a write after its request."""
+    """What is known about a write after its request."""
 
     DONE = auto()
     LOST_RACE = auto()
-    """The document was not as it had been read; nothing was written."""
+    """The document had changed since it was read; nothing was written."""
     UNKNOWN = auto()
     """It may or may not have been written: read it back."""
 
@@ -42,8 +42,8 @@ class WriteResult(Enum):
 class Write:
     """One intended change of one document.
 
-    ``document`` is what was read before and becomes the precondition; None asks that there is
-    no document. A write without a target is a withdrawal.
+    ``document`` is what was read before, and becomes the precondition; None requires that no
+    document exists. A write without a target is a withdrawal.
     """
 
     action: Action
@@ -51,16 +51,16 @@ class Write:
     customer_id: str
     target: Target | None
     payload: bytes
-    """What `DocumentStore.payload` made of the target; empty without one."""
+    """The target's `DocumentStore.payload`; empty without a target."""
     document: TargetDocument | None
     tries: int = 0
-    """How often it, or what it replaces, has come back without a result."""
+    """How often this write, or one it replaces, ended without a known result."""
     doubtful_since: float | None = None
-    """When that happened first, by the run's clock in seconds."""
+    """When that first happened, by the run's clock in seconds."""
 
     @property
     def is_deletion(self) -> bool:
-        """Return whether the document is to be gone: withdrawn without ever being attempted."""
+        """Return whether the document is deleted: withdrawn without an attempt."""
         return self.target is None and not (self.document and self.document.was_attempted)
 
 
@@ -70,12 +70,15 @@ class TargetSource(Protocol):
     def published_at(self, cnpj: Cnpj) -> datetime | None:
         """Return the instant as of which the targets were last built."""
 
+    def opted_out(self, cnpj: Cnpj) -> set[tuple[str, str]]:
+        """Return the campaign and customer id of each decision that an opt-out blocks."""
+
     def targets(self, cnpj: Cnpj) -> Iterable[Sequence[Target]]:
-        """Return the rows of campaign_targets in parts; each iteration gives the same, in order."""
+        """Return the rows of campaign_targets in parts; each iteration yields the same order."""
 
 
 class DocumentStore(Protocol):
-    """Where documents live; `loader.firestore.targets.TargetStore` in a run."""
+    """Where documents are; `loader.firestore.targets.TargetStore` in a run."""
 
     documents_read: int
 
@@ -84,7 +87,7 @@ class DocumentStore(Protocol):
         """Return how many writes were sent, repeated ones included."""
 
     def pending(self, campaign_type: str, *, after: str | None = None) -> Iterator[TargetDocument]:
-        """Yield a campaign's documents that are PENDING by id, those behind ``after``."""
+        """Yield a campaign's PENDING documents by id, beginning behind ``after``."""
 
     def read(
         self, campaign_type: str, customer_ids: Sequence[str]
@@ -92,7 +95,7 @@ class DocumentStore(Protocol):
         """Return the documents of these customers."""
 
     def payload(self, target: Target) -> bytes:
-        """Return what a row gives its document; raise an UnfitValueError when it cannot."""
+        """Return the fields that a row sets; raise an UnfitValueError if it cannot be stored."""
 
     def digest(self, payload: bytes) -> bytes:
         """Return a payload's digest, to compare with a document's."""
@@ -100,4 +103,4 @@ class DocumentStore(Protocol):
     def write(
         self, writes: Iterable[Write], *, as_of: datetime
     ) -> Iterator[tuple[Write, WriteResult | str | ServiceError]]:
-        """Send writes as there is room and yield what became of each."""
+        """Send writes when there is room, and yield the result of each."""

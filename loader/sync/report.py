@@ -1,4 +1,4 @@
-"""What a sync did: its figures, and the rows somebody should look at."""
+"""The report of a sync: its figures, and the rows that somebody should look at."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ _REPORTED = frozenset({Outcome.REJECTED, Outcome.FAILED, Outcome.EXHAUSTED})
 
 @dataclass(frozen=True)
 class Problem:
-    """A row somebody should look at; names the customer by id only."""
+    """A row that somebody should look at; it names the customer by id only."""
 
     campaign_type: str
     customer_id: str
     outcome: Outcome
-    """For a document without a row, FAILED: it could not be withdrawn."""
+    """FAILED for a document without a row that could not be withdrawn."""
     reason: str
 
 
 @dataclass(frozen=True)
 class CampaignCounts:
-    """One campaign's figures: the outcomes but WITHDRAWN add up to ``rows_read``."""
+    """One campaign's figures: the outcomes without WITHDRAWN add up to ``rows_read``."""
 
     campaign_type: str
     rows_read: int
@@ -43,7 +43,7 @@ class CampaignCounts:
 
 @dataclass(frozen=True)
 class Stop:
-    """Why a run ended before its time; what it had begun, it finished and counted."""
+    """Why a run stopped early; it finished and counted everything it had begun."""
 
     reason: str
     exit_code: int
@@ -51,7 +51,7 @@ class Stop:
 
 @dataclass(frozen=True)
 class SyncReport:
-    """What a run did, or, dry, would do."""
+    """What a run did; for a dry run, what it would do."""
 
     cnpj: Cnpj
     as_of: datetime
@@ -59,17 +59,17 @@ class SyncReport:
     is_dry_run: bool
     campaigns: tuple[CampaignCounts, ...]
     problems: tuple[Problem, ...]
-    """The first of them; every one is in VMHUB_OPS.sync_rejects."""
+    """The first problems; VMHUB_OPS.sync_rejects has all."""
     problem_count: int
     stopped: Stop | None
     untracked: int
-    """Rows in flight only because `vmhub track` has not recorded their older message yet."""
+    """Rows that are in flight only because `vmhub track` has not recorded their older message."""
     documents_read: int
     writes_sent: int
     seconds: float
     cpu_seconds: float
     not_recorded: str = ""
-    """Why VMHUB_OPS lacks this run, or some of its problems; empty when it does not."""
+    """Why this run, or some of its problems, are missing in VMHUB_OPS; empty if nothing is."""
 
     def total(self, *outcomes: Outcome) -> int:
         """Return how often these outcomes occurred in all campaigns."""
@@ -84,7 +84,7 @@ class SyncReport:
 
     @property
     def exit_code(self) -> int:
-        """Return how the process is to end; see docs/sync.md."""
+        """Return the exit code of the process; see docs/sync.md."""
         if self.stopped is not None:
             return self.stopped.exit_code
         if self.problem_count > self.total(Outcome.EXHAUSTED):
@@ -94,10 +94,10 @@ class SyncReport:
 
 
 class Ledger:
-    """Counts the rows that are read and what becomes of each."""
+    """Counts the rows that are read, and the outcome of each."""
 
     def __init__(self, on_problem: Callable[[Problem], None]) -> None:
-        """Begin at zero; ``on_problem`` is told every problem, of which only the first are kept."""
+        """Begin at zero; ``on_problem`` gets every problem, but only the first ones are kept."""
         self.rows_read: Counter[str] = Counter()
         self.outcomes: dict[str, Counter[Outcome]] = {}
         self.problems: list[Problem] = []
@@ -108,25 +108,25 @@ class Ledger:
     def count(
         self, campaign_type: str, customer_id: str, outcome: Outcome, reason: str = ""
     ) -> None:
-        """Count what became of a row, or that a document was withdrawn."""
+        """Count the outcome of a row, or a withdrawn document."""
         self.outcomes[campaign_type][outcome] += 1
         self.untracked += outcome is Outcome.IN_FLIGHT and bool(reason)
         if outcome in _REPORTED:
             self.report(Problem(campaign_type, customer_id, outcome, reason))
 
     def report(self, problem: Problem) -> None:
-        """Name something that is no row's outcome, or is counted already."""
+        """Report a problem that is not a row's outcome, or is already counted."""
         self.problem_count += 1
         if len(self.problems) < _KEPT_PROBLEMS:
             self.problems.append(problem)
         self._on_problem(problem)
 
     def add_campaign(self, campaign_type: str) -> None:
-        """Count for this campaign too, also when there is nothing to count."""
+        """Include this campaign, even if there is nothing to count."""
         self.outcomes.setdefault(campaign_type, Counter())
 
     def defer_rest(self) -> None:
-        """Give the rows that a stopped run did not get to their outcome."""
+        """Count the rows that a stopped run did not reach as deferred."""
         for campaign_type, outcomes in self.outcomes.items():
             outcomes[Outcome.DEFERRED] += self.rows_read[campaign_type] - _of_rows(outcomes)
 

@@ -1,9 +1,9 @@
 """campaign_targets to Firestore: read, guard, write, account.
 
-All rows are read twice from one snapshot. The first time only who is in it is kept, in a few
-bytes a row, and compared with the documents that are pending; a run that must not be done ends
-there, before the first write. The second time each row is decided and written
-(`loader.sync.write`). Each row read ends in exactly one outcome.
+All rows are read twice from one snapshot. The first time, only the rows' keys are kept, in a few
+bytes per row, and compared with the pending documents. The guards stop a harmful run there, before
+the first write. The second time, each row is decided and written (`loader.sync.write`). Each row
+read ends in exactly one outcome.
 """
 
 from __future__ import annotations
@@ -18,7 +18,14 @@ from loader.base.errors import ConfigurationError, RunError
 from loader.base.interrupts import Interrupts
 from loader.base.retry import Retry, resumed
 from loader.sync.decide import must_withdraw
-from loader.sync.guards import check_rows, check_withdrawals, is_expired, published_at, rejection
+from loader.sync.guards import (
+    check_rows,
+    check_withdrawals,
+    is_expired,
+    is_mass_withdrawal,
+    published_at,
+    rejection,
+)
 from loader.sync.match import RowKeys, RowState, Withdrawals
 from loader.sync.report import CampaignCounts, Ledger, Problem, SyncReport
 from loader.sync.write import PlannedRow, Writing
@@ -43,13 +50,13 @@ class SyncOptions:
 
     is_dry_run: bool = False
     max_age: timedelta = timedelta(hours=2)
-    """Older targets are refused."""
+    """The run refuses older targets."""
     max_withdraw_percent: int = 50
-    """A larger share of the pending documents is not withdrawn without being told so."""
+    """The largest share of the pending documents that may be withdrawn."""
     campaigns: frozenset[str] = frozenset()
-    """Only these campaign types are looked at; empty: all."""
+    """Sync only these campaign types; empty: all."""
     limit: int | None = None
-    """At most so many rows are written; what has lost its row is withdrawn all the same."""
+    """The most rows to write; it does not limit withdrawals."""
 
 
 def sync(
@@ -69,22 +76,22 @@ def sync(
     """Bring a laundromat's target documents in line with its campaign_targets.
 
     Args:
-        source: Where the rows are read.
+        source: Where the rows come from.
         store: Where the documents are; bound to the same CNPJ.
         cnpj: The laundromat.
-        as_of: The run's instant; every age, claim and new timestamp is measured against it.
-        campaign_types: Campaigns to look at besides those that have rows: their pending
-            documents may have to go.
+        as_of: The run's instant; every age, claim and new timestamp uses it.
+        campaign_types: Campaigns to sync even without rows: their pending documents may have to
+            be withdrawn.
         max_attempts: Failed attempts after which a document waits for the next cycle.
         options: Guards, the dry run, and what to leave out.
-        retry: The patience with a service that does not answer, and its clock.
-        interrupts: Takes note of signals once something is written; until then they end the run.
-        on_problem: Told every row that somebody should look at.
-        on_progress: Told how many of how many rows have been taken.
+        retry: How long to retry a service that does not answer, and the clock.
+        interrupts: Takes note of signals once writing begins; before that they end the run.
+        on_problem: Called with every row that somebody should look at.
+        on_progress: Called with the number of rows taken so far, and the total.
 
     Raises:
-        ConfigurationError: A campaign is asked for that there is not.
-        RunError: The targets are missing, stale or foreign, or too much would be withdrawn.
+        ConfigurationError: A campaign in the options does not exist.
+        RunError: The targets are missing, stale or foreign, or too many would be withdrawn.
         ServiceError: A service does not answer before anything was written.
 
     """
@@ -100,17 +107,28 @@ def sync(
     for campaign_type in sorted({*(options.campaigns or known), *plan.campaign_types}):
         plan.read_pending(matches, campaign_type, _pending(store, campaign_type, retry))
     matches.forget_keys()
-    check_withdrawals(plan.withdrawal_count, plan.pending_count, options.max_withdraw_percent)
-    writing = Writing(
-        store,
-        plan.ledger,
-        as_of=as_of,
-        max_attempts=max_attempts,
-        retry=retry,
-        interrupts=interrupts,
-        is_dry_run=options.is_dry_run,
-        limit=options.limit,
-    )
+
+    def new_writing() -> Writing:
+        return Writing(
+            store,
+            plan.ledger,
+            as_of=as_of,
+            max_attempts=max_attempts,
+            retry=retry,
+            interrupts=interrupts,
+            is_dry_run=options.is_dry_run,
+            limit=options.limit,
+        )
+
+    share = (plan.withdrawal_count, plan.pending_count, options.max_withdraw_percent)
+    if is_mass_withdrawal(*share):
+        # Whoever has opted out is left alone at once, whatever is wrong with the others.
+        opted_out = source.opted_out(cnpj)
+        urgent = [item for item in plan.withdrawals if _document_key(*item) in opted_out]
+        with interrupts.held_back():
+            new_writing().run(urgent, ())
+        check_withdrawals(*share, opted_out=len(urgent))
+    writing = new_writing()
     with interrupts.held_back():
         writing.run(plan.withdrawals, plan.planned_rows(rows, matches, on_progress))
     if writing.stopped is not None:
@@ -130,6 +148,10 @@ def sync(
         seconds=round(time.monotonic() - began, 3),
         cpu_seconds=round(time.process_time() - cpu_began, 3),
     )
+
+
+def _document_key(campaign_type: str, document: TargetDocument) -> tuple[str, str]:
+    return campaign_type, document.customer_id
 
 
 def _check_campaigns(asked_for: frozenset[str], known: frozenset[str]) -> None:
@@ -154,7 +176,7 @@ def _pending(
 
 @dataclass
 class _Plan:
-    """What the first reading tells: who has a row, who is pending, and who is to be withdrawn."""
+    """The result of the first reading: the rows, the pending documents, the withdrawals."""
 
     cnpj: Cnpj
     as_of: datetime
@@ -163,11 +185,11 @@ class _Plan:
     ledger: Ledger
     withdrawals: Withdrawals = field(default_factory=Withdrawals)
     campaign_types: set[str] = field(default_factory=set)
-    """Those with rows that may become documents."""
+    """Campaigns with rows that may become documents."""
     pending_count: int = 0
     """Pending documents that have not expired."""
     withdrawal_count: int = 0
-    """Those of them that lost their row."""
+    """Those of them that have no row any more."""
 
     def read_rows(self, rows: Iterable[Sequence[Target]]) -> Matches:
         """Read all rows for the first time."""
@@ -194,7 +216,7 @@ class _Plan:
     def read_pending(
         self, matches: Matches, campaign_type: str, parts: Iterable[list[TargetDocument]]
     ) -> None:
-        """Read a campaign's pending documents, and match them with the rows."""
+        """Read a campaign's pending documents and match them with the rows."""
         self.ledger.add_campaign(campaign_type)
         for part in parts:
             self.pending_count += sum(not is_expired(document, self.as_of) for document in part)
@@ -209,7 +231,7 @@ class _Plan:
         matches: Matches,
         on_progress: Callable[[int, int], None],
     ) -> Iterator[list[PlannedRow]]:
-        """Read all rows for the second time, and yield them in parts with what is known."""
+        """Read all rows again, and yield them in parts with what is known about each."""
         position = 0
         for part in rows:
             if position + len(part) > len(matches):
@@ -226,7 +248,7 @@ class _Plan:
         else:
             if position == len(matches):
                 return
-        message = f"{self.cnpj}_CAMPAIGN.campaign_targets gave other rows when read a second time"
+        message = f"{self.cnpj}_CAMPAIGN.campaign_targets returned other rows when read again"
         raise RunError(message, hint="run the same command again; what was written is counted")
 
     def _reason(self, target: Target, state: int) -> str:

@@ -1,8 +1,8 @@
-"""From planned rows to outcomes: decide, write, read back what is in doubt, count.
+"""From planned rows to outcomes: decide, write, read uncertain writes back, count.
 
-Rows are taken as there is room for them, and forgotten once they have their outcome, so that
-memory does not grow with their number. Whatever was taken is settled before the run ends, also
-when it is stopped.
+Rows are taken when there is room for them, and dropped once they have an outcome, so memory does
+not grow with their number. Every row that was taken gets its outcome before the run ends, also when
+the run is stopped.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 __all__ = ["PlannedRow", "Writing"]
 
-# Documents of one reading, and the doubts that are worth one before more rows are taken.
+# Documents per read. This many uncertain writes are read back before more rows are taken.
 _READ_DOCUMENTS = 300
-# So long what is in doubt is tried once the run has been stopped.
+# Seconds to keep resolving uncertain writes after a stop.
 _GRACE_SECONDS = 10.0
 
 ItemT = TypeVar("ItemT")
@@ -45,17 +45,17 @@ _OUTCOMES = {
 
 
 class PlannedRow(NamedTuple):
-    """A row, and what is known before anything was written."""
+    """A row, with what is known before anything is written."""
 
     target: Target
     rejection: str
     """Why it cannot become a document; empty when it may."""
     document: TargetDocument | None
-    """Its pending document; None: none is pending, another may be there."""
+    """Its pending document; None: there is no pending one, but there can be another."""
 
 
 class Writing:
-    """One run's way from rows to outcomes."""
+    """The writing of one run: from rows to outcomes."""
 
     def __init__(
         self,
@@ -76,8 +76,8 @@ class Writing:
             ledger: Where outcomes are counted.
             as_of: The run's instant.
             max_attempts: Failed attempts after which a document is left alone in its cycle.
-            retry: The patience with a service that does not answer.
-            interrupts: Asked before every row whether to go on.
+            retry: How long to retry a service that does not answer.
+            interrupts: Checked before every row.
             is_dry_run: Count writes as done without sending them.
             limit: The most rows to write; None: all.
 
@@ -99,7 +99,7 @@ class Writing:
     def run(
         self, withdrawals: Iterable[tuple[str, TargetDocument]], parts: Iterable[list[PlannedRow]]
     ) -> None:
-        """Settle every row and withdrawal, or as many as there are until the run is stopped."""
+        """Settle all rows and withdrawals, or those before the run is stopped."""
         withdraw = (
             Write(Action.WITHDRAW, campaign_type, document.customer_id, None, b"", document)
             for campaign_type, document in withdrawals
@@ -146,7 +146,7 @@ class Writing:
 
     def _writes(self, parts: Iterable[list[PlannedRow]]) -> Generator[Write]:
         """Decide every row, and yield the writes; count the rows that need none."""
-        # A dry run must know what a creation would find; a limit, whether it would count.
+        # A dry run must know whether a document exists, and a limit whether the write counts.
         must_look = self._is_dry_run or self._left is not None
         unseen: list[tuple[Target, bytes]] = []
         for part in parts:
@@ -170,7 +170,7 @@ class Writing:
         yield from self._looked_up(unseen)
 
     def _payload(self, target: Target, rejection: str) -> bytes | None:
-        """Return what a row gives its document; None, and the row is counted, when it cannot."""
+        """Return a row's payload; if it has none, count the row and return None."""
         reason = rejection
         if not reason:
             try:
@@ -192,7 +192,7 @@ class Writing:
     def _planned(
         self, target: Target, payload: bytes, document: TargetDocument | None
     ) -> Write | None:
-        """Return what to write for a row that comes for the first time, within the limit."""
+        """Return what to write for a new row, within the limit."""
         write = self._decided(target, payload, document)
         if write is not None and self._left is not None:
             if self._left == 0:
@@ -204,7 +204,7 @@ class Writing:
     def _decided(
         self, target: Target, payload: bytes, document: TargetDocument | None
     ) -> Write | None:
-        """Return what to write for a row; None, and the row is counted, when nothing."""
+        """Return what to write for a row; if nothing, count the row and return None."""
         decision = decide(
             target,
             document,
@@ -219,7 +219,7 @@ class Writing:
             decision.action, target.campaign_type, target.customer_id, target, payload, document
         )
 
-    # What is in doubt
+    # Uncertain writes
 
     def _doubt(self, write: Write, result: WriteResult) -> None:
         write.tries += 1
@@ -228,7 +228,7 @@ class Writing:
         self._doubts.append((write, result))
 
     def _settled(self) -> Iterator[Write]:
-        """Read back what is in doubt; count what can be told, yield what to write instead."""
+        """Read uncertain writes back; count those that are clear, yield what to write instead."""
         doubts, self._doubts = self._doubts, []
         tries = max(write.tries for write, _ in doubts)
         if tries > 1 or any(result is not WriteResult.LOST_RACE for _, result in doubts):
@@ -240,13 +240,13 @@ class Writing:
                 yield from self._settled_group(campaign_type, group)
                 groups.pop(0)
         finally:
-            # Not asked to go on, since the run was stopped: these are still in doubt.
+            # The run was stopped in between: these writes are still uncertain.
             self._doubts += [doubt for _, group in groups for doubt in group]
 
     def _settled_group(
         self, campaign_type: str, group: list[tuple[Write, WriteResult]]
     ) -> Iterator[Write]:
-        """Settle doubts that one reading tells about, and take each out of the group."""
+        """Settle the uncertain writes of one read, and remove each from the group."""
         try:
             documents = self._store.read(campaign_type, [write.customer_id for write, _ in group])
         except ServiceError as error:
@@ -278,7 +278,7 @@ class Writing:
             self._count(write)
             return None
         if write.target is None:
-            # Somebody else took the document or deleted it: no row waits for an outcome.
+            # Another program took or deleted the document; no row waits for an outcome.
             if document is None or not must_withdraw(document, as_of=self._as_of):
                 return None
             again: Write | None = Write(
@@ -299,8 +299,8 @@ class Writing:
             return write.target is None and document is None
         if write.document is not None and document.update_time == write.document.update_time:
             return False
-        # An instant that only this run writes; the sender's own next write replaces it, and the
-        # document is then decided by what it says.
+        # Only this run writes this instant. A sender's later write replaces it; the document is
+        # then decided by its content.
         return document.updated_at == self._as_of
 
     def _is_over(self, write: Write) -> bool:
@@ -314,7 +314,7 @@ class Writing:
         self._fail(write, reason)
         assert write.doubtful_since is not None
         if not self._has_all_rows and self._last_done <= write.doubtful_since:
-            # Every further row would wait as long, and fail too.
+            # Every further row would wait just as long, and also fail.
             seconds = f"{self._retry.patience_seconds:.0f} seconds"
             self._stop(f"Firestore confirmed no write for {seconds}", ExitCode.FAILED)
 
@@ -332,7 +332,7 @@ class Writing:
 
     def _fail(self, write: Write, reason: str) -> None:
         if write.target is None:
-            # No row waits for this outcome; it is reported all the same.
+            # No row waits for this outcome, but it is still reported.
             self._ledger.report(
                 Problem(write.campaign_type, write.customer_id, Outcome.FAILED, reason)
             )
@@ -343,7 +343,7 @@ class Writing:
 def _by_campaign(
     items: Iterable[ItemT], campaign_type: Callable[[ItemT], str]
 ) -> Iterator[tuple[str, list[ItemT]]]:
-    """Yield items by campaign, in groups that one reading takes."""
+    """Yield items by campaign, in groups for one read each."""
     groups: dict[str, list[ItemT]] = {}
     for item in items:
         groups.setdefault(campaign_type(item), []).append(item)

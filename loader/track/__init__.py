@@ -1,1 +1,1 @@
-"""What became of the messages: from target documents to message_history."""
+"""Tracking: brings the outcome of messages from target documents into message_history."""

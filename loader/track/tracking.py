@@ -1,8 +1,8 @@
 """Firestore to message_history: read what changed, write it, then move the watermark.
 
 A laundromat's watermark is the instant up to which its documents are in message_history. It moves
-only once they are, and the rows are keyed, so a run that was killed, repeated or doubled leaves the
-same table.
+only after they are written, and every row has a key. So a run that was killed, repeated or doubled
+leaves the same table.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from loader.base.errors import ExitCode, VmhubError
+from loader.base.fields import Fields
 from loader.bigquery.history import merge_history
 from loader.bigquery.runs import Run
 from loader.messages import Oddity, history_rows
@@ -32,11 +33,12 @@ __all__ = ["TrackReport", "TrackedLaundromat", "has_news", "track", "track_one"]
 
 _log = logging.getLogger(__name__)
 
-# Documents are written under clocks that differ, and some a moment after the instant they name.
+# Writers' clocks differ, and a document can be written shortly after the instant it names.
 _OVERLAP = timedelta(minutes=10)
-# Who is further behind is asked on its own, so that the others are not read again for it.
+# A laundromat that is further behind is read alone, so that others are not read again for it.
 _LAG = timedelta(hours=3)
 _AT_A_TIME = 400
+_TOLD_PROBLEMS = 5
 _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -47,11 +49,11 @@ class TrackedLaundromat:
     cnpj: str
     documents: int
     rows: int
-    """Attempts, new or known already."""
+    """Attempts, new or already known."""
     statements: int
     oddities: tuple[Oddity, ...]
     error: str = ""
-    """Why nothing was written, and the watermark stays; empty: all was."""
+    """Why nothing was written and the watermark stays; empty: all was written."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +67,11 @@ class TrackReport:
     """Documents of laundromats that are not active."""
     laundromats: tuple[TrackedLaundromat, ...]
     not_recorded: str = ""
-    """Why VMHUB_OPS lacks this run; empty when it does not."""
+    """Why this run is missing in VMHUB_OPS; empty when it is recorded."""
 
     @property
     def exit_code(self) -> int:
-        """Return how the process is to end."""
+        """Return the exit code of the process."""
         failed = sum(bool(laundromat.error) for laundromat in self.laundromats)
         if failed and failed == len(self.laundromats):
             return ExitCode.FAILED
@@ -83,21 +85,18 @@ class _News:
     rows: dict[tuple[str, str, str, int], HistoryRow] = field(default_factory=dict)
     oddities: list[Oddity] = field(default_factory=list)
     oldest: datetime | None = None
-    """When the oldest document that gave rows was created."""
+    """When the oldest document with rows was created."""
 
-    def add(self, document: TrackedDocument) -> None:
+    def add(self, document: TrackedDocument, as_of: datetime) -> None:
         self.documents += 1
-        try:
-            rows = history_rows(document)
-        except ValueError as error:
-            self.oddities.append(Oddity(document.campaign_type, document.customer_id, str(error)))
-            return
+        rows, problems = history_rows(document, as_of)
+        if problems:
+            reason = "; ".join(problems[:_TOLD_PROBLEMS])
+            self.oddities.append(Oddity(document.campaign_type, document.customer_id, reason))
         if not rows:
             return
         self.rows.update((row.key, row) for row in rows)
-        created_at = document.fields.get("createdAt")
-        if not isinstance(created_at, datetime):
-            created_at = _BEGINNING
+        created_at = Fields(document.fields).instant("createdAt") or _BEGINNING
         first = min(created_at, *(row.sent_at for row in rows))
         self.oldest = first if self.oldest is None else min(self.oldest, first)
 
@@ -122,12 +121,12 @@ def track(
         entries: The laundromats.
         as_of: The run's instant, to which the watermarks move.
         ops_log: Where the runs are recorded.
-        is_full: Read all documents, not only those whose updatedAt says that they changed: for
-            senders that leave it alone.
+        is_full: Read all documents, not only those with a new updatedAt: for senders that do not
+            set it.
         broken: Laundromats whose registry entry cannot be used, with the reason.
 
     Raises:
-        ServiceError: Firestore does not answer; no watermark has moved for what was not read.
+        ServiceError: Firestore does not answer; only watermarks of what was read have moved.
 
     """
     together = [] if is_full else _up_to_date(entries)
@@ -140,14 +139,14 @@ def track(
         strangers = {entry.cnpj for entry in apart}
         for document in reader.changed(min(marks) - _OVERLAP):
             if document.cnpj in news:
-                news[document.cnpj].add(document)
+                news[document.cnpj].add(document, as_of)
             else:
                 unknown += document.cnpj not in strangers
         for entry in together:
             writer.write(entry.cnpj, news.pop(entry.cnpj))
     for entry in apart:
         reader.read_time = None
-        own = _own_news(reader, entry, is_full=is_full)
+        own = _own_news(reader, entry, as_of, is_full=is_full)
         writer.write(entry.cnpj, own, full_at=reader.read_time if is_full else None)
     writer.flush()
     failed = [TrackedLaundromat(cnpj, 0, 0, 0, (), error) for cnpj, error in (broken or {}).items()]
@@ -162,7 +161,7 @@ def track(
 
 
 def _up_to_date(entries: Sequence[RegistryEntry]) -> list[RegistryEntry]:
-    """Return those that one query serves: more than one, with watermarks close together."""
+    """Return those that one query can serve: several with watermarks close together."""
     marks = [entry.watermark.until for entry in entries if entry.watermark.until]
     if len(entries) < 2 or not marks:  # noqa: PLR2004 - one alone is asked on its own
         return []
@@ -192,15 +191,15 @@ def track_one(
         registry: Keeps the watermark.
         entry: The laundromat.
         as_of: The run's instant, to which the watermark moves.
-        step: Takes the counts.
-        on_oddities: Records the documents that were sent and give no row; the watermark moves
-            only when it does not fail, since no later run sees them.
+        step: The record that takes the counts.
+        on_oddities: Records the documents that were sent but give no row. If it fails, the
+            watermark does not move, since no later run would see them.
 
     Raises:
-        VmhubError: The watermark has not moved; the next run reads the same documents again.
+        VmhubError: The watermark did not move; the next run reads the same documents again.
 
     """
-    news = _own_news(reader, entry, is_full=False)
+    news = _own_news(reader, entry, as_of, is_full=False)
     _merge(warehouse, entry.cnpj, news, step)
     if news.oddities:
         step.exit_code = ExitCode.PARTLY_FAILED
@@ -209,7 +208,7 @@ def track_one(
 
 
 def has_news(reader: ChangeReader, entry: RegistryEntry) -> bool:
-    """Return whether tracking would find documents of a laundromat; reads one at most."""
+    """Return whether tracking would find documents of a laundromat; reads at most one."""
     since = _since(entry)
     return any(
         reader.has_changed(entry.cnpj, campaign_type, since)
@@ -217,12 +216,14 @@ def has_news(reader: ChangeReader, entry: RegistryEntry) -> bool:
     )
 
 
-def _own_news(reader: ChangeReader, entry: RegistryEntry, *, is_full: bool) -> _News:
+def _own_news(
+    reader: ChangeReader, entry: RegistryEntry, as_of: datetime, *, is_full: bool
+) -> _News:
     news = _News()
     since = None if is_full else _since(entry)
     for campaign_type in sorted(entry.campaign_types):
         for document in reader.changed_of(entry.cnpj, campaign_type, since):
-            news.add(document)
+            news.add(document, as_of)
     return news
 
 
@@ -231,10 +232,11 @@ def _since(entry: RegistryEntry) -> datetime | None:
 
 
 def _merge(warehouse: Warehouse, cnpj: Cnpj, news: _News, step: StepRecord) -> None:
-    """Write what there is to write, and count it."""
+    """Write the news, if any, and count them."""
     step.rows, step.documents_read = len(news.rows), news.documents
     if not news.rows:
         return
+    warehouse = warehouse.acting_for(cnpj)
     queries, bytes_billed = warehouse.queries, warehouse.bytes_billed
     rows = list(news.rows.values())
     merge_history(warehouse, cnpj, rows, since=news.oldest or _BEGINNING)
@@ -243,7 +245,7 @@ def _merge(warehouse: Warehouse, cnpj: Cnpj, news: _News, step: StepRecord) -> N
 
 
 class _Writer:
-    """Writes each laundromat's news, and moves the watermarks of those that are written."""
+    """Writes each laundromat's news, and moves the watermarks after that."""
 
     def __init__(
         self, warehouse: Warehouse, registry: Registry, ops: OpsLog, as_of: datetime
@@ -257,7 +259,7 @@ class _Writer:
         self._runs: list[dict[str, Any]] = []
 
     def write(self, cnpj: Cnpj, news: _News, *, full_at: datetime | None = None) -> None:
-        """Write one laundromat's rows; a failure is its own and no other's."""
+        """Write one laundromat's rows; a failure affects only this laundromat."""
         failure: VmhubError | None = None
         run = Run(cnpj, "track", self._as_of)
         try:

@@ -4,7 +4,7 @@
         date_add({{ born_on }}, interval {{ year }} - extract(year from {{ born_on }}) year)
     {%- endset -%}
     if(
-        '{{ var("birthday_feb29") }}' = 'MAR_01'
+        {{ sql_text(var('birthday_feb29')) }} = 'MAR_01'
         and extract(day from {{ born_on }}) = 29
         and extract(day from {{ birthday }}) = 28,
         date_add({{ birthday }}, interval 1 day),

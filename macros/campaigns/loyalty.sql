@@ -7,7 +7,7 @@
 {% macro loyalty_tiers() -%}
     [
         {% for name, visits in setting("loyalty_tiers").items() -%}
-            struct('{{ name }}' as name, {{ visits }} as visits)
+            struct({{ sql_text(name) }} as name, {{ visits }} as visits)
             {%- if not loop.last %},{% endif %}
         {% endfor -%}
     ]

@@ -1,4 +1,4 @@
-{% macro render(body, placeholders) -%}
+{% macro render_text(body, placeholders) -%}
     {#- One pass over the text: what a value brings in is never read as a placeholder again. -#}
     (
         select
@@ -42,7 +42,7 @@
         {%- set result.sql -%}
             json_set(
                 {{ result.sql }},
-                '$.{{ name }}',
+                {{ sql_text('$.' ~ name) }},
                 coalesce(to_json({{ value }}), json 'null')
             )
         {%- endset -%}

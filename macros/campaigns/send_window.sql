@@ -7,23 +7,23 @@
 {% macro is_in_send_window(campaign) -%}
     {%- set from_hour, until_hour = send_hours(campaign) -%}
     (
-        extract(hour from {{ now() }} at time zone '{{ var("timezone") }}')
+        extract(hour from {{ now() }} at time zone {{ sql_text(var('timezone')) }})
         between {{ from_hour }} and {{ until_hour }} - 1
-        and upper(format_date('%a', {{ today() }})) in unnest({{ setting("send_weekdays") }})
+        and {{ is_send_day(local_now().date()) | tojson }}
     )
 {%- endmacro %}
 
 {% macro next_send_day(campaign) -%}
-    {#- Today only before the window opens. Every weekday is among the next seven days. -#}
+    {#- Today only before the window opens. Nobody blacks out a whole year. -#}
     {%- set from_hour, until_hour = send_hours(campaign) -%}
-    (
-        select min(day)
-        from
-            unnest(
-                generate_date_array({{ today() }}, date_add({{ today() }}, interval 7 day))
-            ) as day
-        where
-            upper(format_date('%a', day)) in unnest({{ setting("send_weekdays") }})
-            and (day > {{ today() }} or {{ local_now().hour }} < {{ from_hour }})
-    )
+    {%- set day = namespace(found=none) -%}
+    {%- for days_ahead in range(0 if local_now().hour < from_hour else 1, 367) -%}
+        {%- if day.found is none -%}
+            {%- set that_day = local_now().date() + modules.datetime.timedelta(days=days_ahead) -%}
+            {%- if is_send_day(that_day) -%} {%- set day.found = days_ahead -%} {%- endif -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {%- if day.found is none -%} cast(null as date)
+    {%- else -%} date_add({{ today() }}, interval {{ day.found }} day)
+    {%- endif -%}
 {%- endmacro %}

@@ -1,6 +1,18 @@
 {% macro first_name(name) -%}
-    {#- WhatsApp refuses a parameter with line breaks or tabs, however they got into a name. -#}
+    {#- WhatsApp refuses a parameter with line breaks or tabs, however they got into a name. A word
+        with one of / @ : . or a digit is a link, an address or a number, and would be sent on; one
+        without any letter greets nobody. -#}
     coalesce(
-        initcap(regexp_extract({{ name }}, r'[^\s\p{Z}\p{Cc}]+')), 'cliente'
+        if(
+            {{ is_placeholder(name, setting("name_placeholders")) }},
+            null,
+            initcap(
+                regexp_extract(
+                    regexp_extract({{ name }}, r'[^\s\p{Z}\p{Cc}]+'),
+                    r'^[^/@:.\p{N}]*[\p{L}\p{S}][^/@:.\p{N}]*$'
+                )
+            )
+        ),
+        'cliente'
     )
 {%- endmacro %}

@@ -1,18 +1,33 @@
 {% macro run_var_problems() %}
-    {%- set problems = [] -%}
-    {%- set cnpj = var("cnpj") | string -%}
-    {%- if not cnpj_is_valid(cnpj) -%}
+    {%- set problems = raw_var_problems() -%}
+    {%- if problems -%} {{ return(problems) }} {%- endif -%}
+    {%- set problems = cnpj_problems() -%}
+    {%- set timezone = var("timezone") -%}
+    {%- if timezone is not string or timezone not in modules.pytz.all_timezones_set -%}
         {%- do problems.append(
-            "cnpj '" ~ cnpj ~ "' is not a CNPJ: pass --vars '{cnpj: \"12ABC34501DE35\"}', quoted, "
-            ~ "14 characters without punctuation, upper case, with its own check digits"
+            "timezone=" ~ shown(timezone) ~ " is not an IANA time zone such as America/Manaus"
         ) -%}
     {%- endif -%}
-    {%- if var("timezone") not in modules.pytz.all_timezones_set -%}
+    {%- if as_of_problem() -%} {%- do problems.append(as_of_problem()) -%} {%- endif -%}
+    {%- if var("preview") not in ["", "preview", "baseline"] -%}
         {%- do problems.append(
-            "timezone '" ~ var("timezone") ~ "' is not an IANA time zone such as America/Manaus"
+            "preview=" ~ shown(var("preview")) ~ " takes preview, baseline or nothing"
         ) -%}
     {%- endif -%}
-    {%- set campaign_lists = ["enabled_campaigns", "deferrable_campaigns", "personal_campaigns"] -%}
+    {%- if var("with_non_candidates") is not boolean -%}
+        {%- do problems.append(
+            "with_non_candidates=" ~ shown(var("with_non_candidates"))
+            ~ " takes true or false, without quotes"
+        ) -%}
+    {%- elif var("with_non_candidates") and flags.WHICH in ["build", "run", "snapshot", "test"] -%}
+        {%- do problems.append(
+            "with_non_candidates is for questions: a build with it would publish people who "
+            ~ "qualify for nothing; leave it out"
+        ) -%}
+    {%- endif -%}
+    {%- set campaign_lists = [
+        "enabled_campaigns", "deferrable_campaigns", "personal_campaigns", "sales_campaigns"
+    ] -%}
     {%- set defaults = var("settings") -%}
     {%- set known = (
         ["cnpj", "as_of", "preview", "with_non_candidates", "timezone", "campaigns"]
@@ -24,14 +39,19 @@
             "there is no setting '" ~ name ~ "', only " ~ defaults | sort | join(", ")
         ) -%}
     {%- endfor -%}
+    {%- if not are_names(var("campaigns")) -%}
+        {%- do problems.append(
+            "campaigns=" ~ shown(var("campaigns")) ~ " takes a list of the names of models"
+        ) -%}
+        {{ return(problems) }}
+    {%- endif -%}
     {%- set types = var("campaigns") | map("upper") | list -%}
     {%- for name in campaign_lists -%}
         {%- set value = var(name) -%}
-        {%- if (
-            value is string or value is not sequence or value | reject("in", types) | list
-        ) -%}
+        {%- if value is string or value is not sequence or value is mapping
+            or value | length > types | length or value | reject("in", types) | list -%}
             {%- do problems.append(
-                name ~ "=" ~ value | pprint ~ " takes a list of " ~ types | join(", ")
+                name ~ "=" ~ shown(value) ~ " takes a list of " ~ types | join(", ")
             ) -%}
         {%- endif -%}
     {%- endfor -%}
@@ -41,17 +61,27 @@
         {%- set expected = setting_problem(name, settings, defaults) -%}
         {%- if expected -%}
             {%- do problems.append(
-                name ~ "=" ~ settings[name] | pprint ~ " takes " ~ expected
+                name ~ "=" ~ shown(settings[name]) ~ " takes " ~ expected
             ) -%}
         {%- endif -%}
     {%- endfor -%}
     {{ return(problems) }}
 {% endmacro %}
 
+{% macro are_names(value) %}
+    {%- if value is string or value is not sequence or value is mapping or value | length > 50 -%}
+        {{ return(false) }}
+    {%- endif -%}
+    {%- for name in value
+        if name is not string or not modules.re.fullmatch("[a-z][a-z0-9_]{0,40}", name) -%}
+        {{ return(false) }}
+    {%- endfor -%}
+    {{ return(true) }}
+{% endmacro %}
+
 {% macro assert_run_vars() %}
-    {#- `dbt parse` and `dbt docs generate` render hooks too, with the placeholder. -#}
-    {%- if not execute or flags.WHICH == "generate" -%} {{ return("") }} {%- endif -%}
-    {%- do run_instant() -%}
+    {#- dbt renders this hook twice: while it parses, before anything is sent to BigQuery, and at the
+        start of a run, where a parse that was kept from another command is checked again. -#}
     {%- set problems = run_var_problems() -%}
     {%- if problems -%} {{ exceptions.raise_compiler_error(problems | join("; ")) }} {%- endif -%}
 {% endmacro %}

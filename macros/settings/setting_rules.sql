@@ -1,6 +1,10 @@
 {% macro setting_problem(name, settings, defaults) %}
     {#- loader/dbt/setting_rules.py says the same of the same rules. -#}
     {%- set value = settings[name] -%}
+    {%- if holds_braces(value) -%} {{ return("no { or }, which dbt would run as Jinja") }} {%- endif -%}
+    {%- if not is_small(value) -%}
+        {{ return("at most 50 entries, and texts of at most 200 characters") }}
+    {%- endif -%}
     {%- if value is none -%}
         {{ return("" if defaults[name] is none else "a value such as " ~ defaults[name]) }}
     {%- endif -%}
@@ -19,7 +23,23 @@
     {%- if defaults[name] is not none and type_in_words(value) != type_in_words(defaults[name]) -%}
         {{ return(type_in_words(defaults[name]) ~ " such as " ~ defaults[name]) }}
     {%- endif -%}
+    {%- if value is not number and value is not boolean -%}
+        {{ return(
+            "a number, or a yes or no: a text, a list or a map needs a rule in setting_rules"
+        ) }}
+    {%- endif -%}
     {{ return("") }}
+{% endmacro %}
+
+{% macro is_small(value) %}
+    {%- if value is string -%} {{ return(value | length <= 200) }}
+    {%- elif value is mapping or value is sequence -%}
+        {%- if value | length > 50 -%} {{ return(false) }} {%- endif -%}
+        {%- for item in (value.items() if value is mapping else value) if not is_small(item) -%}
+            {{ return(false) }}
+        {%- endfor -%}
+    {%- endif -%}
+    {{ return(true) }}
 {% endmacro %}
 
 {% macro setting_is_taken(value, rule) %}
@@ -31,6 +51,15 @@
         ) }}
     {%- elif rule.pattern -%}
         {{ return(value is string and modules.re.fullmatch(rule.pattern, value) is not none) }}
+    {%- elif rule.item_pattern -%}
+        {%- if not is_list -%} {{ return(false) }} {%- endif -%}
+        {%- for item in value -%}
+            {%- if item is not string or not modules.re.fullmatch(rule.item_pattern, item) -%}
+                {{ return(false) }}
+            {%- endif -%}
+        {%- endfor -%}
+        {{ return(true) }}
+    {%- elif rule.is_boolean -%} {{ return(value is boolean) }}
     {%- elif rule.is_ascending -%} {{ return(is_list and ascends(value)) }}
     {%- elif rule.key_pattern -%}
         {%- if value is not mapping or value.values() | reject("integer") | list -%}

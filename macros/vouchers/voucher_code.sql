@@ -2,13 +2,13 @@
     {%- set prefix = setting(campaign ~ "_voucher_prefix") -%}
     {%- if prefix -%}
         concat(
-            '{{ prefix }}-',
+            {{ sql_text(prefix ~ '-') }},
             substr(
                 upper(
                     to_hex(
                         sha256(
                             array_to_string(
-                                ['{{ var("cnpj") }}', campaign_type, customer_id, cycle_key], '|'
+                                [{{ sql_text(var('cnpj')) }}, campaign_type, customer_id, cycle_key], '|'
                             )
                         )
                     )

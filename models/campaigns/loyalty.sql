@@ -9,9 +9,9 @@ checked as (
         *,
         [
             struct(
-                'number of visits within {{ var("loyalty_months") }} months' as fact,
+                concat('number of visits within ', {{ var('loyalty_months') }}, ' months') as fact,
                 cast(loyalty_visits as string) as actual,
-                'at least {{ var("loyalty_min_visits") }}' as needed,
+                concat('at least ', {{ var('loyalty_min_visits') }}) as needed,
                 loyalty_visits >= {{ var('loyalty_min_visits') }} as is_met,
                 -- Only another visit changes it, not time alone.
                 cast(null as date) as changes_on
@@ -34,8 +34,33 @@ loyal as (
         (
             select max({{ local_date('past.sent_at') }})
             from unnest(checked.messages) as past
-            where past.campaign_type = 'LOYALTY'
-        ) as last_message_on,
+            where
+                past.campaign_type = 'LOYALTY'
+                and not past.is_failed
+                and past.sent_at >= {{ loyalty_window_start() }}
+        ) as messaged_on,
+        -- Too many attempts failed until enough of them have left the window, …
+        array(
+            select {{ local_date('past.sent_at') }}
+            from unnest(checked.messages) as past
+            where
+                past.campaign_type = 'LOYALTY'
+                and past.is_own
+                and past.is_failed
+                and past.sent_at >= {{ loyalty_window_start() }}
+            order by past.sent_at desc
+        )[safe_offset({{ var('max_attempts') - 1 }})] as exhausted_on,
+        -- … and one for good until it has left.
+        (
+            select max({{ local_date('past.sent_at') }})
+            from unnest(checked.messages) as past
+            where
+                past.campaign_type = 'LOYALTY'
+                and past.is_own
+                and past.is_failed
+                and not past.is_recoverable
+                and past.sent_at >= {{ loyalty_window_start() }}
+        ) as failed_for_good_on,
         -- The highest tier that is reached; below all of them, the lowest.
         (
             select tier.name
@@ -56,6 +81,24 @@ loyal as (
         or {{ var('with_non_candidates') }}
 ),
 
+-- The day of what blocks; none if a message and failed attempts block until different days.
+lasting as (
+    select
+        *,
+        (
+            select if(min(day) = max(day), min(day), null)
+            from
+                unnest([
+                    messaged_on,
+                    greatest(
+                        coalesce(exhausted_on, failed_for_good_on),
+                        coalesce(failed_for_good_on, exhausted_on)
+                    )
+                ]) as day
+        ) as blocked_on
+    from loyal
+),
+
 final as (
     select
         'LOYALTY' as campaign_type,
@@ -63,10 +106,21 @@ final as (
         triggers,
         concat('R', past_cycles + 1) as cycle_key,
         {{ loyalty_window_start() }} as cycle_start,
-        -- The window moves on each day, and old messages leave it like old visits.
-        date_add(
-            date_add(last_message_on, interval {{ var('loyalty_months') }} month),
-            interval 1 day
+        -- The first day whose window begins after the message. Months differ in length, so it is
+        -- up to four days later than the same day of that month.
+        (
+            select min(day)
+            from
+                unnest(
+                    generate_date_array(
+                        date_add(blocked_on, interval {{ var('loyalty_months') }} month),
+                        date_add(
+                            date_add(blocked_on, interval {{ var('loyalty_months') }} month),
+                            interval 4 day
+                        )
+                    )
+                ) as day
+            where date_sub(day, interval {{ var('loyalty_months') }} month) > blocked_on
         ) as next_cycle_on,
         tier as template_variant,
         [
@@ -82,7 +136,7 @@ final as (
         ) as data,
         array<string>[] as blockers,
         array<struct<blocker string, fact string, changes_on date>>[] as blocker_facts
-    from loyal
+    from lasting
 )
 
 select * from final

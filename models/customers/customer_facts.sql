@@ -9,6 +9,12 @@ sales as (
     where cpf is not null
 ),
 
+-- Sales without a cpf, too, say until when the till has sent them.
+newest_sale as (
+    select max(sold_at) as sales_until
+    from {{ ref('stg_sales') }}
+),
+
 messages as (
     select * from {{ ref('stg_messages') }}
 ),
@@ -34,35 +40,76 @@ purchases as (
     group by cpf
 ),
 
--- A message counts for the customer it was sent to and for everybody with the same phone. There are
--- two joins, because one join with OR would compare every customer with every message.
-customer_messages as (
+-- Who a message went to: what it says itself, and what the customer of its id says now. Who is no
+-- customer any more leaves only the phone it went to.
+sent_messages as (
     select
-        customers.customer_id,
+        messages.customer_id,
         messages.campaign_type,
         messages.cycle_key,
         messages.sent_at,
         messages.is_failed,
         messages.is_recoverable,
         messages.counts_as_attempt,
+        coalesce(messages.phone, recipients.phone) as phone,
+        recipients.cpf,
+        recipients.born_on,
+        recipients.customer_id is null
+        and messages.sent_at >= {{ local_midnight(today()) }} as is_of_today_to_unknown
+    from messages
+    left join customers as recipients on messages.customer_id = recipients.customer_id
+),
+
+-- A message concerns the person it was sent to, under whatever id, and everybody who shares that
+-- phone. The ways are joined apart, since one join with OR would compare every customer with every
+-- message; no message comes in by two of them.
+customer_messages as (
+    select
+        customers.customer_id,
+        sent_messages.campaign_type,
+        sent_messages.cycle_key,
+        sent_messages.sent_at,
+        sent_messages.is_failed,
+        sent_messages.is_recoverable,
+        sent_messages.counts_as_attempt,
         true as is_own
     from customers
-    inner join messages on customers.customer_id = messages.customer_id
+    inner join sent_messages on customers.customer_id = sent_messages.customer_id
 
     union all
 
     select
         customers.customer_id,
-        messages.campaign_type,
-        messages.cycle_key,
-        messages.sent_at,
-        messages.is_failed,
-        messages.is_recoverable,
-        messages.counts_as_attempt,
-        false as is_own
+        sent_messages.campaign_type,
+        sent_messages.cycle_key,
+        sent_messages.sent_at,
+        sent_messages.is_failed,
+        sent_messages.is_recoverable,
+        sent_messages.counts_as_attempt,
+        true as is_own
     from customers
-    inner join messages on customers.phone = messages.phone
-    where customers.customer_id != messages.customer_id
+    inner join sent_messages on customers.cpf = sent_messages.cpf
+    where customers.customer_id != sent_messages.customer_id
+
+    union all
+
+    select
+        customers.customer_id,
+        sent_messages.campaign_type,
+        sent_messages.cycle_key,
+        sent_messages.sent_at,
+        sent_messages.is_failed,
+        sent_messages.is_recoverable,
+        sent_messages.counts_as_attempt,
+        -- With the phone, the birth date tells a person from the family. Of an id that is gone, the
+        -- day tells: two people of one phone seldom have an occasion on the same day.
+        coalesce(customers.born_on = sent_messages.born_on, false)
+        or sent_messages.is_of_today_to_unknown as is_own
+    from customers
+    inner join sent_messages on customers.phone = sent_messages.phone
+    where
+        customers.customer_id != sent_messages.customer_id
+        and coalesce(customers.cpf != sent_messages.cpf, true)
 ),
 
 message_lists as (
@@ -90,10 +137,55 @@ opted_out_ids as (
     where customer_id is not null
 ),
 
+-- A phone that opted out, or to which messages for an id that opted out went.
 opted_out_phones as (
-    select distinct phone
+    select phone
     from opt_outs
     where phone is not null
+
+    union distinct
+
+    select sent_messages.phone
+    from sent_messages
+    inner join opted_out_ids on sent_messages.customer_id = opted_out_ids.customer_id
+    where sent_messages.phone is not null
+),
+
+opted_out_endings as (
+    select distinct phone_ending
+    from opt_outs
+    where phone_ending is not null
+),
+
+opted_out_customers as (
+    select
+        customers.customer_id,
+        customers.phone,
+        customers.cpf,
+        opted_out_ids.customer_id is not null
+        or opted_out_phones.phone is not null
+        or opted_out_endings.phone_ending is not null as has_opted_out
+    from customers
+    left join opted_out_ids on customers.customer_id = opted_out_ids.customer_id
+    left join opted_out_phones on customers.phone = opted_out_phones.phone
+    left join opted_out_endings
+        on right(customers.phone, 8) = opted_out_endings.phone_ending
+),
+
+-- An opt-out is the person's: it holds for every id with that phone or cpf.
+opted_out_persons as (
+    select
+        customer_id,
+        has_opted_out
+        or (
+            phone is not null
+            and logical_or(has_opted_out) over (partition by phone)
+        )
+        or (
+            cpf is not null
+            and logical_or(has_opted_out) over (partition by cpf)
+        ) as has_opted_out
+    from opted_out_customers
 ),
 
 final as (
@@ -114,15 +206,15 @@ final as (
         purchases.last_voucher_on,
         coalesce(purchases.loyalty_visits, 0) as loyalty_visits,
         coalesce(purchases.loyalty_spent_brl, 0) as loyalty_spent_brl,
-        opted_out_ids.customer_id is not null
-        or opted_out_phones.phone is not null as has_opted_out,
+        opted_out_persons.has_opted_out,
         message_lists.messages,
+        newest_sale.sales_until,
         {{ now() }} as built_at
     from customers
+    cross join newest_sale
     left join purchases on customers.cpf = purchases.cpf
     left join message_lists on customers.customer_id = message_lists.customer_id
-    left join opted_out_ids on customers.customer_id = opted_out_ids.customer_id
-    left join opted_out_phones on customers.phone = opted_out_phones.phone
+    inner join opted_out_persons on customers.customer_id = opted_out_persons.customer_id
 )
 
 select * from final

@@ -8,7 +8,7 @@ with
 sync_runs as (
     select * from {{ source('ops', 'sync_runs') }}
     where
-        cnpj = '{{ var("cnpj") }}'
+        cnpj = {{ sql_text(var('cnpj')) }}
         and started_at <= {{ now() }}
         and {{ is_counted_anew('started_at') }}
 ),
@@ -16,7 +16,7 @@ sync_runs as (
 runs as (
     select * from {{ source('ops', 'runs') }}
     where
-        cnpj = '{{ var("cnpj") }}'
+        cnpj = {{ sql_text(var('cnpj')) }}
         and started_at <= {{ now() }}
         and {{ is_counted_anew('started_at') }}
 ),
@@ -41,15 +41,15 @@ steps as (
     select
         runs.started_at,
         json_value(step, '$.step') as step,
-        cast(json_value(step, '$.exit_code') as int64) as exit_code,
-        cast(json_value(step, '$.rows') as int64) as rows_read,
+        safe_cast(json_value(step, '$.exit_code') as int64) as exit_code,
+        safe_cast(json_value(step, '$.rows') as int64) as rows_read,
         cast(null as int64) as problems,
-        cast(json_value(step, '$.documents_read') as int64) as documents_read,
+        safe_cast(json_value(step, '$.documents_read') as int64) as documents_read,
         cast(null as int64) as writes_sent,
-        cast(json_value(step, '$.queries') as int64) as queries,
-        cast(json_value(step, '$.bytes_billed') as int64) as bytes_billed,
-        cast(json_value(step, '$.seconds') as float64) as seconds,
-        cast(json_value(step, '$.cpu_seconds') as float64) as cpu_seconds
+        safe_cast(json_value(step, '$.queries') as int64) as queries,
+        safe_cast(json_value(step, '$.bytes_billed') as int64) as bytes_billed,
+        safe_cast(json_value(step, '$.seconds') as float64) as seconds,
+        safe_cast(json_value(step, '$.cpu_seconds') as float64) as cpu_seconds
     from runs
     cross join unnest(json_query_array(runs.steps)) as step
     -- SYNC has its own table, with more columns.
@@ -78,7 +78,7 @@ hours as (
 
 final as (
     select
-        '{{ var("cnpj") }}' as cnpj,
+        {{ sql_text(var('cnpj')) }} as cnpj,
         hour_at,
         step,
         runs,

@@ -7,26 +7,26 @@ source as (
         cpf,
         telefone,
         dataNascimento,
-        dataCadastro,
-        primeiraCompra
+        {{ safe_instant('dataCadastro') }} as registered_at,
+        {{ safe_instant('primeiraCompra') }} as first_purchase_at
     from {{ source('raw', 'clientes') }}
     where
         trim(coalesce(id, '')) != ''
         -- A registration without an instant cannot be placed in time: it is always there.
-        and coalesce(dataCadastro <= {{ now() }}, true)
+        and coalesce({{ safe_instant('dataCadastro') }} <= {{ now() }}, true)
     -- The newest registration of an id counts; what else the row says only breaks the tie.
     qualify
         row_number() over (
             partition by id
             order by
-                dataCadastro desc,
+                registered_at desc,
                 to_json_string(
                     [
                         nome,
                         cpf,
                         telefone,
-                        cast(dataNascimento as string),
-                        cast(primeiraCompra as string)
+                        cast(unix_micros(dataNascimento) as string),
+                        cast(unix_micros(first_purchase_at) as string)
                     ]
                 )
         ) = 1
@@ -35,13 +35,24 @@ source as (
 registrations as (
     select
         id as customer_id,
-        trim(coalesce(nome, '')) as name,
+        -- What is longer is not a name that somebody gave.
+        substr(coalesce({{ visible_text('nome') }}, ''), 1, 60) as name,
         {{ normalize_cpf('cpf') }} as cpf,
         {{ normalize_phone('telefone') }} as phone,
-        date(dataNascimento) as born_on,
-        dataCadastro as registered_at,
-        primeiraCompra as first_purchase_at
+        date(dataNascimento, 'UTC') as birth_date,
+        registered_at,
+        first_purchase_at
     from source
+),
+
+-- Tills write 1900-01-01 or a day to come where nobody gave a birth date.
+plausible as (
+    select
+        *,
+        if(
+            birth_date between date '1901-01-01' and {{ today() }}, birth_date, null
+        ) as born_on
+    from registrations
 ),
 
 final as (
@@ -49,14 +60,25 @@ final as (
         customer_id,
         {{ is_document_id('customer_id') }} as has_valid_id,
         name,
-        cpf,
-        phone,
-        -- Tills write 1900-01-01 or a day to come where nobody gave a birth date.
-        if(born_on between date '1901-01-01' and {{ today() }}, born_on, null) as born_on,
+        {{ unless_a_placeholder('cpf', setting('max_customers_per_cpf')) }} as cpf,
+        {{ unless_a_placeholder('phone', setting('max_customers_per_phone')) }} as phone,
+        -- … or the same other day for everybody.
+        if(
+            count(*) over (partition by born_on) >= {{ setting('min_placeholder_birth_dates') }}
+            and count(*) over (partition by born_on) * 100
+            > count(*) over () * {{ setting('max_birth_date_percent') }},
+            null,
+            born_on
+        ) as born_on,
         registered_at,
-        {{ local_date('registered_at') }} as registered_on,
+        -- A date without a time comes as midnight UTC, which is the evening before in Brazil.
+        if(
+            registered_at = timestamp_trunc(registered_at, day),
+            date(registered_at, 'UTC'),
+            {{ local_date('registered_at') }}
+        ) as registered_on,
         if(first_purchase_at <= {{ now() }}, first_purchase_at, null) as first_purchase_at
-    from registrations
+    from plausible
 )
 
 select * from final

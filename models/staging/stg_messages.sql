@@ -5,7 +5,13 @@ with
 
 source as (
     select
-        * except (status),
+        * except (status, sent_at, delivered_at, read_at, replied_at, updated_at),
+        -- Before any time that counts, and still a message.
+        greatest(sent_at, timestamp '1900-01-01 00:00:00+00:00') as sent_at,
+        {{ safe_instant('delivered_at') }} as delivered_at,
+        {{ safe_instant('read_at') }} as read_at,
+        {{ safe_instant('replied_at') }} as replied_at,
+        {{ safe_instant('updated_at') }} as updated_at,
         case
             when upper(trim(status)) in ('PENDING', 'DELIVERED', 'READ', 'FAILED')
                 then upper(trim(status))

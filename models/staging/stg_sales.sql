@@ -5,7 +5,7 @@ with
 
 source as (
     select
-        data,
+        {{ safe_instant('data') }} as sold_at,
         cpfCliente,
         valor,
         status,
@@ -17,13 +17,16 @@ source as (
 final as (
     select
         {{ normalize_cpf('cpfCliente') }} as cpf,
-        data as sold_at,
-        {{ local_date('data') }} as sold_on,
-        -- NUMERIC adds up to the same total in any order of rows; a missing amount adds nothing.
-        coalesce(safe_cast(valor as numeric), 0) as amount_brl,
-        nullif(trim(cupom), '') as voucher_code
+        sold_at,
+        {{ local_date('sold_at') }} as sold_on,
+        -- NUMERIC adds up to the same total in any order of rows. A missing amount adds nothing,
+        -- nor does one that no sale has: the sum of two may not fit into NUMERIC.
+        if(abs(valor) < 1e12, coalesce(safe_cast(valor as numeric), 0), 0) as amount_brl,
+        {{ voucher_in_text('cupom') }} as voucher_code
     from source
-    where upper(trim(status)) = 'COMPLETED'
+    where
+        sold_at is not null
+        and upper(trim(status)) = 'COMPLETED'
 )
 
 select * from final

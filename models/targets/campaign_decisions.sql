@@ -25,7 +25,9 @@ candidates as (
             {{ var(campaign ~ '_voucher_valid_days') }} as voucher_valid_days,
             {{ is_in_send_window(campaign) }} as is_in_send_window,
             candidate.campaign_type
-            in unnest(array<string>{{ var('personal_campaigns') }}) as is_personal
+            in unnest({{ sql_text(var('personal_campaigns')) }}) as is_personal,
+            candidate.campaign_type
+            in unnest({{ sql_text(var('sales_campaigns')) }}) as needs_sales
         from {{ ref(campaign) }} as candidate
         {% if not loop.last %}
             union all
@@ -44,6 +46,7 @@ facts as (
         customers.cpf,
         customers.registered_at,
         customers.has_opted_out,
+        customers.sales_until,
         -- When the facts were built. If another build has replaced them meanwhile, sync sees that
         -- these decisions do not belong to one build.
         customers.built_at,
@@ -87,7 +90,7 @@ facts as (
         (
             select position
             from
-                unnest(array<string>{{ var('deferrable_campaigns') }}) as deferrable
+                unnest({{ sql_text(var('deferrable_campaigns')) }}) as deferrable
                 with offset as position
             where deferrable = candidates.campaign_type
         ) as yielding_rank,
@@ -107,24 +110,15 @@ facts as (
                 100
             )
         ) >= candidates.rollout_percent as is_not_in_rollout,
-        -- The control group stays the same for a year, so that it can be compared.
-        abs(
-            mod(
-                farm_fingerprint(
-                    concat(
-                        'holdout|',
-                        candidates.campaign_type,
-                        '|',
-                        candidates.customer_id,
-                        format_date('|%Y', {{ today() }})
-                    )
-                ),
-                100
-            )
-        ) < candidates.holdout_percent as is_held_out
+        {{ is_held_out(
+            'candidates.campaign_type',
+            'candidates.customer_id',
+            'candidates.holdout_percent',
+            today()
+        ) }} as is_held_out
     from candidates
     inner join customers on candidates.customer_id = customers.customer_id
-    where candidates.campaign_type in unnest(array<string>{{ var('enabled_campaigns') }})
+    where candidates.campaign_type in unnest({{ sql_text(var('enabled_campaigns')) }})
 ),
 
 -- Of two twins the lower one is blocked even if the higher one is blocked, too. Otherwise the lower
@@ -155,7 +149,8 @@ checked as (
             own_blockers,
             if(has_higher_twin, ['DUPLICATE_PERSON'], []),
             if(is_held_out, ['HOLDOUT'], []),
-            if(is_not_in_rollout, ['NOT_IN_ROLLOUT'], [])
+            if(is_not_in_rollout, ['NOT_IN_ROLLOUT'], []),
+            if(needs_sales and {{ sales_are_stale('sales_until') }}, ['STALE_SALES'], [])
         ) as blockers_but_time
     from ranked
 ),
@@ -217,7 +212,7 @@ blocked as (
 
 final as (
     select
-        '{{ var("cnpj") }}' as cnpj,
+        {{ sql_text(var('cnpj')) }} as cnpj,
         blocked.campaign_type,
         blocked.customer_id,
         blocked.cycle_key,
@@ -235,10 +230,11 @@ final as (
         blocked.has_final_failure,
         blocked.has_higher_twin,
         blocked.recently_messaged_at,
+        blocked.sales_until,
         blocked.template_variant,
         templates.template_name,
         {{ with_fields('blocked.data', {
-            'message': render('templates.body', 'blocked.all_placeholders'),
+            'message': render_text('templates.body', 'blocked.all_placeholders'),
             'template': template('templates', 'blocked.all_placeholders'),
             'template_variant': 'blocked.template_variant',
             'voucher_code': 'blocked.voucher_code',

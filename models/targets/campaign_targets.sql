@@ -18,7 +18,7 @@ final as (
         -- renews it. Hour 24 is midnight, which TIME cannot say, so hours are added to the day.
         timestamp(
             datetime_add(datetime({{ today() }}), interval {{ var('send_until_hour') }} hour),
-            '{{ var("timezone") }}'
+            {{ sql_text(var('timezone')) }}
         ) as expires_at,
         built_at
     from decisions

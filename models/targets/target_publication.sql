@@ -2,5 +2,5 @@
 -- say how old it is.
 -- depends_on: {{ ref('campaign_targets') }}
 select
-    '{{ var("cnpj") }}' as cnpj,
+    {{ sql_text(var('cnpj')) }} as cnpj,
     {{ now() }} as built_at

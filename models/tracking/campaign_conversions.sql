@@ -73,7 +73,7 @@ conversions as (
 
 final as (
     select
-        '{{ var("cnpj") }}' as cnpj,
+        {{ sql_text(var('cnpj')) }} as cnpj,
         campaign_type,
         template_variant,
         customer_id,

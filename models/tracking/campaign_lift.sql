@@ -125,7 +125,7 @@ differences as (
 
 final as (
     select
-        '{{ var("cnpj") }}' as cnpj,
+        {{ sql_text(var('cnpj')) }} as cnpj,
         campaign_type,
         treated,
         treated_converted,

@@ -116,7 +116,7 @@ counts as (
 
 final as (
     select
-        '{{ var("cnpj") }}' as cnpj,
+        {{ sql_text(var('cnpj')) }} as cnpj,
         *,
         safe_divide(delivered, sent) as delivery_rate,
         safe_divide(read, sent) as read_rate,

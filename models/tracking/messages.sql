@@ -44,7 +44,7 @@ newest_attempts as (
 
 final as (
     select
-        '{{ var("cnpj") }}' as cnpj,
+        {{ sql_text(var('cnpj')) }} as cnpj,
         attempts.campaign_type,
         attempts.customer_id,
         attempts.message_key,

@@ -112,7 +112,7 @@ cycles as (
 
 final as (
     select
-        '{{ var("cnpj") }}' as cnpj,
+        {{ sql_text(var('cnpj')) }} as cnpj,
         campaign_type,
         customer_id,
         cycle_key,

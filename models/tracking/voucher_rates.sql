@@ -20,7 +20,7 @@ counts as (
 
 final as (
     select
-        '{{ var("cnpj") }}' as cnpj,
+        {{ sql_text(var('cnpj')) }} as cnpj,
         campaign_type,
         template_variant,
         sent,

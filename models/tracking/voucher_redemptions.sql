@@ -20,21 +20,71 @@ sent as (
         ) = 1
 ),
 
+-- A coupon as it was typed: its words in capital letters, with a hyphen between them whatever stood
+-- there.
 sales as (
     select
         cpf,
         sold_at,
         amount_brl,
-        upper(voucher_code) as voucher_code
+        trim(
+            regexp_replace({{ plain_text('voucher_code') }}, r'[^A-Z0-9]+', '-'), '-'
+        ) as typed_code
     from {{ ref('stg_sales') }}
     where voucher_code is not null
+),
+
+typed as (
+    select
+        typed_code,
+        split(typed_code, '-') as words
+    from sales
+    group by typed_code
+),
+
+-- Every row of words of it, with and without what stands around the code. Nobody types more than
+-- a dozen.
+word_rows as (
+    select
+        typed.typed_code,
+        array_to_string(
+            array(
+                select word
+                from unnest(typed.words) as word with offset as place
+                where place between first_place and last_place
+                order by place
+            ),
+            ''
+        ) as letters
+    from typed
+    cross join unnest(generate_array(0, least(array_length(typed.words), 12) - 1)) as first_place
+    cross join
+        unnest(
+            generate_array(first_place, least(array_length(typed.words), 12) - 1)
+        ) as last_place
+),
+
+-- Of two codes in one text the longer one counts.
+found as (
+    select
+        word_rows.typed_code,
+        sent.voucher_code
+    from word_rows
+    inner join sent
+        on word_rows.letters = regexp_replace(sent.voucher_code, r'[^A-Z0-9]', '')
+    where true
+    qualify
+        row_number() over (
+            partition by word_rows.typed_code
+            order by length(word_rows.letters) desc, sent.voucher_code
+        ) = 1
 ),
 
 prefixes as (
     {% for campaign in var('campaigns') -%}
         select
-            {{ tojson(campaign | upper) }} as campaign_type,
-            {{ tojson(var(campaign ~ '_voucher_prefix')) }} as voucher_prefix
+            {{ sql_text(campaign | upper) }} as campaign_type,
+            {{ sql_text(var(campaign ~ '_voucher_prefix')) }} as voucher_prefix
         {% if not loop.last %}
             union all
         {% endif %}
@@ -43,15 +93,16 @@ prefixes as (
 
 uses as (
     select
-        sales.voucher_code,
+        coalesce(found.voucher_code, sales.typed_code) as voucher_code,
         count(*) as redemptions,
         min(sales.sold_at) as first_redeemed_at,
         sum(sales.amount_brl) as revenue_brl,
         coalesce(logical_or(sales.cpf != customers.cpf), false) as is_used_by_other
     from sales
-    left join sent on sales.voucher_code = sent.voucher_code
+    left join found on sales.typed_code = found.typed_code
+    left join sent on found.voucher_code = sent.voucher_code
     left join customers on sent.customer_id = customers.customer_id
-    group by sales.voucher_code
+    group by coalesce(found.voucher_code, sales.typed_code)
 ),
 
 matched_by_prefix as (
@@ -60,7 +111,8 @@ matched_by_prefix as (
         prefixes.voucher_prefix,
         prefixes.campaign_type
     from uses
-    inner join prefixes on starts_with(uses.voucher_code, prefixes.voucher_prefix)
+    inner join prefixes
+        on strpos(concat('-', uses.voucher_code), concat('-', prefixes.voucher_prefix)) > 0
     left join sent on uses.voucher_code = sent.voucher_code
     where
         sent.voucher_code is null
@@ -98,7 +150,7 @@ codes as (
 
 final as (
     select
-        '{{ var("cnpj") }}' as cnpj,
+        {{ sql_text(var('cnpj')) }} as cnpj,
         codes.voucher_code,
         codes.voucher_prefix,
         codes.campaign_type,

@@ -1,8 +1,8 @@
-"""Awkward rows, each with the decisions they must lead to, all in one laundromat.
+"""Unusual rows with the decisions they must lead to, all in one laundromat.
 
 They are built once, on a Monday at 10:00 in São Paulo (`tests.support.AS_OF`). The loyalty window
-begins on 23 August at 00:00 there, 03:00 UTC. A case's customers have decisions as it says, in no
-other campaign, and none of them is missing from customer_facts.
+begins on 23 August at 00:00 there, 03:00 UTC. A case's customers have exactly the decisions that it
+lists, and all of them are in customer_facts.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ from collections import Counter
 
 from tests.cases.awkward import AWKWARD_CASES, NAMES
 from tests.cases.blanks import BLANK_CASES
+from tests.cases.people import PEOPLE_CASES
 from tests.cases.rows import Case, Row, born_today, purchases
+from tests.cases.tills import TILL_CASES
 
 __all__ = ["CASES", "NAMES", "Case", "all_rows", "rows_of_the_next_day"]
 
-CASES = [*AWKWARD_CASES, *BLANK_CASES]
+CASES = [*AWKWARD_CASES, *BLANK_CASES, *PEOPLE_CASES, *TILL_CASES]
 _used = Counter(name for case in CASES for name in case.customer_ids())
 assert max(_used.values()) == 1, "two cases share a customer id"
 
@@ -27,7 +29,7 @@ def all_rows() -> dict[str, list[Row]]:
 
 
 def rows_of_the_next_day() -> dict[str, list[Row]]:
-    """Return rows after the run's instant that would change every customer, if they were seen."""
+    """Return rows after the run's instant; if they were read, every customer would change."""
     later = "2026-11-23T13:00:01Z"
     ids = {row["id"]: row for case in CASES for row in case.clientes if (row["id"] or "").strip()}
     return {

@@ -1,4 +1,4 @@
-"""Dates, ids, phones, sales, messages and opt-outs at their edges."""
+"""Edge cases of dates, ids, phones, sales, messages and opt-outs."""
 
 from __future__ import annotations
 
@@ -19,12 +19,16 @@ __all__ = ["AWKWARD_CASES", "NAMES"]
 def _registrations() -> Case:
     welcomed = {
         "at midnight yesterday": "2026-11-22T03:00:00Z",
-        "at 21:00 yesterday": "2026-11-23T00:00:00Z",
+        "at 21:00 yesterday": "2026-11-23T00:00:01Z",
         "at 23:59 yesterday": "2026-11-23T02:59:59Z",
+        # A till that knows only the date.
+        "yesterday": "2026-11-22T00:00:00Z",
     }
     not_welcomed = {
         "at 23:59 the day before": "2026-11-22T02:59:59Z",
         "at midnight today": "2026-11-23T03:00:00Z",
+        "the day before yesterday": "2026-11-21T00:00:00Z",
+        "today": "2026-11-23T00:00:00Z",
     }
     return Case(
         "a registration late in the evening belongs to that day",
@@ -48,7 +52,7 @@ def _birth_dates() -> Case:
         "born on the 24th": "1990-11-24T00:00:00Z",
     }
     return birthdays(
-        "a placeholder is no birth date",
+        "a placeholder is not a birth date",
         {"born in 1901": [], "born today": [], "born at noon": []},
         [born_today(name, dataNascimento=instant) for name, instant in born.items()],
     )
@@ -58,7 +62,7 @@ def _ids() -> Case:
     legal = ["🌻", '"it\'s" `so`', "new\nline", "back\\slash", " spaces ", "...", "a" * 1500]
     illegal = ["a/b", ".", "..", "__x__", "____", "__new\nline__", "é" * 751, "🌻" * 400]
     return birthdays(
-        "an id that cannot name a document blocks and harms nobody else",
+        "an id that cannot name a document blocks its customer and nobody else",
         {name: [] for name in legal} | {name: ["INVALID_CUSTOMER_ID"] for name in illegal},
     )
 
@@ -74,7 +78,7 @@ def _duplicate_ids() -> Case:
             somebody("became a birthday"),
             born_today("became a birthday", dataCadastro=newer),
             *2 * [born_today("twice the same")],
-            # Which of the two counts is the same in every order of rows.
+            # Any order of the rows gives the same of the two.
             somebody("at one instant", nome="Ana Exemplo"),
             somebody("at one instant", nome="Bia Exemplo"),
         ],
@@ -129,7 +133,7 @@ def _cpfs() -> Case:
         [
             *(row for _, sold in customers.values() for row in purchases(sold, 10)),
             *purchases("11111111111", 10),
-            # Nobody has this one.
+            # No customer has this cpf.
             *purchases("90000009900", 10),
             *purchases("", 10),
         ],
@@ -165,7 +169,7 @@ def _sales() -> Case:
 
 
 def _history() -> Case:
-    """Old rows have the first six columns only."""
+    """Old rows have only the first six columns."""
     statuses: dict[str, list[str | None]] = {
         "old SENT": ["SENT"],
         "old sent": ["sent"],
@@ -202,7 +206,7 @@ def _history() -> Case:
 
 
 def _messages_by_phone() -> Case:
-    """Both have a message of each campaign under an id that is gone, and their phone."""
+    """Both got a message of each campaign on their phone, under an id that no longer exists."""
     customers = [
         born_today("loyal under a new id", telefone="11966660001", cpf="90000000501"),
         born_today("born under a new id", telefone="11966660002"),
@@ -307,7 +311,7 @@ def _all_campaigns() -> Case:
         for name in cpfs
     }
     return Case(
-        "who qualifies for everything gets the greetings, and the rest waits",
+        "a customer who qualifies for everything gets the greetings, and the rest waits",
         {
             **capped,
             ("BIRTHDAY", "all four"): [],
@@ -335,6 +339,20 @@ NAMES = {
     "back\\slash": "Back\\Slash",
     "ana\u00a0maria": "Ana",
     "bia\u2028\u200bmaria": "Bia",
+    "\ufeffMARIA": "Maria",
+    "\u202eAna": "Ana",
+    "Jose\u0301 Silva": "José",
+    "\u200b": "cliente",
+    "\u3164\u2800\u2060\ufe0f": "cliente",
+    "-- Ana": "cliente",
+    "https://evil.example/pix?x=1 Silva": "cliente",
+    "ana@example.com": "cliente",
+    "11987654321": "cliente",
+    "João2": "cliente",
+    "CONSUMIDOR FINAL": "cliente",
+    "Não  Informado": "cliente",
+    "cliente 12": "cliente",
+    "Clientina": "Clientina",
 }
 """Names as typed, and the first name in the message."""
 

@@ -25,7 +25,7 @@ _TABLES = {table.name: table for table in find_project().source_tables()}
 
 
 def _blanks(table: SourceTable) -> dict[str, Row]:
-    """Return what a row is changed to, by a name: each column NULL, and each STRING blank."""
+    """Return changes of a row, each with a name: each column NULL, and each STRING blank."""
     changes: dict[str, Row] = {}
     for column in table.columns:
         blanks = (None, "", "  ") if column.data_type == "STRING" else (None,)
@@ -35,7 +35,7 @@ def _blanks(table: SourceTable) -> dict[str, Row]:
 
 
 def _blank_customers() -> Case:
-    """Each is born today, registered yesterday and loyal, but for what its blank takes away."""
+    """Each has a birthday today, registered yesterday and is loyal, except for its blank."""
     expected: dict[tuple[str, str], list[str]] = {}
     clientes, vendas = [], []
     for name, change in _blanks(_TABLES["clientes"]).items():
@@ -53,7 +53,7 @@ def _blank_customers() -> Case:
         if column != "cpf":
             expected["LOYALTY", name] = blockers or ["FREQUENCY_CAP"]
     return Case(
-        "a blank in a customer takes away only what it is about", expected, clientes, vendas
+        "a blank in a customer removes only what depends on that column", expected, clientes, vendas
     )
 
 
@@ -67,7 +67,7 @@ def _blank_sales() -> Case:
         vendas += [*purchases(cpf, 9), *purchases(cpf, 1, **change)]
         if not change.keys() & {"data", "cpfCliente", "status"}:
             expected["LOYALTY", name] = []
-    return Case("a sale without its key is none", expected, list(customers.values()), vendas)
+    return Case("a sale without its key does not count", expected, list(customers.values()), vendas)
 
 
 def _blank_messages() -> Case:

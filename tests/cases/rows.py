@@ -1,4 +1,4 @@
-"""What a case is, and the customers and sales it is made of."""
+"""The class of a case, and helpers for its customers and sales."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ IN_WINDOW = "2026-11-20T12:00:00Z"
 
 @dataclass(frozen=True)
 class Case:
-    """Rows of the source tables and what becomes of their customers."""
+    """Rows of the source tables, and the decisions on their customers."""
 
     shows: str
     expected: dict[tuple[str, str], list[str]] = field(default_factory=dict)
-    """Blockers by campaign type and customer id; a customer without a decision is not there."""
+    """Blockers by campaign type and customer id; customers without a decision are left out."""
     clientes: list[Row] = field(default_factory=list)
     vendas: list[Row] = field(default_factory=list)
     message_history: list[Row] = field(default_factory=list)
@@ -47,7 +47,8 @@ def born_today(customer_id: str, **columns: Any) -> Row:
     return {
         "id": customer_id,
         "nome": "Ana Exemplo",
-        "dataNascimento": "1990-11-23T00:00:00Z",
+        # Not one day for all, as it would be of a till that makes it up.
+        "dataNascimento": f"{1930 + number % 90}-11-23T00:00:00Z",
         "telefone": f"119{number:08d}",
         "cpf": f"8{number:010d}",
         "dataCadastro": "2025-01-10T12:00:00Z",
@@ -56,8 +57,9 @@ def born_today(customer_id: str, **columns: Any) -> Row:
 
 
 def somebody(customer_id: str, **columns: Any) -> Row:
-    """Return a customer who is a candidate of nothing."""
-    return born_today(customer_id, **{"dataNascimento": "1990-03-05T00:00:00Z", **columns})
+    """Return a customer who is not a candidate of any campaign."""
+    row = born_today(customer_id)
+    return {**row, "dataNascimento": row["dataNascimento"].replace("11-23", "03-05"), **columns}
 
 
 def purchases(cpf: str, number: int, *, last_at: str = IN_WINDOW, **columns: Any) -> list[Row]:

@@ -6,7 +6,7 @@ needed as (
     select
         upper(campaign) as campaign_type,
         cast(null as string) as variant
-    from unnest(array<string>{{ var('campaigns') }}) as campaign
+    from unnest({{ sql_text(var('campaigns')) }}) as campaign
 
     union all
 
@@ -20,7 +20,7 @@ needed as (
     select
         'LOYALTY' as campaign_type,
         tier as variant
-    from unnest(array<string>{{ var('loyalty_tiers') | list }}) as tier
+    from unnest({{ sql_text(var('loyalty_tiers') | list) }}) as tier
 ),
 
 final as (

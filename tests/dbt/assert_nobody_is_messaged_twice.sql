@@ -54,6 +54,20 @@ violations as (
 
     union all
 
+    -- A person has got it under another id.
+    select
+        'a target has the cpf of somebody who has got the message in this cycle' as rule,
+        campaign_type,
+        min(if(array_length(blockers) = 0, customer_id, null)) as customer_id
+    from decisions
+    where cpf is not null
+    group by campaign_type, cpf
+    having
+        logical_or(array_length(blockers) = 0)
+        and logical_or(messaged_at is not null)
+
+    union all
+
     select
         'a target has used up its attempts in this cycle' as rule,
         campaign_type,

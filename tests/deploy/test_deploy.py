@@ -1,4 +1,4 @@
-"""What deploys vmhub: Cloud Run jobs and their clocks, systemd units, a crontab."""
+"""The files that deploy vmhub: Cloud Run jobs and their schedules, systemd units, a crontab."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SYSTEMD = ROOT / "deploy" / "systemd"
 # Cloud Run
 
 GCLOUD = """#!/usr/bin/env bash
-# Notes how it was called, and knows of nothing, or of all, that it is asked for.
+# Records its calls; a resource that it is asked for exists or not, as the test says.
 echo "$*" >>"$CALLS"
 case " $* " in
     *" describe "*) exit "$KNOWS_NOTHING" ;;
@@ -35,7 +35,7 @@ esac
 
 
 def _deploy(folder: Path, script: str, *arguments: str, is_known: bool, **given: str) -> str:
-    """Run a script with a gcloud and a bq that only take notes; return these."""
+    """Run a script with a gcloud and a bq that only record their calls; return the calls."""
     folder.mkdir()
     for name in ("gcloud", "bq"):
         (folder / name).write_text(GCLOUD)
@@ -59,7 +59,7 @@ def test_deploying_twice_makes_everything_once_and_brings_it_in_line_afterwards(
     first = _deploy(tmp_path / "first", "deploy.sh", is_known=False, **NAMED)
     assert first.count("iam service-accounts create") == 3
     assert "scheduler jobs create http vmhub-run" in first
-    # Without a secret nobody could be told.
+    # Without a secret there are no receivers of alerts.
     assert "vmhub-alert-urls" in first
     assert "scheduler jobs create http vmhub-alert" not in first
     again = _deploy(tmp_path / "again", "deploy.sh", is_known=True, **NAMED)
@@ -93,7 +93,7 @@ def test_the_jobs_have_what_cloud_run_asks_for(tmp_path: Path) -> None:
         assert variables["GOOGLE_CLOUD_PROJECT"]["value"] == "my-project"
     [container] = run["spec"]["template"]["spec"]["template"]["spec"]["containers"]
     assert container["args"][-4:] == ["--jobs", "2", "--time-limit", "900"]
-    # The alert's addresses are no part of the file.
+    # The URLs of alerts are not in the file.
     assert variables["VMHUB_ALERT_URLS"]["valueFrom"] == {
         "secretKeyRef": {"name": "vmhub-alert-urls", "key": "latest"}
     }
@@ -118,9 +118,36 @@ def test_roles_are_granted_on_the_laundromats_own_datasets_only(tmp_path: Path) 
     ]
 
 
+def test_each_laundromat_has_an_account_that_reaches_its_datasets_only(tmp_path: Path) -> None:
+    cnpjs = ("12ABC34501DE35", "11222333000181")
+    calls = _deploy(tmp_path / "a", "accounts.sh", *cnpjs, is_known=False, PROJECT="my-project")
+    granted = re.findall(
+        r"GRANT `roles/bigquery.(\S+)` ON SCHEMA `my-project`.`(\S+)` TO 'serviceAccount:(\S+)@",
+        calls,
+    )
+    assert granted == [
+        (role, dataset, f"vmhub-{cnpj.lower()}")
+        for cnpj in cnpjs
+        for role, dataset in (
+            ("dataViewer", f"{cnpj}_RAW"),
+            ("dataEditor", f"{cnpj}_CAMPAIGN"),
+            ("dataViewer", "VMHUB_OPS"),
+        )
+    ]
+    # What they may do is taken from the account that acts as them.
+    assert calls.count("FROM 'serviceAccount:vmhub-run@") == 2 * len(cnpjs)
+    assert calls.count("session_user() = concat('vmhub-', lower(cnpj), ") == 2
+    made = re.findall(r"iam service-accounts create (\S+)", calls)
+    assert made == [f"vmhub-{cnpj.lower()}" for cnpj in cnpjs]
+    bound = re.findall(r"service-accounts add-iam-policy-binding (\S+) .*TokenCreator", calls)
+    assert bound == [f"{name}@my-project.iam.gserviceaccount.com" for name in made]
+
+
 @pytest.mark.parametrize(
     ("script", "arguments", "given"),
     [
+        ("accounts.sh", [], {"PROJECT": "my-project"}),
+        ("accounts.sh", ["x`; drop"], {"PROJECT": "my-project"}),
         ("deploy.sh", [], {"PROJECT": "my-project"}),
         ("grant.sh", [], {"PROJECT": "my-project"}),
         ("grant.sh", ["x`; drop"], {"PROJECT": "my-project"}),
@@ -146,7 +173,7 @@ def test_no_file_of_deploy_names_a_registry_or_holds_a_credential() -> None:
 
 
 class _Units(configparser.ConfigParser):
-    """Keeps the names of options as they are written."""
+    """Keeps the case of option names."""
 
     def optionxform(self, optionstr: str) -> str:
         return optionstr
@@ -179,7 +206,7 @@ def test_each_service_has_its_timer(name: str) -> None:
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd here")
 def test_systemd_takes_the_units(tmp_path: Path) -> None:
     for path in SYSTEMD.glob("vmhub-*"):
-        # It also looks whether the program is there.
+        # systemd-analyze also checks whether the program exists.
         text = re.sub(r"(?m)^ExecStart=\S+", "ExecStart=/bin/true", path.read_text())
         (tmp_path / path.name).write_text(text)
     units = sorted(map(str, tmp_path.iterdir()))

@@ -1,4 +1,4 @@
-"""The image holds all that production needs, and its lock agrees with the whole one."""
+"""The image has everything that production needs, and its lock agrees with the full lock."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_the_image_runs_vmhub_as_somebody_else_than_root() -> None:
 def _locked(name: str) -> dict[str, str]:
     text = (ROOT / name).read_text(encoding="utf-8").replace("\\\n", "")
     lines = [" ".join(line.split()) for line in text.splitlines()]
-    # A package that is needed for another platform only in one lock has a marker there.
+    # A package that one lock needs only on another platform has a marker there.
     return {line.split("==")[0]: re.sub(r" ;.*? (?=--hash)", " ", line) for line in lines}
 
 
@@ -84,7 +84,7 @@ def test_the_lock_of_the_image_has_every_package_that_pyproject_names() -> None:
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     [listed] = re.findall(r"^dependencies = \[\n(.*?)^\]", text, re.DOTALL | re.MULTILINE)
     named = set(re.findall(r'"([a-z0-9-]+)', listed))
-    # And what builds our own package without fetching anything.
+    # The lock also has the packages that build our own package without a download.
     assert named | {"setuptools"} <= _locked("requirements-run.lock").keys()
 
 
@@ -96,7 +96,7 @@ def test_the_patterns_of_dockerignore_keep_profiles_and_keys_out() -> None:
 
 
 def _git(*arguments: str) -> str:
-    # Also what is not committed yet.
+    # Include files that are not committed yet.
     others = ("--cached", "--others", "--exclude-standard")
     return subprocess.run(
         ["git", arguments[0], *others, *arguments[1:]],

@@ -1,4 +1,4 @@
-"""The sample laundromats, built and synced once for the tests that only look at them."""
+"""The sample laundromats, built and synced once for tests that only read them."""
 
 from __future__ import annotations
 

@@ -191,7 +191,15 @@ def test_dbt_and_googlesql_take_the_campaign_of_the_guide_and_all_of_it_is_descr
 ) -> None:
     make_laundromat(guided, CNPJ)
     output = dbt(
-        *(guided, "build", "--select", "customer_facts", "anniversary,test_type:unit"),
+        *(
+            guided,
+            "build",
+            "--indirect-selection",
+            "buildable",
+            "--select",
+            "customer_facts",
+            "anniversary,test_type:unit",
+        ),
         *("--vars", json.dumps({"cnpj": CNPJ, "as_of": AS_OF.isoformat()})),
     )
     assert "3 unit tests" in output

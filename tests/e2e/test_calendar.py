@@ -1,4 +1,4 @@
-"""Dates at their edges, through the built tables: leap days, month ends, time zones, new year."""
+"""Edge cases of dates in the built tables: leap days, month ends, time zones, new year."""
 
 from __future__ import annotations
 
@@ -98,6 +98,8 @@ def test_one_instant_is_new_year_in_noronha_and_the_old_year_in_rio_branco(
     ]
     # Noon of 30 November: 32 days before 1 January, 31 before 31 December.
     sales = purchases("80000009101", 1, last_at="2026-11-30T15:00:00Z")
+    # A sale of another customer, so that sales are not late.
+    sales += purchases("80000009199", 1, last_at="2026-12-31T15:00:00Z")
     # On 31 December at 23:30 in Noronha: last year's there, this year's in Rio Branco.
     history = [
         {

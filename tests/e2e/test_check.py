@@ -1,9 +1,10 @@
-"""`check` looks at everything it can, says what to do, and leaves nothing behind."""
+"""`check` checks everything it can, says what to do, and leaves nothing behind."""
 
 from __future__ import annotations
 
 import json
 import socket
+from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -13,14 +14,15 @@ import pytest
 from typer.testing import CliRunner
 
 from loader.base.errors import ExitCode
-from loader.bigquery.warehouse_probe import SCRATCH_PREFIX
+from loader.bigquery.warehouse import SCRATCH_PREFIX
 from loader.cli.app import app
 from loader.cli.check import check_laundromat, show_check
 from loader.cli.output import print_json
 from loader.dbt.spec import BuildSpec
 from loader.firestore.firestore_probe import signs_of_life
 from loader.operations.check.checklist import State
-from loader.operations.check.rows import REGISTRATIONS, newest_sale_statement, newest_sign_statement
+from loader.operations.check.quality import QUALITY
+from loader.operations.check.rows import newest_sale_statement, newest_sign_statement
 from loader.operations.onboard import onboard
 from loader.services import Services
 from tests.faults.backends import EmulatorBackend
@@ -59,6 +61,7 @@ CUSTOMER = {
     "nome": "Ana Exemplo",
     "telefone": "(11) 90000-0001",
     "cpf": "529.982.247-25",
+    "dataNascimento": "1990-05-17T00:00:00Z",
     "dataCadastro": "2026-11-21T13:00:00Z",
 }
 MESSAGE = {
@@ -70,12 +73,12 @@ MESSAGE = {
     "phone": "+5511900000001",
     "message_content": "Olá, Ana!",
 }
-# What no line may hold.
+# Texts that no line may contain.
 SECRETS = ("Ana", "Exemplo", "90000", "52998224725", "529.982", "Olá", "customer-7", "c1")
 
 
 def _make(services: Services, **rows: Iterable[dict[str, Any]]) -> None:
-    """Make a laundromat that is fit in every way, but for the rows given."""
+    """Create a laundromat without any problem, except in the given rows."""
     fit: dict[str, Any] = {
         "vendas": [SALE],
         "clientes": [CUSTOMER],
@@ -90,7 +93,7 @@ def _check(services: Services, *, hours: int = 26) -> CheckReport:
 
 
 def _elsewhere(services: Services, **addresses: str) -> Services:
-    """Return services like these, with other addresses."""
+    """Return the same services with other addresses."""
     environment = replace(services.environment, **addresses)  # type: ignore[arg-type] # all texts
     return Services(services.project, environment, services.state_dir, services.parsed)
 
@@ -118,7 +121,7 @@ def _not_ok(report: CheckReport) -> dict[tuple[str, str], State]:
 
 
 def _replace_raw(services: Services, name: str, **changes: Any) -> None:
-    """Make a RAW table anew with another declaration than the one that is asked for."""
+    """Recreate a RAW table with a declaration other than the expected one."""
     [declared] = [table for table in services.project.source_tables() if table.name == name]
     services.warehouse.query(f"drop table `{RAW}`.`{name}`", doing="dropping")
     services.warehouse.create_table(replace(declared, **changes), NUMERIC_CNPJ)
@@ -162,6 +165,12 @@ def test_a_fit_laundromat_passes_every_check_and_nothing_is_left_behind(services
         "newest registration",
         "phones",
         "cpfs",
+        "names",
+        "birth dates",
+        "sales",
+        "statuses",
+        "coupons",
+        "opt-outs",
         "last build",
         "sender",
         "pending targets",
@@ -223,7 +232,7 @@ def test_a_bad_setting_of_a_campaign_is_named_with_its_document(services: Servic
     report = _check(services)
     assert _not_ok(report) == {("settings", USER): State.FIX}
     settings = _line(report, "settings")
-    assert settings.found == f"{USER}/campaigns/LOYALTY has loyalty_min_visits='many'"
+    assert settings.found == f"{USER}/campaigns/LOYALTY has loyalty_min_visits=a text"
     assert settings.fix == "it takes a whole number from 1 to 1000"
 
 
@@ -250,6 +259,12 @@ def test_a_missing_raw_dataset_is_said_once_and_what_builds_on_it_is_skipped(
         ("newest registration", f"{RAW}.clientes"),
         ("phones", f"{RAW}.clientes"),
         ("cpfs", f"{RAW}.clientes"),
+        ("names", f"{RAW}.clientes"),
+        ("birth dates", f"{RAW}.clientes"),
+        ("sales", f"{RAW}.vendas"),
+        ("statuses", f"{RAW}.vendas"),
+        ("coupons", f"{RAW}.vendas"),
+        ("opt-outs", f"{CAMPAIGN}.opt_outs"),
     }
     assert _line(report, "columns", f"{CAMPAIGN}.message_history").state is State.OK
     assert report.exit_code == ExitCode.CONFIGURATION
@@ -263,7 +278,7 @@ def test_a_laundromat_that_nothing_was_created_for_is_told_to_be_onboarded(
     assert list(fixes) == [RAW, CAMPAIGN, "VMHUB_OPS"]
     assert "vmhub onboard" in fixes[CAMPAIGN]
     assert "vmhub onboard" in fixes["VMHUB_OPS"]
-    # Documents and queries need nothing of it.
+    # Documents and queries do not need the dataset.
     assert _line(report, "scratch document").state is State.OK
     assert _line(report, "query").state is State.OK
 
@@ -372,7 +387,7 @@ def test_what_bigquery_denies_is_one_line_with_the_mend_and_ends_no_other_check(
     assert "permission denied" in line.found
     assert "docs/real-project.md" in line.fix
     assert report.exit_code == ExitCode.CONFIGURATION
-    # What was created is dropped, also when it could not be filled.
+    # The created table is dropped even if it could not be filled.
     assert deleted == (0 if is_denied is _is_creation else 1)
 
 
@@ -387,7 +402,7 @@ def test_who_may_run_no_query_is_told_so_in_each_line_that_needs_one(services: S
 
 
 def _check_denied(services: Services, is_denied: Any) -> tuple[CheckReport, int]:
-    """Return a check's report where BigQuery denies something, and how many tables it deleted."""
+    """Return a check's report when BigQuery denies something, and the number of deleted tables."""
     url = services.environment.bigquery_url
     assert url is not None
     with relaying(url) as relay:
@@ -529,8 +544,10 @@ def test_bigquerys_own_analyzer_takes_the_queries(services: Services) -> None:
         # The analyzer knows no default project.
         full = sql.replace(f"`{NUMERIC_CNPJ}", f"`{project}`.`{NUMERIC_CNPJ}")
         assert list(google_sql.analyze(full)) == ["newest"]
-    compiled = services.dbt.compile_sql(BuildSpec({"cnpj": NUMERIC_CNPJ}, AS_OF), REGISTRATIONS)
-    assert list(google_sql.analyze(compiled)) == ["customers", "phones", "cpfs"]
+    compiled = services.dbt.compile_sql(BuildSpec({"cnpj": NUMERIC_CNPJ}, AS_OF), QUALITY)
+    assert list(google_sql.analyze(compiled)) == ["field", "problem", "row_count"]
+    reads = partition_problems(compiled, services.project.source_tables())
+    assert reads.problems == []
 
 
 # Quality
@@ -553,18 +570,141 @@ def test_phones_and_cpfs_are_counted_once_a_customer_by_the_newest_registration(
         customer("e", "4321", ""),
         customer("f", "", None),
         customer("g", "9", None),
-        # No customer at all, and one who registers tomorrow.
+        # No customers at all, or only one who registers tomorrow.
         customer(" ", "(11) 90000-0004", "52998224725"),
         customer("h", "(11) 90000-0005", "52998224725", day=24),
     ]
     _make(services, clientes=rows)
     report = _check(services)
     phones, cpfs = _line(report, "phones"), _line(report, "cpfs")
-    assert phones.figures == {"usable": 2, "customers": 7, "percent": 28.6}
-    assert phones.found == "28.6% usable: 2 of 7 customers"
-    assert cpfs.figures == {"usable": 2, "customers": 7, "percent": 28.6}
+    expected = {"usable": 2, "total": 7, "percent": 28.6}
+    phone_problems = {"missing": 2, "no_number": 1, "too_short": 2}
+    cpf_problems = {"missing": 4, "placeholder": 1}
+    assert phones.figures == {**expected, "problems": phone_problems}
+    assert phones.found == ("28.6% usable: 2 of 7 customers (2 missing, 1 no_number, 2 too_short)")
+    assert cpfs.figures == {**expected, "problems": cpf_problems}
     assert {phones.state, cpfs.state} == {State.WARNING}
     assert "INVALID_PHONE" in phones.fix
+
+
+def test_what_cannot_be_used_is_counted_by_its_reason_and_no_value_is_shown(
+    services: Services, capsys: pytest.CaptureFixture[str]
+) -> None:
+    customers: list[dict[str, Any]] = []
+
+    def add(**columns: Any) -> None:
+        customers.append(
+            {
+                **CUSTOMER,
+                "id": f"customer {len(customers)}",
+                "telefone": f"1191000{len(customers):04d}",
+                "cpf": f"8{len(customers):010d}",
+                "dataNascimento": f"{1930 + len(customers)}-05-17T00:00:00Z",
+                **columns,
+            }
+        )
+
+    phones = {
+        "+51 987 651 012": "foreign",
+        "(11) 99999-9999": "placeholder",
+        "0000000000": "placeholder",
+        "(11) 3333-4444": "landline",
+        "96666-1006": "too_short",
+        "sem telefone": "no_number",
+        "119876543210123": "unreadable",
+        "\u200b": "missing",
+        **{f"11 95555-0001{' ' * number}": "shared_by_too_many" for number in range(4)},
+    }
+    cpfs = {
+        "***.456.789-**": "masked",
+        "1,23457E+10": "rounded",
+        "999.999.999-99": "placeholder",
+        "FZ123456": "unreadable",
+        "12345678": "too_short",
+        "11.222.333/0001-81": "too_long",
+        "não tem": "no_number",
+        **{f"529.982.247-25{' ' * number}": "shared_by_too_many" for number in range(5)},
+    }
+    names = {
+        "CONSUMIDOR FINAL": "placeholder",
+        "https://evil.example/pix": "unreadable",
+        "\u3164": "missing",
+    }
+    births = {"1899-12-31": "impossible_date", "2026-12-01": "impossible_date"}
+    for telefone in phones:
+        add(telefone=telefone)
+    for cpf in cpfs:
+        add(cpf=cpf)
+    for nome in names:
+        add(nome=nome)
+    for born in births:
+        add(dataNascimento=f"{born}T00:00:00Z")
+    for _ in range(6):
+        add(dataNascimento="1980-01-01T00:00:00Z")
+    sales = [
+        {**SALE, **columns}
+        for columns in (
+            {"cupom": "VOLTA10"},
+            {"cupom": "sem cupom"},
+            {"cupom": "?"},
+            {"status": " completed "},
+            {"status": None},
+            {"status": "CANCELLED"},
+            {"status": "CANCELLED"},
+            {"status": "CANCELLED", "data": "2026-10-01T12:00:00Z"},
+        )
+    ]
+    opt_outs = [
+        {"phone": "+5511900000009"},
+        {"phone": "96666-1006"},
+        {"phone": "511966661009@lid"},
+        {"user_id": "customer-7"},
+        {"phone": "5511900000008", "opted_out_at": "2026-11-01T00:00:00Z"}
+        | {"resumed_at": "2026-11-02T00:00:00Z"},
+    ]
+    _make(services, clientes=customers, vendas=sales, opt_outs=opt_outs)
+    change_settings(
+        services,
+        NUMERIC_CNPJ,
+        max_customers_per_phone=3,
+        max_customers_per_cpf=4,
+        min_placeholder_birth_dates=6,
+    )
+
+    report = _check(services)
+
+    def problems(name: str) -> dict[str, int]:
+        found: dict[str, int] = _line(report, name).figures["problems"]
+        return found
+
+    assert problems("phones") == Counter(phones.values())
+    assert problems("cpfs") == Counter(cpfs.values())
+    assert problems("names") == Counter(names.values())
+    assert problems("birth dates") == {"impossible_date": 2, "shared_by_too_many": 6}
+    assert problems("statuses") == {"missing": 1, "not_completed": 2}
+    assert problems("sales") == {"repeated": 1}
+    assert problems("coupons") == {"placeholder": 1, "unreadable": 1}
+    assert problems("opt-outs") == {"no_area_code": 1, "unreadable": 1}
+    # It stays a warning until somebody settles these rows.
+    assert _line(report, "opt-outs").state is State.WARNING
+    assert _line(report, "opt-outs").figures["total"] == 4
+    show_check(report)
+    print_json(report)
+    shown = capsys.readouterr().out
+    written = [*phones, *cpfs, *names, *births, "VOLTA10", "CANCELLED", "customer-7", "96666"]
+    assert [text for text in written if text.strip(" \u200b\u3164") and text in shown] == []
+    # The same rows are usable as those that a build uses.
+    spec = BuildSpec(services.laundromat(NUMERIC_CNPJ).settings, AS_OF)
+    [built] = services.warehouse.query(
+        services.dbt.compile_sql(
+            spec,
+            "select count(phone) as phones, count(cpf) as cpfs, count(born_on) as births "
+            "from {{ ref('stg_customers') }}",
+        ),
+        doing="counting what a build uses",
+    )
+    lines = [_line(report, name).figures["usable"] for name in ("phones", "cpfs", "birth dates")]
+    assert lines == [built["phones"], built["cpfs"], built["births"]]
 
 
 def test_nobody_registered_is_a_warning(services: Services) -> None:
@@ -572,7 +712,8 @@ def test_nobody_registered_is_a_warning(services: Services) -> None:
     report = _check(services)
     place = f"{RAW}.clientes"
     assert _not_ok(report) == {
-        (name, place): State.WARNING for name in ("newest registration", "phones", "cpfs")
+        (name, place): State.WARNING
+        for name in ("newest registration", "phones", "cpfs", "names", "birth dates")
     }
     assert _line(report, "phones").figures["percent"] is None
 
@@ -603,7 +744,7 @@ def test_targets_that_nobody_takes_are_counted_and_named_with_the_time_they_wait
         "claimed": 0,
         "waiting_since": AS_OF - timedelta(hours=1),
     }
-    # That a sync has written them is no sign of a sender.
+    # Writes by a sync are not signs of a sender.
     assert _line(report, "sender").state is State.WARNING
 
 

@@ -23,7 +23,7 @@ def test_make_docs_writes_one_file_without_credentials_or_a_connection(
         env={
             "PATH": os.environ["PATH"],
             "HOME": str(tmp_path),
-            # Nothing answers here: whoever asks would wait until the time limit.
+            # Nothing answers here: a request would wait until the time limit.
             "BIGQUERY_EMULATOR_HOST": "http://127.0.0.1:1",
         },
         check=True,
@@ -35,7 +35,7 @@ def test_make_docs_writes_one_file_without_credentials_or_a_connection(
     for path in (project.root / "models").rglob("*.sql"):
         assert f'"model.vmhub_campaigns.{path.stem}"' in page
     assert "One row per customer id, with every fact" in page
-    # Compiled, with the placeholder.
+    # The SQL is compiled, with the placeholder CNPJ.
     assert "`00000000000000_RAW`.`clientes`" in page
     # Scripts and styles are in the page itself.
     assert not re.findall(r"<script[^>]+src=|<link[^>]+stylesheet", page)

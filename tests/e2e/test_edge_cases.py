@@ -9,6 +9,7 @@ import re
 import secrets
 import subprocess
 import sys
+import unicodedata
 from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 CNPJ = ALPHANUMERIC_CNPJ
 TABLES = ("customer_facts", "campaign_decisions", "campaign_targets", "target_publication")
+
+INVISIBLE = [0x200B, 0x202E, 0x2060, 0x2800, 0x3164, 0xFE0F, 0xFEFF]
 
 Tables = dict[str, list[dict[str, Any]]]
 
@@ -58,14 +61,14 @@ def built(project: Project, stack: LocalStack, tmp_path_factory: pytest.TempPath
     environment = replace(stack.environment(), project=f"test-{secrets.token_hex(6)}")
     services = Services(project, environment, tmp_path_factory.mktemp("state"))
     make_laundromat(services, CNPJ, timezone="America/Sao_Paulo", **all_rows())
-    # With every test but the unit tests: none of these rows may fail one.
+    # With every data test: none of these rows may fail one.
     services.build(services.laundromat(CNPJ), as_of=AS_OF)
     report = services.sync(services.laundromat(CNPJ), as_of=AS_OF, options=SyncOptions())
     return Built(services, tables_of(services), report, documents(environment, CNPJ))
 
 
 def tables_of(services: Services) -> Tables:
-    """Return every row of every table, in an order of our own."""
+    """Return every row of every table, sorted."""
     return {
         table: sorted(
             services.warehouse.query(f"select * from `{CNPJ}_CAMPAIGN`.`{table}`", doing="reading"),
@@ -128,7 +131,8 @@ def test_amounts_add_up_whatever_the_till_wrote(built: Built) -> None:
 def test_names_reach_firestore_as_typed_and_messages_as_whatsapp_takes_them(built: Built) -> None:
     for number, (name, first_name) in enumerate(NAMES.items()):
         document = built.documents["BIRTHDAY", f"name {number}"]
-        assert document["name"].strip() == name.strip()
+        visible = unicodedata.normalize("NFC", name).translate(dict.fromkeys(INVISIBLE))
+        assert document["name"].strip() == visible.strip()
         assert document["data"]["message"].startswith(f"Feliz aniversário, {first_name}! 🎉 Hoje")
         assert document["data"]["template"]["parameters"] == [
             {"parameter_name": "first_name", "text": first_name}
@@ -177,7 +181,7 @@ def test_what_is_sent_blocks_an_hour_later_and_the_first_instant_can_be_built_ag
 ) -> None:
     services = built.services
     declared = {table.name: table for table in services.project.source_tables()}
-    # The greeting of each target arrives a minute later, under another way to write its phone.
+    # Each target's greeting arrives a minute later, with its phone written in another form.
     sent = [
         {
             "user_id": row["customer_id"],
@@ -196,7 +200,7 @@ def test_what_is_sent_blocks_an_hour_later_and_the_first_instant_can_be_built_ag
         services.laundromat(CNPJ), as_of=AS_OF + timedelta(hours=1), arguments=HOURLY_BUILD
     )
     later = tables_of(services)
-    # Those who were about to become candidates, and nobody for the second time.
+    # Only customers who just became candidates, and nobody a second time.
     assert {row["customer_id"] for row in later["campaign_targets"]} == {
         "resumes later",
         "after this instant",
@@ -222,7 +226,7 @@ def test_neither_the_order_of_rows_nor_the_hash_seed_changes_a_row(
     for table in rows.values():
         random.Random(7).shuffle(table)
     make_laundromat(services, CNPJ, timezone="America/Sao_Paulo", **rows)
-    # What dbt runs for `vmhub build`, in a process with a hash seed of its own.
+    # What `vmhub build` runs in dbt, in a process with its own hash seed.
     dbt = Path(sys.executable).parent / "dbt"
     variables = json.dumps({"cnpj": CNPJ, "as_of": AS_OF.isoformat()})
     target = str(tmp_path / "dbt")

@@ -1,4 +1,4 @@
-"""`explain` says what the decisions say, with the numbers behind them."""
+"""`explain` agrees with the decisions, and gives the numbers behind them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,14 @@ from loader.dbt.settings import effective_settings
 from loader.dbt.spec import BuildSpec
 from loader.local.sample import SAMPLE_AS_OF, sample_laundromats
 from loader.questions.explain import Blocker, Explainer, Trigger
-from tests.support import NUMERIC_CNPJ, decisions, official_client
+from tests.support import (
+    FIRST_BUILD,
+    NUMERIC_CNPJ,
+    change_settings,
+    decisions,
+    make_laundromat,
+    official_client,
+)
 
 if TYPE_CHECKING:
     from loader.services import Services
@@ -140,6 +147,97 @@ def test_a_changed_setting_and_a_campaign_that_is_switched_off_are_said(
     assert [
         campaign.campaign_type for campaign in explanation.campaigns if campaign.verdict is None
     ] == ["LOYALTY"]
+
+
+def test_every_condition_is_a_sentence_with_the_day_on_which_time_changes_the_answer(
+    services: Services,
+) -> None:
+    people = {
+        "a": {
+            "cpf": "11111111011",
+            "dataNascimento": "2000-02-29T00:00:00Z",
+            "dataCadastro": "2026-11-18T15:00:00Z",
+        },
+        "b": {
+            "cpf": "22222222022",
+            "dataNascimento": "1990-12-06T00:00:00Z",
+            "dataCadastro": "2026-11-16T15:00:00Z",
+        },
+        "c": {},
+    }
+    bought = {"11111111011": "2026-10-20T15:00:00Z", "22222222022": "2026-08-21T15:00:00Z"}
+    make_laundromat(
+        services,
+        NUMERIC_CNPJ,
+        clientes=[{"id": customer_id, **person} for customer_id, person in people.items()],
+        vendas=[
+            {"cpfCliente": cpf, "data": sold_at, "valor": 20.0, "status": "COMPLETED"}
+            for cpf, sold_at in bought.items()
+        ],
+    )
+    as_of = datetime.fromisoformat("2026-11-19T10:00:00-03:00")
+    changed = {"welcome_delay_days": 2, "reactivation_max_inactive_days": 90}
+    change_settings(services, NUMERIC_CNPJ, **changed)
+    services.build(services.laundromat(NUMERIC_CNPJ), as_of=as_of, arguments=FIRST_BUILD)
+    settings = effective_settings(services.project, services.registry.entry(NUMERIC_CNPJ))
+
+    verdicts = Explainer(services.dbt, services.warehouse).verdicts(
+        BuildSpec(settings, as_of), list(people)
+    )
+
+    said = {
+        key: [
+            (trigger.sentence, trigger.is_met, trigger.changes_on) for trigger in verdict.triggers
+        ]
+        for key, verdict in verdicts.items()
+    }
+    birthday = "birthday is {}, needed: on 19 November"
+    assert [said["BIRTHDAY", customer_id] for customer_id in people] == [
+        [(birthday.format("on 28 February"), False, date(2027, 2, 28))],
+        [(birthday.format("on 6 December"), False, date(2026, 12, 6))],
+        [(birthday.format("unknown"), False, None)],
+    ]
+    registration = "number of days since registration is {}, needed: {}"
+    assert [said["WELCOME", customer_id] for customer_id in people] == [
+        [
+            (registration.format(1, "at least 2"), False, date(2026, 11, 20)),
+            (registration.format(1, "at most 2"), True, date(2026, 11, 21)),
+        ],
+        [
+            (registration.format(3, "at least 2"), True, None),
+            (registration.format(3, "at most 2"), False, None),
+        ],
+        [
+            (registration.format("unknown", "at least 2"), False, None),
+            (registration.format("unknown", "at most 2"), False, None),
+        ],
+    ]
+    day = ("day of the month is 19, needed: at least 20", False, date(2026, 11, 20))
+    purchase = "number of days since the last purchase is {}, needed: more than 30, at most 90"
+    assert [said["REACTIVATION", customer_id] for customer_id in people] == [
+        [day, (purchase.format(30), False, date(2026, 11, 20))],
+        [day, (purchase.format(90), True, date(2026, 11, 20))],
+        [day, (purchase.format("unknown"), False, None)],
+    ]
+    visits = "number of visits within 3 months is {}, needed: at least 10"
+    assert [said["LOYALTY", customer_id] for customer_id in people] == [
+        [(visits.format(1), False, None)],
+        [(visits.format(1), False, None)],
+        [(visits.format(0), False, None)],
+    ]
+
+    # February has no 31st.
+    later = BuildSpec(
+        {**settings, "reactivation_start_day": 31},
+        datetime.fromisoformat("2027-02-01T10:00:00-03:00"),
+    )
+    [first, _] = (
+        Explainer(services.dbt, services.warehouse)
+        .verdicts(later, ["a"])["REACTIVATION", "a"]
+        .triggers
+    )
+    assert first.sentence == "day of the month is 1, needed: at least 31"
+    assert first.changes_on == date(2027, 3, 31)
 
 
 _WEEK = ["MON", "TUE", "WED", "THU", "FRI"]

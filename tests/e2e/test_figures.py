@@ -1,4 +1,4 @@
-"""The figures of one laundromat over three days, and that building them again changes none."""
+"""The figures of one laundromat over three days; building them again changes nothing."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ TABLES = (
 
 Rows = list[dict[str, Any]]
 
-# By their hash ana and bia are below the 50 % held out, the others above.
+# By the hash of their ids, ana and bia are in the 50 % that are held out; the others are not.
 CUSTOMERS = {
     "ana": "90000000100",
     "bia": "90000000200",
@@ -61,7 +61,7 @@ EVAS_CODE = "VIP-C573899C"
 
 @dataclass(frozen=True)
 class Course:
-    """The tables of figures after each build, by their names."""
+    """The tables of figures after each build, by name."""
 
     services: Services
     first: dict[str, Rows]
@@ -93,7 +93,7 @@ def greeting(customer_id: str, status: str, **columns: Any) -> dict[str, Any]:
 
 
 def build(services: Services, as_of: datetime) -> dict[str, Rows]:
-    """Build the hour and the day, and return the figures."""
+    """Do the hourly and the daily build, and return the figures."""
     services.build(services.laundromat(CNPJ), as_of=as_of, arguments=HOURLY_BUILD)
     services.build(services.laundromat(CNPJ), as_of=as_of, arguments=["--selector", "daily"])
     figures = {
@@ -103,7 +103,7 @@ def build(services: Services, as_of: datetime) -> dict[str, Rows]:
         )
         for table in TABLES
     }
-    # The builds of this test record themselves, too, by the wall's clock.
+    # This test's own builds are recorded, too, with the real time.
     recorded = [row for row in figures["run_health"] if row["hour_at"] == RECORDED_AT]
     return {**figures, "run_health": recorded}
 
@@ -349,7 +349,7 @@ def test_purchases_are_credited_and_codes_redeemed(course: Course) -> None:
 
 def test_the_control_group_is_compared_with_all_who_were_to_get_it(course: Course) -> None:
     columns = ("campaign_type", "treated", "treated_converted", "held_out", "held_out_converted")
-    # Nobody's 24 hours are over.
+    # No customer's 24 hours are over.
     assert some(course.first["campaign_lift"], *columns) == [("BIRTHDAY", 0, 0, 0, 0)]
     # davi and gil bought, eva did not; ana in time, bia a second too late.
     [lift] = course.later["campaign_lift"]
@@ -403,7 +403,7 @@ def test_bigquery_would_take_what_builds_on_tables_that_are_there(
         assert "interval 45 day" in statement
         assert "interval 45 day" not in analysis.statements[name]
         assert not partition_problems(statement, project.source_tables()).problems
-        # MERGE fits the columns together by their names.
+        # MERGE matches columns by name.
         assert anew.columns[name].keys() == analysis.columns[name].keys()
     # docs/figures.md says what a day costs; a MERGE references the table it writes to.
     dataset = f"{course.services.environment.project}.{CNPJ}_CAMPAIGN"

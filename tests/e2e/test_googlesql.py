@@ -1,4 +1,4 @@
-"""BigQuery would take every statement of the project."""
+"""BigQuery would accept every statement of the project."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ def test_bigquery_takes_the_merge_of_tracking(project: Project, google_sql: Goog
     table = f"{ALPHANUMERIC_CNPJ}_CAMPAIGN.message_history"
     columns = {column.name: column.data_type for column in declared.columns}
     google_sql.declare(table, columns)
-    sql = (
-        merge_statement(ALPHANUMERIC_CNPJ, since=AS_OF).replace("`.`", ".").replace("@items", "''")
+    sql = merge_statement(ALPHANUMERIC_CNPJ, since=AS_OF, news="message_history").replace(
+        "`.`", "."
     )
     assert table in sql
     google_sql.analyze(sql)
@@ -82,7 +82,7 @@ def test_bigquery_takes_the_merge_of_tracking(project: Project, google_sql: Goog
 
 
 def test_an_hour_references_eight_tables_of_ten_mebibytes_each(analysis: Analysis) -> None:
-    # The hourly selector, which tests/e2e/test_dbt_project.py holds to these.
+    # The nodes of the hourly selector; tests/e2e/test_dbt_project.py checks that list.
     hourly = {
         "customer_facts": 4,
         "campaign_decisions": 2,
@@ -121,7 +121,7 @@ def test_every_read_of_a_partitioned_table_compares_its_bare_column_with_a_const
     for name, sql in analysis.statements.items():
         reads = partition_problems(sql, project.source_tables())
         assert reads.problems == [], name
-        # Tests of a source look at all of it, but never hourly.
+        # Tests of a source read the whole table, but not hourly.
         assert not reads.unfiltered or name.startswith("source_"), name
         compared |= {(name, table) for table in reads.compared}
     assert compared >= {

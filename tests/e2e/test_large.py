@@ -1,4 +1,4 @@
-"""The build at the size of a large laundromat, with every figure known beforehand."""
+"""The build of a large laundromat, whose figures are all known beforehand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`vmhub local`: the stack that stays up behind a command."""
+"""`vmhub local`: the stack that keeps running after the command."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_a_running_firestore_emulator_is_used_under_a_project_of_its_own(
         for variables in (first, second):
             onboarded = vmhub(project, "onboard", *cnpj, variables=variables)
             assert json.loads(onboarded.stdout)["is_new"] is True
-        # Ending the second stack leaves the emulator it had found running.
+        # Ending the second stack does not end the emulator that was already running.
         assert vmhub(project, "local", "down", *shared).returncode == 0
         again = vmhub(project, "onboard", *cnpj, variables=first)
         assert json.loads(again.stdout)["is_new"] is False

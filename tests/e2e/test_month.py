@@ -1,4 +1,4 @@
-"""The whole way over many days, with a scripted sender, outages and late receipts.
+"""The whole pipeline over many days, with a scripted sender, outages and late receipts.
 
 `make soak` plays more than forty days; the short form crosses the end of the year.
 """
@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 
 def check_history(services: Services, sender: Sender) -> None:
-    """Every attempt has its row, with all that was told of it, and there is no other."""
+    """Check that every attempt has a row with everything known about it, and no row is extra."""
     found = {
         (row["campaign_type"], row["user_id"], row["cycle_key"], row["attempt"]): (
             row["status"],
@@ -67,7 +67,7 @@ def play(
     days: int,
     figures_every_days: int,
 ) -> list[Sender]:
-    """Play the hours, and compare all that is there at the end."""
+    """Play the hours, and compare everything at the end."""
     begin, end = outages.begin, outages.begin + timedelta(days=days + 1)
     observer = Observer(services)
     places = make_laundromats(begin.date(), days, customers=40)[: outages.laundromats]
@@ -78,7 +78,7 @@ def play(
         if hour % 24 == 0:
             _log.info("day %d", hour // 24)
     for laundromat in places:
-        # What the last hours brought, and the last figures.
+        # Track the last hours, and build the last figures.
         report = services.track([laundromat.cnpj], as_of=end)
         assert report.exit_code == 0
         sender = course.senders[laundromat.cnpj]
@@ -92,7 +92,7 @@ def play(
 def test_a_few_days_across_the_end_of_the_year(services: Services) -> None:
     begin = datetime.combine(date(2026, 12, 30), datetime.min.time(), UTC)
     outages = Outages(begin, silent_days=(1,), untracked_days=(2,), laundromats=1)
-    # Within or at the end of each day's send window, and a night.
+    # Inside and at the end of each day's send window, and at night.
     hours = [12, 37, 60, 61, 74, 86]
     senders = play(services, outages, hours=hours, days=4, figures_every_days=3)
     sent = {attempt.campaign_type for sender in senders for attempt in sender.log}

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 PEOPLE = {"Ana Exemplo", "+5511900000001", "11900000001", "52998224725"}
 
-# By column, its type; the columns that the report does not read are there to be left alone.
+# The type of each column; the report must ignore the columns that it does not use.
 COUNTS = (
     *("candidates", "held_out", "targets", "attempts", "sent", "delivered", "read", "replied"),
     "failed",
@@ -101,7 +101,7 @@ ROWS: dict[str, list[dict[str, Any]]] = {
             "delivered": 3,
             "read": 2,
         },
-        # Who wrote this row took the columns for something else.
+        # The writer of this row used the columns for something else.
         {
             "campaign_type": "Ana Exemplo",
             "template_variant": "11900000001",
@@ -111,7 +111,7 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         },
         # The day before the first.
         {"campaign_type": "LOYALTY", "business_date": "2026-11-16", "sent": 100, "attempts": 100},
-        # The laundromat's day is not over; UTC's next has begun.
+        # The laundromat's day is not over, but in UTC the next day has begun.
         {"campaign_type": "LOYALTY", "business_date": "2026-11-24", "sent": 50, "attempts": 50},
     ],
     "campaign_conversions": [
@@ -197,7 +197,7 @@ ROWS: dict[str, list[dict[str, Any]]] = {
 def make_figures(services: Services, cnpj: Cnpj, rows: dict[str, list[dict[str, Any]]]) -> None:
     """Create the tables of figures with these rows; columns that a row leaves out are NULL."""
     for name, columns in TABLES.items():
-        # One row that is left out gives the columns when there are none.
+        # If there are no rows, a row that is filtered out still defines the columns.
         selects = [
             ", ".join(
                 f"{_cell(row.get(column), type_)} as {column}" for column, type_ in columns.items()

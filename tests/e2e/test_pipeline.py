@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def test_two_laundromats_reach_firestore_with_nothing_of_one_in_the_other(
     services: Services,
 ) -> None:
-    # Both have a customer 1, and each one only it has: a mix-up shows as a wrong name or id.
+    # Both have a customer 1, and each has one of its own: a mix-up gives a wrong name or id.
     for cnpj, name, own_id in (
         (NUMERIC_CNPJ, "Ana Exemplo", "only-numeric"),
         (ALPHANUMERIC_CNPJ, "Bia Exemplo", "only-alphanumeric"),

@@ -1,4 +1,4 @@
-"""What is published, and that a broken build publishes nothing."""
+"""What a build publishes; a broken build publishes nothing."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_an_empty_publication_is_known_to_be_fresh_and_withdraws(services: Servi
 def test_decisions_from_another_builds_facts_are_not_synced(services: Services) -> None:
     make_laundromat(services, CNPJ, clientes=[birthday_customer("a", "11900000001")])
     services.build(services.laundromat(CNPJ), as_of=AS_OF)
-    # As when a build that was killed goes on in BigQuery: its facts come between the steps of this.
+    # A killed build can go on in BigQuery: its facts then arrive between the steps of this one.
     later = AS_OF + timedelta(minutes=10)
     services.build(
         services.laundromat(CNPJ), as_of=later, arguments=["--select", "campaign_decisions+"]
@@ -141,7 +141,7 @@ def test_the_business_day_decides_about_a_registration_late_in_the_evening(
 
 
 def test_each_way_to_have_been_messaged_blocks_and_nothing_else_does(services: Services) -> None:
-    """The dedup rules over the real tables: who is messaged again, and who is not."""
+    """The dedup rules on built tables: which customers are messaged again, and which are not."""
     in_cycle, cycle = "2026-11-20T12:00:00Z", {"cycle_key": "2026", "attempt": 1}
     failure = {"status": "FAILED", "sent_at": in_cycle, **cycle}
     history: dict[str, dict[str, Any]] = {

@@ -1,4 +1,4 @@
-"""The owner's page in a real browser, from a phone to a desk."""
+"""The owner's page in a real browser, from phone to desktop."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ SIZES: dict[str, ViewportSize] = {
 PAGES = {
     "a month": render(sample_figures(30)),
     "a day": render(sample_figures(1)),
-    # With figures of seven digits and a campaign that nobody foresaw.
+    # With figures of seven digits and an unknown campaign.
     "a year": render(sample_figures(366, FIFTH_GROUPS, scale=97)),
     "nothing": render(empty_figures(replace(LAUNDROMAT, name="Lava<b>&" + "Lava" * 30 + "🧺"))),
 }
 
-# Every text of the page as the reader meets it: where it is, how high, in front of what.
+# Every text of the page as a reader sees it: its place, its height and its background.
 TEXTS = """
 () => {
     const parts = (color) => color.match(/[0-9.]+/g).map(Number);
@@ -89,7 +89,7 @@ TEXTS = """
 
 @dataclass
 class Opened:
-    """A page in the browser, with what it asked for and complained of."""
+    """A page in the browser, with its requests and its console errors."""
 
     page: Page
     url: str
@@ -116,7 +116,7 @@ def browser() -> Iterator[Browser]:
         if os.environ.get("CI") == "true":
             pytest.fail(reason)
         pytest.skip(reason)
-    # With a profile of its own, which playwright removes.
+    # With a temporary profile, which playwright removes.
     with (
         sync_playwright() as playwright,
         playwright.chromium.launch(executable_path=found, args=ARGUMENTS) as browser,
@@ -181,7 +181,7 @@ def test_no_text_covers_another(opened: Opened) -> None:
     lines.sort(key=lambda item: float(item[1]["top"]))
     for number, (text, one) in enumerate(lines):
         for other_text, other in lines[number + 1 :]:
-            # Lines of text share the space between them.
+            # Neighbouring lines of a text share the space between them.
             if other["top"] > one["bottom"] - 5:
                 break
             shared = min(one["right"], other["right"]) - max(one["left"], other["left"])

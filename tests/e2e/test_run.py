@@ -1,4 +1,4 @@
-"""`vmhub run`: the hourly cycle, each laundromat apart from the others."""
+"""`vmhub run`: the hourly cycle, in which laundromats do not affect each other."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_a_run_gives_what_track_build_and_sync_give_and_once_a_day_the_figures(
 
 
 class NoWarehouse:
-    """A BigQuery that nobody may ask."""
+    """A BigQuery that must not be used."""
 
     def __getattr__(self, name: str) -> Any:
         message = f"BigQuery was asked: {name}"
@@ -155,7 +155,7 @@ def test_at_night_a_laundromat_is_withdrawn_from_then_tracked_and_then_skipped_w
     make_small(services, CNPJ)
     assert server(services, AS_OF).serve(CNPJ).outcome is HourOutcome.OK
     assert len(documents(services.environment, CNPJ)) == 2
-    # What expired is withdrawn.
+    # Expired targets are withdrawn.
     assert server(services, NIGHT).serve(CNPJ).outcome is HourOutcome.OK
     assert documents(services.environment, CNPJ) == {}
     assert steps(rows_of_runs(services)[-1]) == ["TRACK", "BUILD", "SYNC"]
@@ -183,7 +183,7 @@ def test_what_another_run_holds_or_has_served_is_left_to_it(services: Services) 
 
 
 def told_at(step: str, begun: list[str], number: signal.Signals = signal.SIGTERM) -> dict[str, Any]:
-    """Have a server told to end as it begins a step, and note the steps it begins."""
+    """Ask a run to stop as it begins a step, and note the steps that it begins."""
     interrupts = Interrupts()
 
     def on_step(name: str) -> None:
@@ -213,10 +213,10 @@ def test_a_run_that_is_told_to_end_stops_before_the_next_step(services: Services
     served = server(services, AS_OF, **told_at("TRACK", begun)).serve(CNPJ)
     assert (served.outcome, served.reason) == (
         HourOutcome.INTERRUPTED,
-        "told to end before DEPLOY: the next run does the rest",
+        "stopped before DEPLOY: the next run does the rest",
     )
     assert begun == ["SETTINGS", "TRACK", "RECORD"]
-    # Not served: another run may begin at once.
+    # It counts as not served: another run may begin at once.
     assert server(services, AS_OF, "another").serve(CNPJ).outcome is HourOutcome.OK
 
 
@@ -230,7 +230,7 @@ def test_one_that_is_told_to_end_when_its_time_is_over_has_failed(services: Serv
         False,
     )
     [row] = rows_of_runs(services)
-    # Not 130, which says that it has neither failed nor been served.
+    # Not 130, which would mean that it neither failed nor was served.
     assert (row["exit_code"], row["error"]) == (1, "TimeLimitError")
     assert row["reason"] == "ended after 600 seconds, the limit, at TRACK"
 
@@ -273,14 +273,18 @@ def test_a_document_that_was_sent_and_gives_no_row_is_recorded(services: Service
     assert reject["reason"] == "no cycleKey: not a document that vmhub sync created"
 
 
-def test_a_registry_entry_that_is_no_cnpj_fails_and_the_others_are_served(
-    services: Services,
+def test_a_mistyped_cnpj_fails_and_another_programs_documents_are_none_of_ours(
+    services: Services, caplog: pytest.LogCaptureFixture
 ) -> None:
-    official_client(services.environment).document("users/not-a-cnpj").set({"name": "?"})
+    client = official_client(services.environment)
+    client.document("users/11222333000182").set({"name": "wrong check digits"})
+    for number in range(3):
+        client.document(f"users/uid-{number}").set({"name": "?"})
     report = run_fleet(services, None, FleetOptions(jobs=1, as_of=AS_OF))
     assert report.counts == {HourOutcome.FAILED: 1}
     [served] = report.not_well
-    assert (served.cnpj, served.error) == ("not-a-cnpj", "ConfigurationError")
+    assert (served.cnpj, served.error) == ("11222333000182", "ConfigurationError")
+    assert "3 documents of users are no laundromat's" in caplog.text
     assert report.exit_code == ExitCode.FAILED
 
 
@@ -290,7 +294,7 @@ def test_a_project_that_reads_another_laundromats_tables_is_refused_before_anyth
     copy = copy_project(services.project, tmp_path / "project")
     macro = copy.root / "macros" / "dbt" / "generate_schema_name.sql"
     sql = macro.read_text(encoding="utf-8")
-    # As a cached schema would: that of the laundromat that was served before.
+    # Like a wrongly cached schema: the one of the laundromat that was served before.
     planted = (
         "{% if node.name == 'customer_facts' %}"
         f"{{{{ '{ALPHANUMERIC_CNPJ}' ~ '_CAMPAIGN' }}}}{{% else %}}"
@@ -378,7 +382,7 @@ def test_figures_are_due_in_the_first_open_hour_and_in_that_of_a_later_control_g
     window = SendWindow(settings)
     last: datetime | None = None
     built = []
-    # Every hour from Thursday on, with one that did not run.
+    # Every hour from Thursday on, except one that did not run.
     for number in itertools.chain(range(10), range(11, 120)):
         at = datetime(2026, 11, 19, 3, 5, tzinfo=UTC) + number * HOUR
         if window.figures_are_due(at, last):
@@ -391,7 +395,7 @@ def test_figures_are_due_in_the_first_open_hour_and_in_that_of_a_later_control_g
 
 
 def contents(services: Services, cnpj: Cnpj) -> dict[str, list[str]]:
-    """Return the rows of every table of a laundromat, as text, in one order."""
+    """Return the rows of every table of a laundromat, as sorted text."""
     dataset = f"{cnpj}_CAMPAIGN"
     client = bigquery_client(services.environment)
     return {
@@ -418,7 +422,7 @@ def test_a_run_builds_the_tables_of_a_plain_dbt_build_row_by_row(
     assert set(by_run) >= {"campaign_targets", "customer_facts", "target_log", "message_templates"}
     assert all(by_run[table] for table in ("campaign_targets", "campaign_decisions", "target_log"))
 
-    # What they are compared with is built anew.
+    # Build the tables that they are compared with.
     client = bigquery_client(services.environment)
     for table in set(by_run) - {"message_history", "opt_outs"}:
         client.delete_table(f"{cnpj}_CAMPAIGN.{table}")

@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     from loader.base.cnpj import Cnpj
     from loader.services import Services
 
-# As short as a lease may be: the dead are waited for.
+# The shortest lease allowed: the tests wait until those of killed runs expire.
 LEASE_SECONDS = 5
 
 
 def state(services: Services, cnpj: Cnpj) -> dict[str, Any]:
-    """Return all that a run leaves of a laundromat, without whose it is."""
+    """Return everything that a run leaves of a laundromat, without its CNPJ."""
     return {
         "documents": {
             key: {name: value for name, value in fields.items() if name != "cnpj"}
@@ -62,7 +62,7 @@ def make(services: Services, cnpj: Cnpj) -> None:
 
 @dataclass
 class Fleet:
-    """Laundromats that are all alike, and what one of them is to be after a run."""
+    """Laundromats that are all alike, and the expected state of one after a run."""
 
     services: Services
     server: FaultServer
@@ -81,14 +81,14 @@ class Fleet:
         return process
 
     def end(self, process: subprocess.Popen[str]) -> dict[str, int]:
-        """Wait for a run, and return how many laundromats came to which end."""
+        """Wait for a run, and return the number of laundromats by outcome."""
         out, errors = process.communicate(timeout=240)
         assert process.returncode in (0, 3), errors
         counts: dict[str, int] = json.loads(out)["counts"]
         return counts
 
     def complete(self) -> None:
-        """Run until nobody holds a dead run's lease any more."""
+        """Run until the leases of dead runs have expired."""
         for _ in range(10):
             counts = self.end(self.begin())
             if HourOutcome.BUSY not in counts:
@@ -107,7 +107,7 @@ def fleet(services: Services) -> Iterator[Fleet]:
     *names, model = cnpjs(3)
     for cnpj in (*names, model):
         make(services, cnpj)
-    # One clean run of one of them, which then leaves the fleet.
+    # One clean run of one laundromat, which then leaves the fleet.
     assert server(services, AS_OF).serve(model).outcome is HourOutcome.OK
     expected = state(services, model)
     assert set(expected["documents"]) == {

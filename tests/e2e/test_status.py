@@ -1,4 +1,4 @@
-"""`vmhub status` on rows of VMHUB_OPS in the BigQuery emulator, as a shell meets it."""
+"""`vmhub status` from the command line, on rows of VMHUB_OPS in the BigQuery emulator."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from loader.base.cnpj import with_check_digits
+from loader.base.environment import ALERT_URLS_VARIABLE
 from loader.base.errors import ConfigurationError, ExitCode, ServiceError
 from loader.cli.app import app
 from loader.cli.status import status_of_fleet
@@ -18,7 +19,7 @@ from loader.operations.onboard import onboard
 from loader.operations.status import queries
 from loader.operations.status.facts import Limits
 from loader.operations.status.queries import read_facts, statement
-from loader.operations.status.receivers import URLS_VARIABLE, Receivers
+from loader.operations.status.receivers import Receivers
 from tests.googlesql import GoogleSql
 from tests.loader.alert_receiver import SECRET, alert_receiver
 from tests.partitions import partition_problems
@@ -105,7 +106,7 @@ def _failed_row(cnpj: str, began: datetime) -> dict[str, Any]:
 
 @pytest.fixture
 def now(services: Services) -> datetime:
-    """Two laundromats, one of which fails; an instant just after their RAW data came."""
+    """Two laundromats, one of which fails; returns an instant just after RAW data arrived."""
     for cnpj in (NUMERIC_CNPJ, ALPHANUMERIC_CNPJ):
         make_laundromat(services, cnpj, clientes=[CUSTOMER])
     modified = [
@@ -190,7 +191,7 @@ def test_a_project_without_any_run_says_so(
 def test_an_alert_goes_out_once_is_recorded_and_its_end_goes_out_too(
     services: Services, now: datetime, monkeypatch: pytest.MonkeyPatch, receiver: AlertReceiver
 ) -> None:
-    monkeypatch.setenv(URLS_VARIABLE, receiver.url)
+    monkeypatch.setenv(ALERT_URLS_VARIABLE, receiver.url)
     _play_hours(services, now)
     outputs = []
     for minutes in (0, 10):
@@ -198,8 +199,8 @@ def test_an_alert_goes_out_once_is_recorded_and_its_end_goes_out_too(
         ended = _invoke(services, monkeypatch, later, "--alert")
         assert ended.exit_code == ExitCode.PARTLY_FAILED
         outputs.append(ended.stdout)
-    assert "1 of 1 changes were told" in outputs[0]
-    assert "Nothing new to tell." in outputs[1]
+    assert "1 of 1 changes were sent" in outputs[0]
+    assert "Nothing new to send." in outputs[1]
     alert = f"failing:{ALPHANUMERIC_CNPJ}"
     project = services.environment.project
     assert receiver.titles == [f"vmhub {project}: {alert}"]
@@ -250,11 +251,11 @@ def test_more_than_twenty_failing_laundromats_are_one_message_and_a_row_each(
 def test_a_message_that_nobody_takes_ends_with_1_and_is_sent_by_the_next_check(
     services: Services, monkeypatch: pytest.MonkeyPatch, receiver: AlertReceiver
 ) -> None:
-    monkeypatch.setenv(URLS_VARIABLE, receiver.url)
+    monkeypatch.setenv(ALERT_URLS_VARIABLE, receiver.url)
     receiver.is_down = True
     ended = _invoke(services, monkeypatch, AS_OF, "--alert")
     assert isinstance(ended.exception, ServiceError)
-    assert "nobody took the news of 1 alerts" in ended.exception.message
+    assert "no receiver took 1 alert changes" in ended.exception.message
     receiver.is_down = False
     ended = _invoke(services, monkeypatch, AS_OF + HOUR, "--alert")
     assert ended.exit_code == ExitCode.PARTLY_FAILED
@@ -267,7 +268,7 @@ def test_alerts_without_receivers_are_a_wrong_configuration(
     ended = _invoke(services, monkeypatch, AS_OF, "--alert")
     assert isinstance(ended.exception, ConfigurationError)
     assert ended.exception.exit_code == ExitCode.CONFIGURATION
-    assert URLS_VARIABLE in ended.exception.message
+    assert ALERT_URLS_VARIABLE in ended.exception.message
     assert ended.stdout == ""
 
 
@@ -282,7 +283,7 @@ def test_raw_data_is_stale_when_old_or_missing(services: Services, now: datetime
         return {table.cnpj: table.problem for table in report.stale_raw}
 
     assert stale(now) == {third: "missing"}
-    # On the emulator a table's age begins with its creation or replacement.
+    # On the emulator a table's age starts at its creation or replacement.
     services.warehouse.query(
         f"create or replace table `{ALPHANUMERIC_CNPJ}_RAW`.`vendas` as "
         f"select * from `{ALPHANUMERIC_CNPJ}_RAW`.`vendas`",
@@ -299,7 +300,7 @@ def test_raw_data_is_stale_when_old_or_missing(services: Services, now: datetime
 
 
 class _Lookups:
-    """A warehouse in which nothing ran, and whose tables answer in their own ways."""
+    """A warehouse without runs, whose tables answer in different ways."""
 
     def __init__(self, answers: dict[str, Exception]) -> None:
         self._answers = answers
@@ -339,8 +340,8 @@ def test_random_histories_are_read_as_they_would_be_counted_by_hand(services: Se
         codes = [chance.choice([0, 1, 1, 2, 3, 143, None]) for _ in range(chance.randint(0, 9))]
         instants = [AS_OF - (len(codes) - number) * HOUR for number in range(len(codes))]
         rows += [_run_row(cnpj, *pair) for pair in zip(instants, codes, strict=True)]
-        # Neither who was told to end, nor another command, nor what is older than a week, nor the
-        # future counts.
+        # These do not count: an interrupted run, another command, a run older than a week, and one
+        # in the future.
         rows += [
             _run_row(cnpj, AS_OF - timedelta(minutes=1), chance.choice([0, 1]), command="build"),
             _run_row(cnpj, AS_OF - timedelta(days=7, seconds=1), chance.choice([0, 1])),
@@ -365,7 +366,7 @@ def test_random_histories_are_read_as_they_would_be_counted_by_hand(services: Se
         for item in facts.laundromats
     } == expected
     assert set(facts.without_runs) == set(cnpjs) - set(expected)
-    # Of one whose entry is wrong nothing is known: an alert of old data stays as it is.
+    # Nothing is known about a laundromat with a wrong entry: its open alert stays open.
     assert [table.cnpj for table in facts.raw_tables if not table.is_known] == [cnpjs[-1]]
     assert {table.problem for table in facts.raw_tables if table.is_known} == {"missing"}
 
@@ -379,7 +380,7 @@ def test_the_error_rate_is_of_the_last_run_of_each_shard(services: Services) -> 
         _fleet_row(begun[0], "0/2"),
         _fleet_row(begun[1], "1/2"),
         _fleet_row(begun[2], "0/2"),
-        # By hand, for one laundromat: it is no part of the fleet's division.
+        # A run by hand of one laundromat is not part of the fleet's division.
         _fleet_row(AS_OF - timedelta(minutes=20), None),
     )
     _put(

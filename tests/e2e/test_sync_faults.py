@@ -1,4 +1,4 @@
-"""Sync on Google's emulator behind a server that fails by plan: nobody doubled, nobody lost."""
+"""Sync on Google's emulator behind a server with planned faults: nothing doubled or lost."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from loader.firestore.client import connect
 from loader.firestore.targets import TargetStore
 from loader.local.servers import Server, end_server
 
-# The whole stack would start a BigQuery too, which nothing here asks.
+# The whole stack would also start a BigQuery, which these tests do not need.
 from loader.local.stack import _start_firestore
 from loader.sync.model import Outcome, Target
 from loader.sync.run import SyncReport, sync
@@ -46,7 +46,7 @@ TRANSIENT = (
 )
 FINAL = grpc.StatusCode.PERMISSION_DENIED
 
-# Documents by what becomes of them; those of the first group have a row.
+# Documents by their expected outcome; those of the first group have a row.
 LAST_CYCLE = CYCLE_START - timedelta(days=1)
 SENT = {"status": "SENT", "messageId": "wamid.test.1", "attempts": 1}
 FAILED = {"status": "FAILED", "attempts": 1, "lastError": {"code": "131016", "recoverable": True}}
@@ -84,7 +84,7 @@ CLEAN = {
 
 
 def _left(customer_id: str, changes: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields of the document that a row of the hour before became."""
+    """Return the fields of the document written for a row of the hour before."""
     target = make_target(customer_id)
     return {
         "cnpj": target.cnpj,
@@ -117,7 +117,7 @@ class Site:
         return cls(server, project, Documents(server.backend, project, NUMERIC_CNPJ))
 
     def seed(self) -> None:
-        """Write what earlier runs and the sender have left."""
+        """Write the documents that earlier runs and the sender have left."""
         seeded = (WITH_ROW | WITHOUT_ROW).items()
         self.documents.put("BIRTHDAY", {id_: _left(id_, changes) for id_, changes in seeded})
 
@@ -152,7 +152,7 @@ class Site:
 
 @pytest.fixture(scope="module")
 def expected() -> dict[str, dict[str, Any]]:
-    """What a run without faults makes of the seeded documents."""
+    """The seeded documents after a run without faults."""
     with serving(MemoryBackend()) as server:
         site = Site.of(server, "test-memory")
         site.seed()
@@ -179,7 +179,7 @@ def _adds_up(report: SyncReport) -> bool:
 
 
 def _heal(site: Site, expected: dict[str, dict[str, Any]]) -> None:
-    """Take the faults away: the next run completes what is missing, and the one after nothing."""
+    """Remove the faults: the next run completes what is missing, and a further run does nothing."""
     site.server.plan, site.server.hook = (), lambda _: None
     report = site.sync()
     assert _adds_up(report)
@@ -237,7 +237,7 @@ def test_a_call_that_is_refused_for_good_is_told_and_the_next_run_completes(
 def test_a_service_that_never_comes_back_ends_the_run_with_every_row_counted(
     method: str, site: Site, expected: dict[str, dict[str, Any]]
 ) -> None:
-    # What has been written is found when it is read back: only what never happens is never known.
+    # Writes that happened are found by reading back; only those that never happen stay unknown.
     moment = Moment.BEFORE if method == WRITE else Moment.AFTER
     site.server.plan = [Fault(method, moment, calls=range(1, 1_000))]
     seconds = iter(range(0, 1_000_000, 10))
@@ -307,7 +307,7 @@ def test_a_connection_that_is_cut_half_way_costs_nobody_anything(
 def test_writes_that_arrive_after_they_were_given_up_double_nobody(
     site: Site, expected: dict[str, dict[str, Any]]
 ) -> None:
-    """The connection is cut, the first writes are read back in vain, and only then arrive."""
+    """The connection is cut; the first writes arrive only after they were read back in vain."""
     was_read_back, has_arrived = threading.Event(), threading.Event()
     with relaying(site.server.host) as relay:
 
@@ -328,7 +328,7 @@ def test_writes_that_arrive_after_they_were_given_up_double_nobody(
     assert _adds_up(report)
     assert report.total(Outcome.FAILED) == 0
     assert site.state() == expected
-    # Who wrote them cannot be told any more; that they are as they should be can.
+    # It is unknown which run wrote them, but their content must be right.
     assert report.total(Outcome.CREATED, Outcome.UPDATED) == 0
     assert report.total(Outcome.UNCHANGED) == 3 + 1 + 1
 
@@ -459,7 +459,7 @@ def test_two_syncs_at_once_double_nobody(site: Site, expected: dict[str, dict[st
 
 
 def _timeless(state: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Leave out which of two runs wrote."""
+    """Leave out the fields that show which of two runs wrote."""
     own = ("createdAt", "updatedAt")
     return {
         id_: {name: value for name, value in fields.items() if name not in own}

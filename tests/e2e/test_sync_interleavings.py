@@ -1,7 +1,7 @@
-"""A sender that acts at any moment of a sync, hour after hour, with faults: nobody is doubled.
+"""A sender acts at any point of a sync, hour after hour, with faults: nobody gets two messages.
 
-`pytest --schedules 20000 tests/e2e/test_sync_interleavings.py` plays more of them; a failing one
-is printed with its seed and all that led to it.
+`pytest --schedules 20000 tests/e2e/test_sync_interleavings.py` plays more schedules; a failing one
+is printed with its seed and the events that led to it.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def test_the_same_schedules_end_alike_on_googles_emulator(environment: Environme
 
 
 def _played(settings: Iterable[tuple[int, Backend, str]]) -> Iterator[list[Found]]:
-    """Play schedules, each with a backend and a project; yield the documents that are left."""
+    """Play schedules, each with a backend and a project; yield the remaining documents."""
     nothing = MemoryBackend()
     with serving(nothing, is_split=True) as server, serving(nothing, is_split=True) as other:
         for seed, backend, project in settings:

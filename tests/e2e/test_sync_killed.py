@@ -1,4 +1,4 @@
-"""`vmhub sync` as a process that is ended between any two requests."""
+"""`vmhub sync` as a process that is killed between any two requests."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _ARGUMENTS = ("--cnpj", NUMERIC_CNPJ, "--as-of", AS_OF.isoformat())
 
 @dataclass
 class Laundromat:
-    """A published laundromat, its Firestore behind a server with faults."""
+    """A published laundromat, with its Firestore behind a server with faults."""
 
     services: Services
     server: FaultServer
@@ -74,7 +74,7 @@ def laundromat(services: Services) -> Iterator[Laundromat]:
 def test_a_process_that_is_killed_between_two_batches_is_completed_by_the_next_run(
     number: int, moment: Moment, laundromat: Laundromat
 ) -> None:
-    # All of one size, since requests arrive in any order.
+    # All batches have one size, since requests arrive in any order.
     count = 3 * _BATCH
     publish_many(laundromat.services.warehouse, NUMERIC_CNPJ, count)
     turns = [threading.Event() for _ in range(number + 2)]
@@ -82,7 +82,7 @@ def test_a_process_that_is_killed_between_two_batches_is_completed_by_the_next_r
     killed = threading.Event()
 
     def kill(point: Point) -> None:
-        """Let batches pass one by one, and none after the one at which the process is killed."""
+        """Let batches pass one by one, until the one at which the process is killed."""
         if point.method != "BatchWrite":
             return
         if point.number > number:

@@ -30,7 +30,7 @@ _DATA = json.dumps({"message": "x" * 1_000})
 
 
 class _Sink:
-    """A Firestore that takes every write and keeps none."""
+    """A Firestore that accepts every write and stores none."""
 
     def answer(self, call: Call) -> Iterator[bytes]:
         if call.method == "BatchWrite":
@@ -41,13 +41,17 @@ class _Sink:
 
 @dataclass
 class _Rows:
-    """A campaign_targets whose rows are made when they are read, as often as they are read."""
+    """A campaign_targets whose rows are generated on every read."""
 
     count: int
 
     def published_at(self, cnpj: Cnpj) -> datetime | None:
         assert cnpj == NUMERIC_CNPJ
         return AS_OF
+
+    def opted_out(self, cnpj: Cnpj) -> set[tuple[str, str]]:
+        assert cnpj == NUMERIC_CNPJ
+        return set()
 
     def targets(self, cnpj: Cnpj) -> _Rows:
         assert cnpj == NUMERIC_CNPJ

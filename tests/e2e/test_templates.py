@@ -1,9 +1,11 @@
-"""A text that cannot be sent is a failing test, and the last good targets stay."""
+"""A text that cannot be sent fails a dbt test, and the last good targets stay."""
 
 from __future__ import annotations
 
 import csv
+import re
 import secrets
+import shlex
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -20,6 +22,7 @@ from tests.support import (
     HOURLY_BUILD,
     copy_project,
     make_laundromat,
+    run_script,
     targets,
 )
 
@@ -38,7 +41,7 @@ TEMPLATES = f"`{CNPJ}_CAMPAIGN`.`message_templates`"
 def services(
     project: Project, stack: LocalStack, tmp_path_factory: pytest.TempPathFactory
 ) -> Services:
-    """A laundromat with a published target of each text that is broken below."""
+    """A laundromat with a published target for each text that is broken below."""
     environment = replace(stack.environment(), project=f"test-{secrets.token_hex(6)}")
     services = Services(project, environment, tmp_path_factory.mktemp("state"))
     loyal = {"BRONZE": 10, "SILVER": 15, "GOLD": 20}
@@ -53,6 +56,8 @@ def services(
             *customers.values(),
         ],
         vendas=[
+            # A sale of another customer, so that sales are not late.
+            *purchases("90000009900", 1, last_at=YESTERDAY),
             *(row for tier, n in loyal.items() for row in purchases(customers[tier]["cpf"], n)),
             *(
                 row
@@ -67,7 +72,7 @@ def services(
 
 
 def published(services: Services) -> set[str]:
-    """Return the customers of campaign_targets, which must be those of the first build."""
+    """Return the customers of campaign_targets, which must still be those of the first build."""
     rows = targets(services, CNPJ)
     assert {target.built_at for target in rows} == {AS_OF}
     return {target.customer_id for target in rows}
@@ -87,8 +92,17 @@ def test_the_gate_stops_every_kind_of_broken_text(services: Services) -> None:
     ):
         services.warehouse.query(change.format(TEMPLATES), doing="breaking a text")
 
-    with pytest.raises(BuildError, match="assert_nobody_is_messaged_twice"):
+    with pytest.raises(BuildError, match="assert_nobody_is_messaged_twice") as failure:
         services.build(services.laundromat(CNPJ), as_of=LATER, arguments=HOURLY_BUILD)
+
+    # What the person is told to do shows the rows.
+    assert "tests/dbt/assert_nobody_is_messaged_twice.sql: Got 9 results" in failure.value.in_full
+    [command] = re.findall(r"see the rows: dbt (.*)", failure.value.in_full)
+    place = str(services.state_dir / "show")
+    shown = run_script(
+        services, "dbt", *shlex.split(command), "--target-path", place, "--log-path", place
+    )
+    assert "two targets of one campaign share a phone" in shown
 
     compiled = services.state_dir / "dbt" / CNPJ / "compiled" / "vmhub_campaigns" / "tests" / "dbt"
     gate = (compiled / "assert_nobody_is_messaged_twice.sql").read_text(encoding="utf-8")
@@ -133,10 +147,10 @@ def test_texts_are_tested_before_a_candidate_needs_them(services: Services, tmp_
         "matches_message_templates_language",
         "matches_message_templates_template_name",
         "matches_message_templates_body",
-        "message_templates_body_begins_and_ends_with_words: Got 1 result",
+        "message_templates_body_begins_and_ends_with_words: seeds/_seeds.yml: Got 1 result",
         "unique_together_message_templates",
         # WELCOME and GOLD.
-        "assert_every_campaign_has_its_texts: Got 2 results",
+        "tests/dbt/assert_every_campaign_has_its_texts.sql: Got 2 results",
     ):
         assert test in message
     assert published(services) == before

@@ -1,4 +1,4 @@
-"""Firestore's outcomes in message_history: what is written, once, whatever happens."""
+"""Firestore's outcomes in message_history: each is written once, whatever happens."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from google.cloud import firestore
 
+from loader.base.cnpj import with_check_digits
 from loader.base.errors import ServiceError
 from loader.bigquery.warehouse import Warehouse
 from loader.operations.onboard import onboard
@@ -40,7 +41,7 @@ HOUR = timedelta(hours=1)
 
 @pytest.fixture
 def laundromats(services: Services) -> Services:
-    """Two laundromats with their histories, and nothing built."""
+    """Two laundromats with histories, but without a build."""
     for cnpj in (NUMERIC_CNPJ, ALPHANUMERIC_CNPJ):
         make_laundromat(services, cnpj)
     return services
@@ -78,7 +79,7 @@ def test_a_message_moves_forward_and_late_or_repeated_news_change_nothing(
         "updated_at": delivered_at,
     }
 
-    # A sender that lost its memory says again what it said at first.
+    # A sender that lost its state repeats its first report.
     reference.update({**sent(at=AS_OF + 3 * HOUR), "deliveredAt": firestore.DELETE_FIELD})
     laundromats.track([NUMERIC_CNPJ], as_of=AS_OF + 4 * HOUR)
     laundromats.track([NUMERIC_CNPJ], as_of=AS_OF + 4 * HOUR, is_full=True)
@@ -147,7 +148,7 @@ def test_a_document_without_a_cycle_is_named_and_the_others_are_written(
 
 
 class FailingWarehouse(Warehouse):
-    """BigQuery that fails for one laundromat, or after it has done what it was asked."""
+    """A BigQuery that fails for one laundromat, or after it has done the work."""
 
     failing: Cnpj | None = None
     is_done_first = False
@@ -189,10 +190,10 @@ def test_a_laundromat_that_fails_is_tracked_from_its_own_watermark_and_delays_no
     assert "connection was lost" in one(report).error
     assert len(history(laundromats)) == int(is_done_first)
     assert len(history(laundromats, ALPHANUMERIC_CNPJ)) == 1
-    entries, _ = laundromats.registry.fleet()
+    entries, _, _ = laundromats.registry.fleet()
     assert [entry.watermark.until for entry in entries] == [AS_OF, AS_OF + HOUR]
 
-    # Ten hours behind the other, it is asked on its own.
+    # It is ten hours behind the other, so it is read alone.
     laundromats.track([ALPHANUMERIC_CNPJ], as_of=AS_OF + 10 * HOUR)
     fixed = laundromats.track(None, as_of=AS_OF + 10 * HOUR)
     assert fixed.exit_code == 0
@@ -269,3 +270,78 @@ def test_sync_replaces_a_message_of_an_older_cycle_only_once_it_is_recorded(
     document = documents(services.environment, NUMERIC_CNPJ)["BIRTHDAY", "a"]
     assert (document["status"], document["cycleKey"]) == ("PENDING", "2027")
     assert [row["cycle_key"] for row in history(services)] == ["2026"]
+
+
+# What other senders and programs write
+
+
+@pytest.mark.parametrize("updated_at", ["2026-11-23T13:05:00Z", 1795439100, "just now"])
+def test_a_message_whose_document_says_its_change_in_another_type_is_recorded(
+    laundromats: Services, updated_at: Any
+) -> None:
+    laundromats.track([NUMERIC_CNPJ], as_of=AS_OF)
+    put_document(laundromats, "a", **{**sent(), "updatedAt": updated_at})
+    report = one(laundromats.track([NUMERIC_CNPJ], as_of=AS_OF + HOUR))
+    assert [row["user_id"] for row in history(laundromats)] == ["a"]
+    assert bool(report.oddities) == (updated_at == "just now")
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"attempts": 1e300},
+        {"attemptLog": [{"attempt": 10**18, "at": AS_OF, "status": "SENT"}]},
+        {"attemptLog": [{"attempt": 1, "at": AS_OF.replace(year=1), "status": "SENT"}]},
+        {"createdAt": AS_OF.replace(year=1), "readAt": "yesterday"},
+    ],
+    ids=repr,
+)
+def test_one_odd_document_is_named_and_the_laundromat_is_tracked(
+    laundromats: Services, odd: dict[str, Any]
+) -> None:
+    put_document(laundromats, "odd", **{**sent(), **odd})
+    put_document(laundromats, "b", **sent())
+    report = one(laundromats.track([NUMERIC_CNPJ], as_of=AS_OF + HOUR))
+    assert report.error == ""
+    assert [row["user_id"] for row in history(laundromats)] == ["b", "odd"]
+    entry = laundromats.registry.entry(NUMERIC_CNPJ)
+    assert entry.watermark.until == AS_OF + HOUR
+
+
+@pytest.mark.parametrize("mark", ["text", AS_OF.replace(year=1), AS_OF.replace(year=9999)])
+def test_a_watermark_that_cannot_be_hides_no_message_and_delays_nobody(
+    laundromats: Services, mark: Any
+) -> None:
+    client = official_client(laundromats.environment)
+    client.document("users", NUMERIC_CNPJ).update({"trackedUntil": mark})
+    put_document(laundromats, "a", **sent())
+    report = laundromats.track(None, as_of=AS_OF + HOUR)
+    assert [item.error for item in report.laundromats] == ["", ""]
+    assert [row["user_id"] for row in history(laundromats)] == ["a"]
+
+
+def test_one_that_is_not_registered_does_not_keep_the_others_from_being_tracked(
+    laundromats: Services,
+) -> None:
+    put_document(laundromats, "a", **sent())
+    unknown = with_check_digits("987654320001")
+    report = laundromats.track([unknown, NUMERIC_CNPJ], as_of=AS_OF + HOUR)
+    assert "is not registered" in one(report, unknown).error
+    assert [row["user_id"] for row in history(laundromats)] == ["a"]
+
+
+def test_no_text_or_phone_of_a_message_is_in_the_parameters_of_a_job(
+    laundromats: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+    query = Warehouse.query
+
+    def noted(self: Warehouse, sql: str, **options: Any) -> Any:
+        asked.append((sql, options))
+        return query(self, sql, **options)
+
+    monkeypatch.setattr(Warehouse, "query", noted)
+    put_document(laundromats, "a", **sent())
+    laundromats.track([NUMERIC_CNPJ], as_of=AS_OF + HOUR)
+    assert asked
+    assert not any("Olá!" in repr(call) or "+5511" in repr(call) for call in asked)

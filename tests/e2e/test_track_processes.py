@@ -1,4 +1,4 @@
-"""`vmhub track` as a process that is ended between any two steps, and as two at once."""
+"""`vmhub track` as a process that is killed between any two steps, and as two at once."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ CUSTOMERS = [f"customer {number}" for number in range(7)]
 
 @dataclass
 class Fleet:
-    """Two laundromats with messages that nobody has tracked; Firestore behind a server."""
+    """Two laundromats with untracked messages; their Firestore is behind a server with faults."""
 
     services: Services
     server: FaultServer
@@ -47,7 +47,7 @@ class Fleet:
         return start_vmhub(self.services, *arguments, firestore_host=self.server.host)
 
     def watermarks(self) -> set[Any]:
-        entries, _ = self.services.registry.fleet()
+        entries, _, _ = self.services.registry.fleet()
         return {entry.watermark.until for entry in entries}
 
     def check_all_is_recorded_once(self) -> None:
@@ -73,8 +73,8 @@ def fleet(services: Services) -> Iterator[Fleet]:
         yield Fleet(services, server)
 
 
-# The registry is read by two queries and the documents by the third; the rows are merged between
-# that and the commit, which moves the watermarks.
+# Two queries read the registry, the third one the documents. The rows are merged between that query
+# and the commit, which moves the watermarks.
 @pytest.mark.parametrize(
     ("method", "number", "moment", "is_merged", "is_moved"),
     [
@@ -117,7 +117,7 @@ def test_two_runs_at_once_leave_one_row_a_message(fleet: Fleet) -> None:
 def test_a_reading_that_breaks_off_goes_on_behind_its_last_document(
     fleet: Fleet, *, is_full: bool
 ) -> None:
-    # The registry's two queries come first; every later one breaks off once.
+    # The registry's two queries come first; every later query breaks off once.
     fleet.server.plan = [Fault("RunQuery", Moment.MIDDLE, calls=range(3, 1000, 2))]
     environment = replace(fleet.services.environment, firestore_host=fleet.server.host)
     services = replace(fleet.services, environment=environment)

@@ -1,1 +1,1 @@
-"""Firestore with faults: between the loader and what holds the documents, at the level of gRPC."""
+"""A Firestore with faults: a gRPC server between the loader and the store of the documents."""

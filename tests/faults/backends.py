@@ -1,4 +1,4 @@
-"""What holds the documents behind a `FaultServer`: Google's emulator, as long as it runs."""
+"""The store of the documents behind a `FaultServer`: Google's emulator, while it runs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BIDIRECTIONAL", "CHANNEL_OPTIONS", "Backend", "Call", "EmulatorBackend", "Refusal"]
 
-# Methods whose requests are a stream. On the wire a single request or reply is a stream of one.
+# Methods with a stream of requests. On the wire a single request or reply is a stream of one.
 BIDIRECTIONAL = frozenset({"Listen", "Write"})
 
 CHANNEL_OPTIONS = (
@@ -20,13 +20,13 @@ CHANNEL_OPTIONS = (
     ("grpc.max_send_message_length", 64 * 1024 * 1024),
 )
 
-# Set anew on the way to the backend.
+# Headers that are set again on the way to the backend.
 _OWN_METADATA = ("user-agent", "grpc-", "te", "content-type", ":")
 
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a method as it travels: messages stay bytes."""
+    """One call of a method; its messages stay bytes."""
 
     method: str
     """Such as ``BatchWrite``."""
@@ -36,7 +36,7 @@ class Call:
 
 
 class Refusal(Exception):  # noqa: N818 - a status is an answer
-    """A call ends with another status than OK."""
+    """A call ends with a status other than OK."""
 
     def __init__(self, code: grpc.StatusCode, details: str = "") -> None:
         super().__init__(f"{code.name}: {details}")
@@ -48,7 +48,7 @@ class Backend(Protocol):
     """Answers calls."""
 
     def answer(self, call: Call) -> Iterator[bytes]:
-        """Yield the replies; raise a Refusal for another status than OK."""
+        """Yield the replies; raise a Refusal for a status other than OK."""
 
 
 class EmulatorBackend:

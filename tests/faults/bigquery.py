@@ -1,4 +1,4 @@
-"""A BigQuery on the loopback interface that passes on what it does not deny or hold back."""
+"""A BigQuery proxy on the loopback interface that can deny or delay requests."""
 
 from __future__ import annotations
 
@@ -37,23 +37,23 @@ class Request:
     method: str
     path: str
     body: Any
-    """The JSON object; None for a call without one, or with something else."""
+    """The JSON object; None for a call without a JSON object."""
 
 
 @dataclass
 class BigQueryRelay:
-    """What has passed, and what is answered with 403 instead."""
+    """The requests that have passed, and which ones get 403 instead."""
 
     url: str = ""
     is_denied: Callable[[Request], bool] = lambda _request: False
     hook: Callable[[Request], None] = lambda _request: None
-    """Called with each request before it is passed on; may wait."""
+    """Called with each request before it is passed on; it may wait."""
     requests: list[Request] = field(default_factory=list)
 
 
 @contextmanager
 def relaying(url: str) -> Iterator[BigQueryRelay]:
-    """Serve an emulator's REST API on a port of its own for the length of a block."""
+    """Serve an emulator's REST API on a port of its own during the block."""
     relay = BigQueryRelay()
 
     class Handler(_Handler):
@@ -74,7 +74,7 @@ def relaying(url: str) -> Iterator[BigQueryRelay]:
 
 @contextmanager
 def denying_storage() -> Iterator[str]:
-    """Serve a Storage Read API that grants nobody a services; yields its ``host:port``."""
+    """Serve a Storage Read API that denies every session; yields its ``host:port``."""
 
     def deny(_request: bytes, context: grpc.ServicerContext) -> None:
         context.abort(grpc.StatusCode.PERMISSION_DENIED, "by plan")
@@ -130,6 +130,6 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _passed(headers: Message) -> dict[str, str]:
-    """Return the headers that are about the content, not about the connection."""
+    """Return the headers of the content, without those of the connection."""
     own = ("host", "connection", "content-length", "transfer-encoding")
     return {name: value for name, value in headers.items() if name.lower() not in own}

@@ -1,7 +1,7 @@
 """Firestore in memory: the few methods that sync and the sender use, and their preconditions.
 
-A thousand schedules take seconds with it. `tests/faults/test_memory.py` holds it to what Google's
-emulator does; a request that it does not know is refused, so that it never agrees by accident.
+A thousand schedules take seconds with it. `tests/faults/test_memory.py` compares it with Google's
+emulator. It refuses requests that it does not know, so that it never agrees by accident.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _OK = 0
 
 
 class MemoryBackend:
-    """Documents by name; every call is atomic but BatchWrite, as it is in the service."""
+    """Documents by name; every call except BatchWrite is atomic, as in the service."""
 
     def __init__(self) -> None:
         self._documents: dict[str, Any] = {}
@@ -171,7 +171,7 @@ class MemoryBackend:
             for field, value in write.update.fields.items():
                 fresh.fields[field].CopyFrom(value)
         if there is not None and _same_fields(there, fresh):
-            # A write that changes nothing leaves the update time.
+            # A write that changes nothing keeps the update time.
             return _OK
         now = self._tick()
         _set_time(fresh.update_time, now)
@@ -183,7 +183,7 @@ class MemoryBackend:
         return _OK
 
     def _tick(self) -> int:
-        """Return an instant in microseconds, later than every one before."""
+        """Return an instant in microseconds, later than all earlier ones."""
         self._last_time = max(self._last_time + 1, time.time_ns() // 1000)
         return self._last_time
 
@@ -206,7 +206,7 @@ def _refuse(is_wrong: bool, details: str) -> None:  # noqa: FBT001 - a condition
 
 def _check_name(name: str) -> None:
     segments = name.split("/")
-    # projects/P/databases/D/documents, then pairs of collection and id.
+    # The name is projects/P/databases/D/documents, then pairs of collection and id.
     _refuse(len(segments) < 7 or len(segments) % 2 == 0, "no document name")
     _refuse(any(_ILLEGAL_ID.fullmatch(segment) for segment in segments[5:]), "illegal id")
 
@@ -244,7 +244,7 @@ def _matches(document: Any, where: Any) -> bool:
 
 
 def _shown(document: Any, request: Any, mask: str) -> Any:
-    """Return a document with the fields that a request asks for."""
+    """Return a document with only the fields of a request."""
     if not request.HasField(mask):
         return document
     asked = getattr(request, mask)

@@ -1,4 +1,4 @@
-"""A TCP relay whose connections can be cut, as a network or a dying machine cuts them."""
+"""A TCP relay whose connections can be cut, as by a network failure or a dying machine."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 __all__ = ["Relay", "relaying"]
 
 _BUFFER_BYTES = 64 * 1024
-# Close by a reset, at once, whatever is still to be sent.
+# Close with a reset at once, even if there is still data to send.
 _NO_LINGER = struct.pack("ii", 1, 0)
 
 
 class Relay:
-    """Passes on what connects to `host`."""
+    """Relays the connections to `host`."""
 
     def __init__(self, target: str) -> None:
         """Listen on a free port of the loopback interface; ``target`` is ``host:port``."""
@@ -32,18 +32,18 @@ class Relay:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self) -> None:
-        """Reset every connection there is; new ones are taken."""
+        """Reset every open connection; new ones are accepted."""
         with self._lock:
             cut, self._sockets = self._sockets, []
         for end in cut:
             with suppress(OSError):
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
-                # Wakes the thread that reads from it; the reset goes with the close.
+                # This wakes the thread that reads from it; closing then sends the reset.
                 end.shutdown(socket.SHUT_RD)
             end.close()
 
     def close(self) -> None:
-        """Take no more connections and reset those there are."""
+        """Accept no more connections, and reset the open ones."""
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -69,7 +69,7 @@ def _pass_on(source: socket.socket, sink: socket.socket) -> None:
 
 @contextmanager
 def relaying(target: str) -> Iterator[Relay]:
-    """Relay for the length of a block."""
+    """Relay during the block."""
     relay = Relay(target)
     try:
         yield relay

@@ -1,7 +1,7 @@
-"""One schedule: some hours of builds and syncs, a sender and faults between any two steps.
+"""One schedule: some hours of builds and syncs, with a sender and faults between any two steps.
 
-All of it follows from the seed. What must never happen is checked at each write that sync makes, at
-the instant it takes effect, and at the end.
+Everything follows from the seed. The promises are checked at each write of sync, when it takes
+effect, and at the end.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ Key = tuple[str, str]
 
 
 class ScheduleFailedError(AssertionError):
-    """A promise was broken; says with which seed, and what led to it."""
+    """A promise was broken; the text has the seed and the events before."""
 
 
 class Schedule:
@@ -71,11 +71,11 @@ class Schedule:
         """Prepare a schedule; nothing is sent yet.
 
         Args:
-            seed: All that happens follows from it.
-            server: Split, between sync and an empty database.
+            seed: Everything that happens follows from it.
+            server: A split server between sync and an empty database.
             database: A connection through it.
-            other: A second server before the same backend, for a sync at the same time.
-            second: A connection through that.
+            other: A second server for the same backend, for a concurrent sync.
+            second: A connection through the second server.
 
         """
         self.seed = seed
@@ -111,7 +111,7 @@ class Schedule:
         self._lock = threading.Lock()
 
     def play(self) -> list[Found]:
-        """Play to the end and return the documents that are left.
+        """Play to the end, and return the remaining documents.
 
         Raises:
             ScheduleFailedError: A promise was broken.
@@ -140,7 +140,7 @@ class Schedule:
         return later
 
     def _build(self, at: datetime) -> None:
-        """Publish another campaign_targets: customers, payloads, cycles and history move on."""
+        """Publish a new campaign_targets: customers, payloads, cycles and history change."""
         rng = self._rng
         is_next_day = at.date() != self._built_at.date()
         self._built_at = self._as_of = self._sender.now = at
@@ -215,7 +215,7 @@ class Schedule:
     def _sync(self, faults: list[Fault | WriteFault]) -> SyncReport | None:
         """Run sync with the sender in between; check its accounting."""
         self._runs += 1
-        # Not an instant at which the sender writes, as it would not be by the wall's clock.
+        # Never an instant at which the sender writes, as with a real clock.
         self._as_of = self._sender.now + timedelta(milliseconds=1)
         self._sender.deletions = 0
         self._say(f"sync {self._runs} as of {self._as_of:%d %H:%M:%S}, faults: {faults}")
@@ -240,7 +240,7 @@ class Schedule:
         self._require(
             sum(counted.values()) - counted.get(Outcome.WITHDRAWN, 0) == rows, "rows do not add up"
         )
-        # Without an answer, nobody can tell whose deletion it was.
+        # Without an answer, it is unknown whose deletion it was.
         doubtful = self._sender.deletions if faults else 0
         for outcome in _WRITES:
             written, told = self._effects[outcome], counted.get(outcome, 0)
@@ -270,7 +270,7 @@ class Schedule:
             self._sender.act(rng)
 
     def _interleave(self, point: Point) -> None:
-        """Let others act; seeded by the point, so that threads of sync do not matter."""
+        """Let others act; the point is the seed, so that the threads of sync do not matter."""
         with self._lock:
             place = (point.method, point.scope.split("/documents/")[-1], point.moment)
             self._reached[place] += 1
@@ -360,7 +360,7 @@ class Schedule:
         return Outcome.REQUEUED if before.fields["status"] == "FAILED" else Outcome.UPDATED
 
     def _come_to_rest(self) -> None:
-        """Without sender and faults, one run puts all in order and the next finds nothing to do."""
+        """Check that without sender and faults, one run fixes all and the next does nothing."""
         self._build(self._sender.now.replace(hour=13) + timedelta(days=2))
         self._is_quiet, self._may_overlap = True, False
         self._sync([])

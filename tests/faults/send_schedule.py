@@ -237,7 +237,7 @@ class SendSchedule:
             rows: list[HistoryRow] = []
             for campaign_type in _CAMPAIGNS:
                 for document in reader.changed_of(cnpj, campaign_type, since):
-                    rows += history_rows(document)
+                    rows += history_rows(document, as_of)[0]
             return rows
 
         async def between() -> None:

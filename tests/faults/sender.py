@@ -1,7 +1,7 @@
-"""A stand-in for the WhatsApp integration that acts one small step at a time, at any time.
+"""A simulated WhatsApp integration that does one small step at a time, at any time.
 
-It keeps the duties of docs/integration.md: claim first, check, log the attempt, post, record.
-Everything it does is a write under the update time that it read, as it would be in production.
+It follows the duties of docs/integration.md: claim first, check, log the attempt, post, record.
+Each of its writes has the update time that it read as precondition, as in production.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _DELETE = object()
 
 @dataclass(frozen=True)
 class Found:
-    """A document as it was read."""
+    """A document as read."""
 
     name: str
     fields: dict[str, Any]
@@ -55,7 +55,7 @@ class Found:
 
 
 class Documents:
-    """A laundromat's documents, read and written past every fault."""
+    """A laundromat's documents, read and written without faults."""
 
     def __init__(self, backend: Backend, project: str, cnpj: str) -> None:
         self._backend = backend
@@ -83,7 +83,7 @@ class Documents:
         return _found(reply.found) if reply.HasField("found") else None
 
     def update(self, found: Found, fields: Mapping[str, Any]) -> Found | None:
-        """Change fields of the document as it was read; None: somebody else was faster."""
+        """Change fields of the document as it was read; None: another write came first."""
         request = BatchWriteRequest(database=self._database)
         write = BatchWriteRequest.pb(request).writes.add()
         write.update.name = found.name
@@ -95,13 +95,13 @@ class Documents:
         return self.get(found.name) if self._write(request, found) else None
 
     def delete(self, found: Found) -> bool:
-        """Delete the document as it was read; False: somebody else was faster."""
+        """Delete the document as it was read; False: another write came first."""
         request = BatchWriteRequest(database=self._database)
         BatchWriteRequest.pb(request).writes.add().delete = found.name
         return self._write(request, found)
 
     def put(self, campaign_type: str, documents: Mapping[str, Mapping[str, Any]]) -> None:
-        """Write a campaign's documents, by customer id, whatever is there."""
+        """Write a campaign's documents, by customer id, without preconditions."""
         request = BatchWriteRequest(database=self._database)
         for customer_id, fields in documents.items():
             write = BatchWriteRequest.pb(request).writes.add()
@@ -150,7 +150,7 @@ class _Step(Enum):
 
 @dataclass
 class _Held:
-    """A document under the sender's claim."""
+    """A document that the sender has claimed."""
 
     found: Found
     step: _Step = _Step.CLAIMED
@@ -166,18 +166,18 @@ class Sender:
     campaign_types: Collection[str]
     now: datetime
     accepting: float
-    """The share of posts that WhatsApp accepts; half of the others may be tried again."""
+    """The share of posts that WhatsApp accepts; half of the others are recoverable."""
     max_attempts: int
     posts: list[Post] = field(default_factory=list)
     """Every call to WhatsApp, in order."""
     may_be_deleted: Collection[tuple[str, str]] = ()
-    """Campaign and customer whose message the history already knows and will block."""
+    """Campaign and customer whose message is already in the history, which will block."""
     trace: list[str] = field(default_factory=list)
     deletions: int = 0
     _held: dict[str, _Held] = field(default_factory=dict)
 
     def act(self, rng: random.Random) -> None:
-        """Do one step, some seconds after the last."""
+        """Do one step, some seconds after the last one."""
         self.now += timedelta(seconds=rng.randint(1, 20))
         if self._held and rng.random() < 0.5:
             self._proceed(self._held[rng.choice(sorted(self._held))], rng)
@@ -204,7 +204,7 @@ class Sender:
             self._delete(chosen)
 
     def finish(self, rng: random.Random) -> None:
-        """Bring what is half-done to its end; forget what is only claimed."""
+        """Finish what is half-done; drop what is only claimed."""
         while self._held:
             held = self._held[min(self._held)]
             if held.step is _Step.CLAIMED:
@@ -271,7 +271,7 @@ class Sender:
         return {**fields, "status": "FAILED", "lastError": error, "nextAttemptAt": retry_at}
 
     def _retry(self, found: Found) -> None:
-        """Queue a failed document again, as an integration of its own mind may."""
+        """Queue a failed document again, as some integrations do on their own."""
         may_retry = (
             found.fields["lastError"]["recoverable"]
             and found.fields.get("nextAttemptAt", self.now) <= self.now

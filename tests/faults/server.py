@@ -1,8 +1,8 @@
-"""A Firestore server on the loopback interface that answers by a backend, or fails by a plan.
+"""A Firestore server on the loopback interface that uses a backend, or fails by a plan.
 
-Every method passes through as it is unless the plan names it. The hook runs at every point
-between the effects of calls (and, split, between the writes of one BatchWrite, which is not
-atomic), so that a test can let others act, or end a process, at each of them.
+Every method passes through unchanged unless the plan names it. The hook runs at every point between
+the effects of calls. In split mode it also runs between the writes of one BatchWrite, which is not
+atomic. At each point a test can let others act, or kill a process.
 """
 
 from __future__ import annotations
@@ -61,23 +61,23 @@ class Moment(Enum):
     """Where in a call."""
 
     BEFORE = auto()
-    """It has arrived and had no effect."""
+    """The call has arrived, without any effect yet."""
     MIDDLE = auto()
-    """Split: between two of its writes. Otherwise: between two of its replies."""
+    """In split mode: between two of its writes. Otherwise: between two of its replies."""
     AFTER = auto()
-    """It took effect, and nothing of its answer has left."""
+    """The call took effect, and its answer has not been sent yet."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """One moment of one call."""
+    """One point in one call."""
 
     method: str
     number: int
-    """A method's calls are counted from 1."""
+    """The number of the call of this method, counted from 1."""
     moment: Moment
     scope: str
-    """The name of the first document or collection that it is about."""
+    """The name of the first document or collection of the call."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class WriteFault:
-    """Single writes of a BatchWrite are reported as failed in an answer that is OK."""
+    """Single writes of a BatchWrite are reported as failed in an otherwise good answer."""
 
     is_hit: Callable[[str], bool]
     """Told a document's name."""
@@ -117,28 +117,28 @@ class Traffic:
     calls: Counter[str] = field(default_factory=Counter)
     documents_read: int = 0
     writes: int = 0
-    """Writes asked for in batches, whatever became of them."""
+    """Number of writes in all batches, whatever their result."""
 
 
 class FaultServer:
-    """Serves a backend's documents; the plan, the hook and the observer may be set at any time."""
+    """Serves a backend's documents; plan, hook and observer can be set at any time."""
 
     def __init__(self, backend: Backend, *, is_split: bool = False) -> None:
         """Listen on a free port.
 
         Args:
-            backend: What holds the documents.
-            is_split: Pass the writes of a BatchWrite on one by one.
+            backend: The store of the documents.
+            is_split: Pass on the writes of a BatchWrite one by one.
 
         """
         self.backend = backend
         self.plan: Sequence[Fault | WriteFault | Stall] = ()
         self.hook: Callable[[Point], None] = _nothing
         self.observer: Callable[[str, Callable[[], None]], None] = _let
-        """Split: told a document's name and what lets its write happen."""
+        """In split mode: called with a document's name and a function that does its write."""
         self.traffic = Traffic()
         self.problems: list[Exception] = []
-        """What the test's own code raised while it served."""
+        """Errors that the test's own code raised during a call."""
         self._is_split = is_split
         self._lock = threading.Lock()
         self._closing = threading.Event()
@@ -152,7 +152,7 @@ class FaultServer:
         self._server.start()
 
     def close(self) -> None:
-        """Stop serving; raise what the hook or the observer raised."""
+        """Stop serving; raise any error of the hook or the observer."""
         self._closing.set()
         self._server.stop(None).wait()
         if self.problems:
@@ -215,7 +215,7 @@ class FaultServer:
     def _batch_write(
         self, call: Call, hits: Sequence[WriteFault], between: Callable[[], None]
     ) -> bytes:
-        """Return the reply of a BatchWrite whose writes may be kept back or misreported."""
+        """Return the reply of a BatchWrite whose writes can be held back or misreported."""
         request = BatchWriteRequest.pb().FromString(call.request)
         with self._lock:
             self.traffic.writes += len(request.writes)
@@ -267,7 +267,7 @@ _DOCUMENT_OF: dict[str, tuple[Any, str]] = {
 
 @contextmanager
 def serving(backend: Backend, *, is_split: bool = False) -> Iterator[FaultServer]:
-    """Serve for the length of a block."""
+    """Serve during the block."""
     server = FaultServer(backend, is_split=is_split)
     try:
         yield server

@@ -32,7 +32,7 @@ _IDS = ("a", "b", "é", "C", "a b")
 
 
 class _Database:
-    """A backend and what was last read from it."""
+    """A backend, with the last update times read from it."""
 
     def __init__(self, backend: Backend, project: str) -> None:
         self.backend = backend
@@ -44,7 +44,7 @@ class _Database:
         return f"{self.parent}/targets/{id_}"
 
     def answer(self, request: Any, reply_type: Any) -> list[Any]:
-        """Return the replies, or the name of the status that came instead."""
+        """Return the replies, or the name of the error status."""
         method = type(request).__name__.removesuffix("Request")
         call = Call(method, type(request).pb(request).SerializeToString(), _OWNER)
         try:
@@ -53,7 +53,7 @@ class _Database:
             return [refusal.code.name]
 
     def see(self, document: Any) -> tuple[str, dict[str, Any]]:
-        """Remember the update time, which no two backends share; return all else."""
+        """Remember the update time, which differs between backends; return the rest."""
         id_ = document.name.rsplit("/", 1)[-1]
         times = self.update_times.setdefault(id_, [])
         if document.update_time not in times:
@@ -83,7 +83,7 @@ def test_random_requests_are_answered_alike(
             answers.append(step(database, rng))
         assert answers[0] == answers[1]
         seen.update(answers[0] if step is _write else ())
-    # OK, INVALID_ARGUMENT for all, NOT_FOUND, ALREADY_EXISTS and FAILED_PRECONDITION.
+    # Results: OK, INVALID_ARGUMENT for all, NOT_FOUND, ALREADY_EXISTS, FAILED_PRECONDITION.
     assert seen >= {0, "INVALID_ARGUMENT", 5, 6, 9}
 
 
@@ -122,7 +122,7 @@ def _fill(write: Any, database: _Database, id_: str, rng: random.Random) -> None
     fields = {field: values[field] for field in rng.sample(sorted(values), rng.randint(0, 3))}
     fill_fields(write.update.fields, fields)
     if rng.random() < 0.6:
-        # A field that is named and not given is removed.
+        # A field that is in the mask but not in the document is removed.
         write.update_mask.field_paths.extend(sorted({*fields, rng.choice(("n", "m"))}))
 
 

@@ -1,4 +1,4 @@
-"""A webhook on this machine: what apprise sends it is kept."""
+"""A webhook on this machine that keeps what apprise sends."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SECRET = "t0psecret"
 
 @dataclass
 class AlertReceiver:
-    """Takes messages, or refuses them."""
+    """Accepts messages, or refuses them."""
 
     url: str = ""
     is_down: bool = False
@@ -25,13 +25,13 @@ class AlertReceiver:
 
     @property
     def titles(self) -> list[str]:
-        """The titles of the messages, in the order in which they came."""
+        """The titles of the messages, in order of arrival."""
         return [message["title"] for message in self.messages]
 
 
 @contextmanager
 def alert_receiver() -> Iterator[AlertReceiver]:
-    """Run a receiver while the block runs."""
+    """Run a receiver during the block."""
     receiver = AlertReceiver()
 
     class Handler(BaseHTTPRequestHandler):

@@ -1,4 +1,4 @@
-"""In-memory stand-ins for the ports of `loader.sync.run`, with sample rows and documents."""
+"""In-memory fakes of the ports of `loader.sync.run`, with sample rows and documents."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MAX_DATA = 1000
 
 
 def make_target(customer_id: str = "c1", **changes: Any) -> Target:
-    """Return a row of campaign_targets that is this cycle's and has not expired."""
+    """Return a row of campaign_targets of this cycle that has not expired."""
     target = Target(
         cnpj=NUMERIC_CNPJ,
         campaign_type="BIRTHDAY",
@@ -50,9 +50,9 @@ def make_target(customer_id: str = "c1", **changes: Any) -> Target:
 
 
 def make_document(customer_id: str = "c1", **changes: Any) -> TargetDocument:
-    """Return the document that an hour ago became of the row of `make_target`.
+    """Return the document that was written an hour ago for the row of `make_target`.
 
-    Changes to what a row gives its document, such as its name, change the digest of that.
+    A change of a field that comes from the row, such as the name, also changes the digest.
     """
     given = {name: changes.pop(name) for name in Target._fields if name in changes}
     document = TargetDocument(
@@ -68,17 +68,22 @@ def make_document(customer_id: str = "c1", **changes: Any) -> TargetDocument:
 
 
 def payload_digest(target: Target) -> bytes:
-    """Return a digest of what a row gives its document."""
+    """Return a digest of the fields that a row sets in its document."""
     given = [getattr(target, name) for name in PAYLOAD]
     return md5(repr(given).encode(), usedforsecurity=False).digest()
 
 
 @dataclass
 class FakeSource:
-    """A campaign_targets that was published at an instant, or never."""
+    """A campaign_targets that was published at some instant, or never."""
 
     rows: Sequence[Target]
     built_at: datetime | None = AS_OF
+    opt_outs: set[tuple[str, str]] = field(default_factory=set)
+
+    def opted_out(self, cnpj: Cnpj) -> set[tuple[str, str]]:
+        assert cnpj == NUMERIC_CNPJ
+        return self.opt_outs
 
     def published_at(self, cnpj: Cnpj) -> datetime | None:
         assert cnpj == NUMERIC_CNPJ
@@ -91,7 +96,7 @@ class FakeSource:
 
 @dataclass
 class FakeClock:
-    """A clock that only sleeping moves."""
+    """A clock that moves only when somebody sleeps."""
 
     now: float = 1000.0
     sleeps: list[float] = field(default_factory=list)
@@ -105,12 +110,12 @@ class FakeClock:
 
 
 class Fault(Enum):
-    """What may happen to a write on its way."""
+    """What can happen to a write on its way."""
 
     LANDED_UNCONFIRMED = auto()
-    """It takes effect, but its confirmation is lost."""
+    """The write takes effect, but its confirmation is lost."""
     NEVER_ARRIVED = auto()
-    """It is lost itself; to the caller it looks the same."""
+    """The write itself is lost; to the caller this looks the same."""
 
 
 AnyFault = Union[Fault, str, ServiceError, "Callable[[FakeStore], None]"]
@@ -118,15 +123,15 @@ AnyFault = Union[Fault, str, ServiceError, "Callable[[FakeStore], None]"]
 
 @dataclass
 class FakeStore:
-    """Documents under Firestore's preconditions, and what is to go wrong with them."""
+    """Documents with Firestore's preconditions, and the planned faults."""
 
     documents: dict[tuple[str, str], TargetDocument] = field(default_factory=dict)
     faults: dict[str, list[AnyFault]] = field(default_factory=dict)
-    """Per customer id, one a try: a fault, a refusal, or what somebody else does first."""
+    """Per customer id, one per try: a fault, a refusal, or a write by another program."""
     read_errors: Iterator[ServiceError | None] = field(default_factory=lambda: iter(()))
-    """Raised by the next readings back, one a reading."""
+    """Errors that the next reads raise, one per read."""
     query_errors: Iterator[ServiceError | None] = field(default_factory=lambda: iter(()))
-    """Raised before the next pending documents, one a document."""
+    """Errors raised before the next pending documents, one per document."""
     documents_read: int = 0
     asked: list[Write] = field(default_factory=list)
     """Every write that was tried."""
@@ -144,7 +149,7 @@ class FakeStore:
         return self.documents.get(("BIRTHDAY", customer_id))
 
     def put(self, document: TargetDocument) -> None:
-        """Write a BIRTHDAY document as somebody else would."""
+        """Write a BIRTHDAY document, as another program would."""
         key = ("BIRTHDAY", document.customer_id)
         self.documents[key] = replace(document, update_time=self._tick())
 

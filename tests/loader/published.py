@@ -1,4 +1,4 @@
-"""A campaign_targets as a build publishes it, without the seconds that dbt takes."""
+"""Publishes a campaign_targets like a build, but without the seconds that dbt takes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def publish(
 ) -> None:
     """Write campaign_targets and target_publication in the CNPJ's existing CAMPAIGN dataset."""
     dataset = f"{cnpj}_CAMPAIGN"
-    # Without rows, one gives the columns and is left out.
+    # Without targets, one row that is filtered out defines the columns.
     rows = " union all ".join(
         f"select {_columns(target)}{', ' + further if further else ''}"
         for target in targets or [make_target()]
@@ -44,7 +44,7 @@ def publish(
 
 
 def publish_many(warehouse: Warehouse, cnpj: Cnpj, count: int) -> None:
-    """Publish so many rows of BIRTHDAY that are alike but for their customer: c1, c2, …"""
+    """Publish this many BIRTHDAY rows that differ only in their customer: c1, c2, …"""
     publish(warehouse, cnpj, [make_target("c", cnpj=cnpj)])
     dataset = f"{cnpj}_CAMPAIGN"
     warehouse.query(

@@ -1,4 +1,4 @@
-"""A run of sync against the fakes, and what is asked of its report."""
+"""Helpers for a run of sync against the fakes, and for its report."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def run_sync(
     campaign_types: Sequence[str] = CAMPAIGNS,
     **further: Any,
 ) -> SyncReport:
-    """Sync as of `AS_OF`, with a clock that only sleeping moves."""
+    """Sync as of `AS_OF`, with a clock that moves only when somebody sleeps."""
     clock = clock or FakeClock()
     return sync(
         rows if isinstance(rows, FakeSource) else FakeSource(rows, built_at),

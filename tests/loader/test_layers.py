@@ -1,7 +1,8 @@
-"""Who imports whom: pyproject.toml has the rule, and `lint-imports` holds it."""
+"""Import layers: pyproject.toml has the rule, and `lint-imports` checks it."""
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import shutil
@@ -15,7 +16,7 @@ from loader.dbt.project import find_project
 
 ROOT = find_project().root
 
-# Each breaks one contract, the last three of them by a type alone.
+# Each line breaks one contract; the last three do so only by a type.
 UPWARD = {
     "loader/base/errors.py": "from loader.base.cnpj import Cnpj",
     "loader/sync/decide.py": "import loader.firestore.values",
@@ -27,7 +28,7 @@ UPWARD = {
 }
 OF_TYPES = ("loader/sync/match.py", "loader/questions/explain.py", "console/report/words.py")
 
-# Prints which of our modules a command has loaded, when the process ends.
+# Prints, at the end of the process, which of our modules a command has loaded.
 SPY = """
 import atexit, json, sys
 atexit.register(lambda: print(json.dumps(sorted(
@@ -72,7 +73,7 @@ def test_sync_loads_nothing_of_check_status_preview_report_or_the_console() -> N
     ended = subprocess.run(
         [sys.executable, "-c", SPY, "sync", "--cnpj", "11222333000181"],
         cwd=ROOT,
-        # Nothing answers there: the command ends once all it needs has been imported.
+        # Nothing answers there: the command ends after all its imports.
         env={
             "PATH": os.environ["PATH"],
             "GOOGLE_CLOUD_PROJECT": "vmhub-nowhere",
@@ -95,3 +96,13 @@ def test_sync_loads_nothing_of_check_status_preview_report_or_the_console() -> N
         or (name.startswith("loader.cli") and name not in {*own, "loader.cli.sync"})
     ]
     assert foreign == []
+
+
+def test_a_name_means_one_thing() -> None:
+    places: dict[str, list[str]] = {}
+    for package in ("console", "loader", "whatsapp"):
+        for path in (ROOT / package).rglob("*.py"):
+            for node in ast.parse(path.read_text(encoding="utf-8")).body:
+                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                    places.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    assert {name: paths for name, paths in places.items() if len(paths) > 1} == {}

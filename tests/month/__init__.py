@@ -1,5 +1,5 @@
-"""A month of laundromats, hour by hour: their customers, a scripted sender, and what must come out.
+"""A month of laundromats, hour by hour: customers, a scripted sender, and the expected results.
 
-Nothing here reads what the system makes of it: the expected figures are worked out from the
-script's own rows and the sender's own log.
+Nothing here reads the system's results: the expected figures are computed from the script's own
+rows and the sender's own log.
 """

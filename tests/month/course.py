@@ -1,4 +1,4 @@
-"""The course of the month: every hour's run, with outages, and the sender in between."""
+"""The course of the month: the run of every hour, outages, and the sender in between."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ HOUR = timedelta(hours=1)
 
 @dataclass(frozen=True)
 class Outages:
-    """What is down when: single hours by chance, and longer ones from the beginning on."""
+    """What is down when: random single hours, and longer outages early on."""
 
     begin: datetime
     silent_days: tuple[int, ...] = ()
     """The sender of the first laundromat is down."""
     missed_days: tuple[int, ...] = ()
-    """No run takes place at all."""
+    """There is no run at all."""
     untracked_days: tuple[int, ...] = ()
-    """Tracking of the last laundromat fails, and all else goes on."""
+    """Tracking of the last laundromat fails; everything else works."""
     laundromats: int = 3
 
     def is_silent(self, number: int, at: datetime) -> bool:
@@ -52,7 +52,7 @@ class Outages:
         )
 
     def is_cut_short(self, number: int, at: datetime) -> bool:
-        """Return whether the run ends between build and sync."""
+        """Return whether the run is killed between build and sync."""
         return self._happens("cut", number, at, 3)
 
     def _day(self, at: datetime) -> int:
@@ -72,7 +72,7 @@ class Course:
     laundromats: list[Laundromat]
     outages: Outages
     on_figures: Callable[[Cnpj, datetime], None] = lambda _cnpj, _at: None
-    """Told when a laundromat's figures are about to be built."""
+    """Called before a laundromat's figures are built."""
     figures_every_days: int = 1
     senders: dict[str, Sender] = field(default_factory=dict)
     _figured_on: dict[str, date] = field(default_factory=dict)
@@ -149,13 +149,13 @@ class Course:
 
 
 def check_nobody_was_messaged_twice(sender: Sender) -> None:
-    """Look at what WhatsApp took: by cycle as the calendar has it, and by the documents' own."""
+    """Check WhatsApp's accepted messages, by calendar cycle and by the documents' own cycle."""
     taken = [attempt for attempt in sender.log if not attempt.has_failed]
     periods: Counter[tuple[str, ...]] = Counter()
     for attempt in taken:
         day = sender.laundromat.local(attempt.at).date()
         phone = sender.laundromat.customers[attempt.customer_id]["telefone"]
-        # A loyalty cycle is three months, longer than all this takes; a welcome comes once.
+        # A loyalty cycle is three months, longer than this test; a welcome comes once.
         period = {"BIRTHDAY": f"{day:%Y}", "REACTIVATION": f"{day:%Y-%m}"}
         periods[attempt.campaign_type, attempt.customer_id, attempt.cycle_key] += 1
         whose = attempt.customer_id if attempt.campaign_type == "BIRTHDAY" else phone

@@ -1,4 +1,4 @@
-"""The figures of a laundromat, worked out in plain Python from its sales and its sender's log."""
+"""A laundromat's figures, computed in plain Python from its sales and its sender's log."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ _NORMAL_95 = 1.959963984540054
 
 @dataclass
 class Observer:
-    """Who was a candidate when figures were built: what a person would note down each time."""
+    """Records who was a candidate each time the figures were built."""
 
     services: Services
     seen: dict[str, dict[CycleKey, list[tuple[datetime, tuple[str, ...]]]]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(list))
     )
-    """By CNPJ and cycle: instants with the blockers."""
+    """Instants with their blockers, by CNPJ and cycle."""
 
     def note(self, cnpj: Any, at: datetime) -> None:
         for (campaign_type, customer_id), row in decisions(self.services, cnpj).items():
@@ -66,7 +66,7 @@ def check_figures(services: Services, sender: Sender, observer: Observer, now: d
 
 
 class _Tables:
-    """What the tables say."""
+    """The figures in the tables."""
 
     def __init__(self, services: Services, cnpj: str) -> None:
         self._services = services
@@ -164,7 +164,7 @@ def _check_rate(rate: float | None, part: int, whole: int) -> None:
 
 
 class _Figures:
-    """What the script says."""
+    """The figures by the script."""
 
     def __init__(
         self,
@@ -254,7 +254,7 @@ class _Figures:
                 it for it in by_cpf[sale.cpf] if timedelta() < sale.at - it.at <= self._window
             ]
             if before:
-                # The last one; of several of one instant, the first by name.
+                # The last message; of several at one instant, the first by name.
                 last = min(before, key=lambda it: (-it.at.timestamp(), *it.key))
                 credited[last.key[:3]].append(sale)
         return {
@@ -286,7 +286,7 @@ class _Figures:
         return found
 
     def tiles(self) -> dict[str, str]:
-        """Return the big numbers of the page by name, written as in Brazil."""
+        """Return the big numbers of the page by name, in Brazilian format."""
         counted: Counter[str] = Counter()
         for (_, _, _, name), number in self.attempts().items():
             counted[name] += number
@@ -353,7 +353,7 @@ class _Figures:
 
 
 def _newcombe(x: int, n: int, y: int, m: int) -> tuple[Any, Any, Any]:
-    """Return the difference of two rates and its 95 % interval: Newcombe (1998), method 10."""
+    """Return the difference of two rates with its 95 % interval: Newcombe (1998), method 10."""
     if not n or not m:
         return None, None, None
     p, q = x / n, y / m

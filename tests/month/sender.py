@@ -1,6 +1,6 @@
-"""A WhatsApp integration by script: failures, crashes, late receipts, days of silence.
+"""A scripted WhatsApp integration: failures, crashes, late receipts, days of silence.
 
-It keeps the duties of docs/integration.md and a log of its own, which says what the tables must.
+It follows the duties of docs/integration.md and keeps its own log; the tables must agree with it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _DEFERRED = {"code": "131049", "message": "not now", "recoverable": True}
 
 @dataclass
 class Attempt:
-    """One call to WhatsApp, and what is known of it by now."""
+    """One call to WhatsApp, with what is known about it so far."""
 
     campaign_type: str
     customer_id: str
@@ -69,12 +69,12 @@ class Sender:
     environment: Environment
     laundromat: Laundromat
     is_silent: Callable[[datetime], bool]
-    """Whether it is down at an instant; what comes from WhatsApp then waits."""
+    """Whether it is down at an instant; events from WhatsApp then wait."""
     log: list[Attempt] = field(default_factory=list)
     opt_outs: list[dict[str, Any]] = field(default_factory=list)
-    """Rows of opt_outs since somebody took them."""
+    """Rows of opt_outs since they were last taken."""
     sales: list[Sale] = field(default_factory=list)
-    """Sales with a voucher since somebody took them."""
+    """Sales with a voucher since they were last taken."""
     _events: list[tuple[datetime, int, Callable[[datetime], None]]] = field(default_factory=list)
     _order: Any = field(default_factory=count)
 
@@ -83,7 +83,7 @@ class Sender:
         return official_client(self.environment)
 
     def act(self, at: datetime) -> None:
-        """Do the work of an hour."""
+        """Do the work of one hour."""
         if self.is_silent(at):
             return
         while self._events and self._events[0][0] <= at:
@@ -103,7 +103,7 @@ class Sender:
         if fields["expiresAt"] <= at or (claimed_until and claimed_until > at):
             return
         if len(fields.get("attemptLog", [])) > fields["attempts"]:
-            # Posted before a crash: WhatsApp will say what became of it.
+            # It was posted before a crash: WhatsApp will report the result.
             return
         attempt = Attempt(
             campaign_type,
@@ -135,7 +135,7 @@ class Sender:
         elif chance < 0.2:
             attempt.status, attempt.error = "FAILED", _UNREACHABLE
         if 0.2 <= chance < 0.28:
-            # It crashes before it can say so; WhatsApp tells it hours later.
+            # It crashes before it can record the result; WhatsApp reports it hours later.
             attempt.status = "PENDING"
             hours = rng.randrange(3, 30)
             self._later(at + timedelta(hours=hours), lambda now: self._crash_told(attempt, now))
@@ -205,7 +205,7 @@ class Sender:
         if reference is None:
             return
         if attempt.status == "PENDING":
-            # Not told yet that it went out at all: the receipt says so.
+            # It is not yet recorded as sent: the receipt shows that it was.
             attempt.status = "SENT"
             self._record(attempt, now)
         setattr(attempt, name, now)
@@ -234,7 +234,7 @@ class Sender:
         reference.update(fields)
 
     def _document(self, attempt: Attempt) -> DocumentReference | None:
-        """Return the attempt's document; None when it is about another message by now."""
+        """Return the attempt's document; None when it now belongs to another message."""
         reference = self._reference(attempt)
         fields = reference.get().to_dict()
         if fields is None or fields["cycleKey"] != attempt.cycle_key:

@@ -1,4 +1,4 @@
-"""The laundromats of the month: customers and sales, by a seed."""
+"""The laundromats of the month: customers and sales, generated from a seed."""
 
 from __future__ import annotations
 
@@ -22,8 +22,10 @@ _SETTINGS: dict[str, Any] = {
     "loyalty_tiers": {"BRONZE": 6, "SILVER": 12, "GOLD": 18},
     "welcome_catch_up_days": 2,
     "conversion_days": 7,
+    # There are so few customers that days pass without a sale.
+    "stale_sales_hours": 0,
     "send_from_hour": 9,
-    # Long enough for failed messages to be tried again.
+    # Long enough to retry failed messages.
     "send_until_hour": 12,
 }
 _HOLDOUT = {"reactivation_holdout_percent": 30, "loyalty_holdout_percent": 30}
@@ -51,7 +53,7 @@ class Sale:
 
 @dataclass
 class Laundromat:
-    """One laundromat, with all rows of its RAW dataset; those of later instants are invisible."""
+    """One laundromat with all rows of its RAW dataset; rows of later instants are invisible."""
 
     cnpj: Cnpj
     timezone: str
@@ -66,14 +68,14 @@ class Laundromat:
     def is_building(self, instant: datetime) -> bool:
         """Return whether the hourly run does more than track: the window is open, or just closed.
 
-        Just closed, so that what was not sent is withdrawn.
+        When it has just closed, the run withdraws what was not sent.
         """
         first, last = self.settings["send_from_hour"], self.settings["send_until_hour"]
         return bool(first <= self.local(instant).hour <= last)
 
 
 def make_laundromats(first_day: date, days: int, customers: int) -> list[Laundromat]:
-    """Return three laundromats that live through the days, each in another time zone."""
+    """Return three laundromats for these days, each in another time zone."""
     places = [
         Laundromat(Cnpj("11222333000181"), "America/Sao_Paulo", _SETTINGS | _HOLDOUT),
         Laundromat(
@@ -113,13 +115,13 @@ def _add_customer(
     customer_id = f"c{index:03d}"
     laundromat.customers[customer_id] = {
         "id": customer_id,
-        "nome": f"Cliente{index} Exemplo",
+        "nome": "Ana Exemplo",
         "dataNascimento": born.replace(year=1985).isoformat() + "T00:00:00Z",
         "cpf": cpf,
         "telefone": "12345" if index % 17 == 16 else f"119{number}{phone:07d}",
         "dataCadastro": registered.isoformat(),
     }
-    # Every few days until the end, or until they stay away.
+    # They come every few days until the end, or until they stay away.
     step, until = rng.choice([(6, days), (9, days), (14, rng.randrange(-70, 5)), (25, days)])
     at = max(registered, start - timedelta(days=120)) + timedelta(minutes=rng.randrange(9000))
     while at < start + timedelta(days=until):

@@ -9,7 +9,7 @@ import pytest
 from tests.whatsapp.calls import ACCOUNTS, NOW, Fake
 from tests.whatsapp.receiver import Receiver
 from whatsapp.fake.server import running
-from whatsapp.fake.state import State
+from whatsapp.fake.state import FakeState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def fake_server() -> Iterator[Fake]:
-    with running(State()) as url, Fake(url) as fake:
+    with running(FakeState()) as url, Fake(url) as fake:
         yield fake
 
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from whatsapp.fake.config import Accounts
 from whatsapp.fake.server import make_server
-from whatsapp.fake.state import State
+from whatsapp.fake.state import FakeState
 
 
 def main(arguments: list[str]) -> None:
     """Serve until SIGTERM."""
-    state = State()
+    state = FakeState()
     if len(arguments) > 1:
         state.add_accounts(Accounts.model_validate_json(Path(arguments[1]).read_bytes()))
     server, listening, url = make_server(state)

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
-    from whatsapp.fake.connections import Connections
+    from whatsapp.fake.connections import FakeConnections
     from whatsapp.fake.requests import Endpoint
-    from whatsapp.fake.state import State
+    from whatsapp.fake.state import FakeState
 
 __all__ = ["routes"]
 
@@ -48,12 +48,12 @@ def routes() -> list[Route]:
 
 
 def _answered(
-    handler: Callable[[Request, State], Awaitable[Response]],
+    handler: Callable[[Request, FakeState], Awaitable[Response]],
 ) -> Callable[[Request], Awaitable[Response]]:
     """Answer a refusal as the API does."""
 
     async def answer(request: Request) -> Response:
-        state: State = request.app.state.fake
+        state: FakeState = request.app.state.fake
         try:
             return await handler(request, state)
         except ApiError as error:
@@ -63,7 +63,7 @@ def _answered(
     return answer
 
 
-async def _send(request: Request, state: State) -> Response:
+async def _send(request: Request, state: FakeState) -> Response:
     body = await _json(request)
     endpoint = cast("Endpoint", request.url.path.rsplit("/", 1)[1])
     authorization = request.headers.get("Authorization")
@@ -73,7 +73,7 @@ async def _send(request: Request, state: State) -> Response:
     finally:
         await asyncio.sleep(state.settings.latency_seconds)
     whole = JSONResponse(answer.body)
-    connections: Connections = request.app.state.connections
+    connections: FakeConnections = request.app.state.connections
     match answer.fault:
         case "gateway_error" | "accept_and_gateway_error":
             return Response(_BAD_GATEWAY, status_code=502, media_type="text/html")
@@ -87,7 +87,7 @@ async def _send(request: Request, state: State) -> Response:
     return whole
 
 
-async def _list(request: Request, state: State) -> Response:
+async def _list(request: Request, state: FakeState) -> Response:
     """List templates, in pages (WA/reference/whatsapp-business-account/template-api)."""
     waba_id = _waba(request, state)
     query = request.query_params
@@ -111,12 +111,12 @@ async def _list(request: Request, state: State) -> Response:
     return JSONResponse({"data": page, "paging": paging})
 
 
-async def _create(request: Request, state: State) -> Response:
+async def _create(request: Request, state: FakeState) -> Response:
     made = state.create_template(_waba(request, state), await _json(request))
     return JSONResponse({"id": made.id, "status": made.status, "category": made.category})
 
 
-async def _read(request: Request, state: State) -> Response:
+async def _read(request: Request, state: FakeState) -> Response:
     """Read the fields of a number, an account or a template that are asked for."""
     node_id = request.path_params["node_id"]
     if node_id in state.numbers:
@@ -136,7 +136,7 @@ async def _read(request: Request, state: State) -> Response:
     return JSONResponse({name: known[name] for name in asked} | {"id": node_id})
 
 
-def _fields(state: State, node_id: str, waba_id: str) -> dict[str, Any]:
+def _fields(state: FakeState, node_id: str, waba_id: str) -> dict[str, Any]:
     health = _health(state, node_id, waba_id)
     if node_id in state.numbers:
         number = state.numbers[node_id]
@@ -155,7 +155,7 @@ def _fields(state: State, node_id: str, waba_id: str) -> dict[str, Any]:
     return {"id": node_id, "health_status": health}
 
 
-def _health(state: State, node_id: str, waba_id: str) -> dict[str, Any]:
+def _health(state: FakeState, node_id: str, waba_id: str) -> dict[str, Any]:
     """Return who can send (WA/support/health-status)."""
     entities: list[dict[str, Any]] = []
     if node_id in state.numbers:
@@ -196,7 +196,7 @@ def _health(state: State, node_id: str, waba_id: str) -> dict[str, Any]:
     return {"can_send_message": "BLOCKED" if blocked else "AVAILABLE", "entities": entities}
 
 
-def _waba(request: Request, state: State) -> str:
+def _waba(request: Request, state: FakeState) -> str:
     waba_id: str = request.path_params["node_id"]
     state.authorize(request.headers.get("Authorization"), waba_id)
     if waba_id not in state.wabas:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from whatsapp.fake.state import State
+    from whatsapp.fake.state import FakeState
 
 __all__ = ["routes"]
 
@@ -65,7 +65,7 @@ def routes() -> list[Route]:
     ]
 
 
-def _chats(state: State) -> list[_Chat]:
+def _chats(state: FakeState) -> list[_Chat]:
     """Return the chats by number and phone, each with its messages in their order."""
     found: list[tuple[tuple[str, str], _Bubble]] = []
     for message in state.ledger.messages:

@@ -12,13 +12,13 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-__all__ = ["Connections"]
+__all__ = ["FakeConnections"]
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _LONGER_THAN_WHAT_COMES = 1000
 
 
-class Connections:
+class FakeConnections:
     """The open connections of the server by the client's address, which ASGI does not give."""
 
     def __init__(self) -> None:

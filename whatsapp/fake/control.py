@@ -16,7 +16,7 @@ from whatsapp.fake.clock import Clock
 from whatsapp.fake.config import Accounts, FaultRule, Recipient, Settings
 from whatsapp.fake.events import webhook_event
 from whatsapp.fake.phones import same_person
-from whatsapp.fake.state import State
+from whatsapp.fake.state import FakeState
 from whatsapp.fake.telling import happen
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def routes() -> list[Route]:
 
 
 def _control(
-    handler: Callable[[Request, State], Awaitable[Any]],
+    handler: Callable[[Request, FakeState], Awaitable[Any]],
 ) -> Callable[[Request], Awaitable[Response]]:
     """Answer with what the handler returns, as JSON; 204 for nothing."""
 
@@ -83,37 +83,37 @@ def _control(
     return answer
 
 
-async def _reset(request: Request, _: State) -> None:
+async def _reset(request: Request, _: FakeState) -> None:
     """Begin anew, with no account and nothing sent."""
     wanted = _Reset.model_validate_json(await request.body())
-    request.app.state.fake = State(clock=Clock(wanted.at), seed=wanted.seed)
+    request.app.state.fake = FakeState(clock=Clock(wanted.at), seed=wanted.seed)
 
 
-async def _accounts(request: Request, state: State) -> None:
+async def _accounts(request: Request, state: FakeState) -> None:
     state.add_accounts(Accounts.model_validate_json(await request.body()))
 
 
-async def _recipients(request: Request, state: State) -> None:
+async def _recipients(request: Request, state: FakeState) -> None:
     state.set_recipient(Recipient.model_validate_json(await request.body()))
 
 
-async def _settings(request: Request, state: State) -> None:
+async def _settings(request: Request, state: FakeState) -> None:
     state.settings = Settings.model_validate_json(await request.body())
 
 
-async def _add_rule(request: Request, state: State) -> None:
+async def _add_rule(request: Request, state: FakeState) -> None:
     state.faults.add(FaultRule.model_validate_json(await request.body()))
 
 
-async def _clear_rules(_: Request, state: State) -> None:
+async def _clear_rules(_: Request, state: FakeState) -> None:
     state.faults.clear()
 
 
-async def _read_clock(_: Request, state: State) -> dict[str, str]:
+async def _read_clock(_: Request, state: FakeState) -> dict[str, str]:
     return {"now": state.clock.now().isoformat()}
 
 
-async def _set_clock(request: Request, state: State) -> dict[str, str]:
+async def _set_clock(request: Request, state: FakeState) -> dict[str, str]:
     wanted = _ClockSetting.model_validate_json(await request.body())
     if wanted.at is not None:
         state.clock.set(wanted.at)
@@ -121,7 +121,7 @@ async def _set_clock(request: Request, state: State) -> dict[str, str]:
     return {"now": state.clock.now().isoformat()}
 
 
-async def _ledger(request: Request, state: State) -> dict[str, Any]:
+async def _ledger(request: Request, state: FakeState) -> dict[str, Any]:
     """Return the accepted messages, all or those of ``to``, ``cnpj`` or ``attempt_id``."""
     query = request.query_params
     rows = [
@@ -134,20 +134,20 @@ async def _ledger(request: Request, state: State) -> dict[str, Any]:
     return {"messages": rows}
 
 
-async def _calls(_: Request, state: State) -> dict[str, Any]:
+async def _calls(_: Request, state: FakeState) -> dict[str, Any]:
     return {"calls": [call.as_json() for call in state.ledger.calls]}
 
 
-async def _event(request: Request, state: State) -> None:
+async def _event(request: Request, state: FakeState) -> None:
     happen(state, webhook_event.validate_json(await request.body()))
 
 
-async def _webhooks(_: Request, state: State) -> dict[str, Any]:
+async def _webhooks(_: Request, state: FakeState) -> dict[str, Any]:
     deliveries = [delivery.as_json() for delivery in state.webhooks.deliveries]
     return {"waiting": state.webhooks.waiting, "deliveries": deliveries}
 
 
-async def _deliver(request: Request, state: State) -> dict[str, Any]:
+async def _deliver(request: Request, state: FakeState) -> dict[str, Any]:
     """Post what is due by now, and return what each POST met."""
     made = await state.webhooks.deliver_due(
         request.app.state.webhook_client, state.settings.webhooks

@@ -15,8 +15,8 @@ __all__ = [
     "NumberQuality",
     "Preference",
     "Raw",
+    "ReceiptStatus",
     "Reply",
-    "Status",
     "TemplateCategoryChange",
     "TemplateQuality",
     "TemplateStatusChange",
@@ -34,7 +34,7 @@ class _Event(BaseModel):
     """The webhook is due so much later, by the fake's clock."""
 
 
-class Status(_Event):
+class ReceiptStatus(_Event):
     """What became of a message."""
 
     kind: Literal["status"]
@@ -135,7 +135,7 @@ class Raw(_Event):
 
 
 WebhookEvent = Annotated[
-    Status
+    ReceiptStatus
     | Reply
     | Button
     | Preference

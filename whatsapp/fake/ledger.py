@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from whatsapp.fake.requests import Endpoint
 
-__all__ = ["Call", "Event", "Inbound", "Ledger", "Message"]
+__all__ = ["Call", "Event", "Inbound", "Message", "MessageLedger"]
 
 # What our sender puts into biz_opaque_callback_data.
 _CALLBACK_DATA = re.compile(r"v1\.(?P<cnpj>[0-9A-Z]{14})\.(?P<attempt>[^.]+)")
@@ -93,7 +93,7 @@ class Inbound:
     text: str
 
 
-class Ledger:
+class MessageLedger:
     """Accepted messages in their order, all calls, and what people wrote."""
 
     def __init__(self) -> None:

@@ -12,14 +12,14 @@ from whatsapp.fake.phones import same_person
 if TYPE_CHECKING:
     from whatsapp.fake.config import Number, Portfolio
 
-__all__ = ["Limits"]
+__all__ = ["SendLimits"]
 
 _SECOND = timedelta(seconds=1)
 _PAIR = timedelta(seconds=6)
 _DAY = timedelta(days=1)
 
 
-class Limits:
+class SendLimits:
     """Who was written to when."""
 
     def __init__(self) -> None:

@@ -12,7 +12,7 @@ from whatsapp.fake.errors import ApiError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from whatsapp.fake.templates import Template
+    from whatsapp.fake.templates import FakeTemplate
 
 __all__ = ["Endpoint", "SendRequest", "checked_parameters", "read_request"]
 
@@ -88,7 +88,7 @@ def read_request(endpoint: Endpoint, body: object) -> SendRequest:
     )
 
 
-def checked_parameters(template: Template, request: SendRequest) -> dict[str, str]:
+def checked_parameters(template: FakeTemplate, request: SendRequest) -> dict[str, str]:
     """Return the value of each variable.
 
     Raises:
@@ -110,7 +110,7 @@ def checked_parameters(template: Template, request: SendRequest) -> dict[str, st
     return values
 
 
-def _body_values(template: Template, request: SendRequest) -> dict[str, str]:
+def _body_values(template: FakeTemplate, request: SendRequest) -> dict[str, str]:
     bodies = [part for part in request.components if str(part.get("type")).lower() == "body"]
     given = bodies[0].get("parameters", []) if bodies else []
     if not isinstance(given, list):
@@ -128,7 +128,7 @@ def _body_values(template: Template, request: SendRequest) -> dict[str, str]:
     return {str(name): text for name, (_, text) in zip(names, texts, strict=True)}
 
 
-def _parameter(template: Template, parameter: object) -> tuple[str | None, str]:
+def _parameter(template: FakeTemplate, parameter: object) -> tuple[str | None, str]:
     """Return the name, None in a positional template, and the text of one parameter."""
     raw = _object(parameter, "parameter", {"type", "parameter_name", "text"})
     if raw.get("type") != "text":
@@ -147,7 +147,7 @@ def _parameter(template: Template, parameter: object) -> tuple[str | None, str]:
     return (name if template.is_named else None), text
 
 
-def _check_button(template: Template, part: Mapping[str, Any]) -> None:
+def _check_button(template: FakeTemplate, part: Mapping[str, Any]) -> None:
     """Refuse a payload for a button that the template does not have."""
     index = str(part.get("index", ""))
     if part.get("sub_type") != "quick_reply" or index not in map(str, range(len(template.buttons))):

@@ -15,7 +15,7 @@ from whatsapp.fake.requests import checked_parameters, read_request
 if TYPE_CHECKING:
     from whatsapp.fake.config import Fault, Number, StatusStep
     from whatsapp.fake.requests import Endpoint, SendRequest
-    from whatsapp.fake.state import State
+    from whatsapp.fake.state import FakeState
 
 __all__ = ["Answer", "send", "tell_status"]
 
@@ -32,7 +32,7 @@ class Answer:
 
 
 def send(
-    state: State, number_id: str, endpoint: Endpoint, authorization: str | None, body: object
+    state: FakeState, number_id: str, endpoint: Endpoint, authorization: str | None, body: object
 ) -> Answer:
     """Accept a message, or raise an ApiError; every call is written down.
 
@@ -61,7 +61,7 @@ def send(
 
 
 def tell_status(
-    state: State,
+    state: FakeState,
     message: Message,
     status: str,
     *,
@@ -107,7 +107,7 @@ def _recipient_of(body: object) -> str | None:
 
 
 def _accepted(
-    state: State, number: Number, endpoint: Endpoint, request: SendRequest, fault: Fault | None
+    state: FakeState, number: Number, endpoint: Endpoint, request: SendRequest, fault: Fault | None
 ) -> Message:
     """Check everything else, and write the message down."""
     now = state.clock.now()
@@ -146,7 +146,7 @@ def _accepted(
 
 
 def _template_part(
-    state: State, number: Number, endpoint: Endpoint, request: SendRequest
+    state: FakeState, number: Number, endpoint: Endpoint, request: SendRequest
 ) -> dict[str, Any]:
     """Return what the template adds to a message."""
     template = state.sendable_template(number.waba_id, request.template, request.language)
@@ -163,7 +163,7 @@ def _template_part(
     }
 
 
-def _follow_up(state: State, message: Message, fault: Fault | None) -> None:
+def _follow_up(state: FakeState, message: Message, fault: Fault | None) -> None:
     """Queue the statuses that follow a message."""
     if message.message_status != "accepted":
         return
@@ -183,7 +183,7 @@ def _follow_up(state: State, message: Message, fault: Fault | None) -> None:
         tell_status(state, current, step.status, after=timedelta(seconds=step.after_seconds))
 
 
-def _answer(state: State, message: Message, body: object) -> dict[str, Any]:
+def _answer(state: FakeState, message: Message, body: object) -> dict[str, Any]:
     """Return the answer of an accepted message (OAS MessageResponsePayload)."""
     person = state.recipient(message.to)
     contact = {"input": body["to"] if isinstance(body, dict) else message.to}

@@ -13,12 +13,12 @@ import uvicorn
 from starlette.applications import Starlette
 
 from whatsapp.fake import api, chats, control
-from whatsapp.fake.connections import Connections
+from whatsapp.fake.connections import FakeConnections
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from whatsapp.fake.state import State
+    from whatsapp.fake.state import FakeState
 
 __all__ = ["make_app", "make_server", "running"]
 
@@ -27,7 +27,7 @@ _POLL_SECONDS = 0.02
 _BACKLOG = 2048
 
 
-def make_app(state: State, connections: Connections) -> Starlette:
+def make_app(state: FakeState, connections: FakeConnections) -> Starlette:
     """Return the app over a state; deliveries run while it does."""
 
     @contextlib.asynccontextmanager
@@ -51,15 +51,15 @@ async def _deliver(app: Starlette) -> None:
     """Deliver what is due, again and again, while the settings say so."""
     while True:
         # A reset puts another state in its place.
-        state: State = app.state.fake
+        state: FakeState = app.state.fake
         if state.settings.webhooks.automatically:
             await state.webhooks.deliver_due(app.state.webhook_client, state.settings.webhooks)
         await asyncio.sleep(_POLL_SECONDS)
 
 
-def make_server(state: State, *, port: int = 0) -> tuple[uvicorn.Server, socket.socket, str]:
+def make_server(state: FakeState, *, port: int = 0) -> tuple[uvicorn.Server, socket.socket, str]:
     """Return a server, the socket on which it must run, and its address."""
-    connections = Connections()
+    connections = FakeConnections()
     config = uvicorn.Config(
         make_app(state, connections),
         http=connections.protocol(),
@@ -82,7 +82,7 @@ def make_server(state: State, *, port: int = 0) -> tuple[uvicorn.Server, socket.
 
 
 @contextlib.contextmanager
-def running(state: State, *, port: int = 0) -> Iterator[str]:
+def running(state: FakeState, *, port: int = 0) -> Iterator[str]:
     """Serve from a thread; the value is the address.
 
     The state belongs to that thread: ask and change it over HTTP, below /_fake/.

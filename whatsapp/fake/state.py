@@ -13,20 +13,20 @@ from whatsapp.fake.config import Accounts, Number, Portfolio, Recipient, Setting
 from whatsapp.fake.delivery import Webhooks
 from whatsapp.fake.errors import ApiError
 from whatsapp.fake.faults import Faults
-from whatsapp.fake.ledger import Ledger
-from whatsapp.fake.limits import Limits
+from whatsapp.fake.ledger import MessageLedger
+from whatsapp.fake.limits import SendLimits
 from whatsapp.fake.phones import same_person
-from whatsapp.fake.templates import Template, create_template
+from whatsapp.fake.templates import FakeTemplate, create_template
 
 if TYPE_CHECKING:
     from whatsapp.fake.templates import TemplateStatus
 
-__all__ = ["State"]
+__all__ = ["FakeState"]
 
 _ALREADY_THERE = 2388024
 
 
-class State:
+class FakeState:
     """The state of one fake, and the rules for looking things up in it."""
 
     def __init__(self, *, clock: Clock | None = None, seed: int = 0) -> None:
@@ -44,10 +44,10 @@ class State:
         self.wabas: dict[str, Waba] = {}
         self.numbers: dict[str, Number] = {}
         self.tokens: dict[str, Token] = {}
-        self.templates: dict[str, Template] = {}
+        self.templates: dict[str, FakeTemplate] = {}
         self.faults = Faults()
-        self.limits = Limits()
-        self.ledger = Ledger()
+        self.limits = SendLimits()
+        self.ledger = MessageLedger()
         self.webhooks = Webhooks(self.clock, self.rng)
         self.stopped: set[tuple[str, str]] = set()
         """Accounts and people who stopped their marketing messages."""
@@ -113,7 +113,7 @@ class State:
             details = f"Object with ID '{number_id}' does not exist"
             raise ApiError(33, details) from None
 
-    def create_template(self, waba_id: str, body: object) -> Template:
+    def create_template(self, waba_id: str, body: object) -> FakeTemplate:
         """Create a template, in the state that the settings' review gives it."""
         self._templates_made += 1
         made = create_template(waba_id, str(10_000_000 + self._templates_made), body)
@@ -129,13 +129,13 @@ class State:
         self.templates[made.id] = made
         return made
 
-    def change_template(self, template_id: str, **changes: str) -> Template:
+    def change_template(self, template_id: str, **changes: str) -> FakeTemplate:
         """Change category or status of a template; its id must be there."""
         changed = replace(self.templates[template_id], **changes)  # type: ignore[arg-type]
         self.templates[template_id] = changed
         return changed
 
-    def sendable_template(self, waba_id: str, name: str, language: str) -> Template:
+    def sendable_template(self, waba_id: str, name: str, language: str) -> FakeTemplate:
         """Return an approved template.
 
         Raises:

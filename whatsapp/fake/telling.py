@@ -12,8 +12,8 @@ from whatsapp.fake.events import (
     NumberQuality,
     Preference,
     Raw,
+    ReceiptStatus,
     Reply,
-    Status,
     TemplateCategoryChange,
     TemplateQuality,
     TemplateStatusChange,
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from whatsapp.fake.events import WebhookEvent
-    from whatsapp.fake.state import State
-    from whatsapp.fake.templates import Template
+    from whatsapp.fake.state import FakeState
+    from whatsapp.fake.templates import FakeTemplate
 
 __all__ = ["happen"]
 
 _NO_LIMIT = 1_000_000_000
 
 
-def happen(state: State, event: WebhookEvent) -> None:
+def happen(state: FakeState, event: WebhookEvent) -> None:
     """Let something happen: change the state, and queue its webhook.
 
     Raises:
@@ -43,7 +43,7 @@ def happen(state: State, event: WebhookEvent) -> None:
 
     """
     at = event.at or state.clock.now() + timedelta(seconds=event.after_seconds)
-    if isinstance(event, Status):
+    if isinstance(event, ReceiptStatus):
         message = state.ledger.find(event.message_id)
         if message is None:
             raise KeyError(event.message_id)
@@ -54,7 +54,7 @@ def happen(state: State, event: WebhookEvent) -> None:
     state.webhooks.add(_item(state, event, at), due, state.settings.webhooks)
 
 
-def _item(state: State, event: WebhookEvent, at: datetime) -> Item:  # noqa: C901 - a table of kinds
+def _item(state: FakeState, event: WebhookEvent, at: datetime) -> Item:  # noqa: C901 - a table of kinds
     match event:
         case Reply():
             content: dict[str, Any] = {"type": "text", "text": {"body": event.text}}
@@ -109,7 +109,7 @@ def _item(state: State, event: WebhookEvent, at: datetime) -> Item:  # noqa: C90
             return _account_item(event.waba_id, "business_capability_update", value, at)
         case Raw():
             return Item(event.waba_id, event.field, value=event.value, at=at)
-        case Status():
+        case ReceiptStatus():
             msg = "a status is told by tell_status"
             raise TypeError(msg)
         case _:
@@ -117,7 +117,7 @@ def _item(state: State, event: WebhookEvent, at: datetime) -> Item:  # noqa: C90
 
 
 def _inbound(
-    state: State,
+    state: FakeState,
     event: Reply | Button,
     at: datetime,
     context_id: str | None,
@@ -133,7 +133,7 @@ def _inbound(
     return payloads.inbound(number, person, state.new_id(), at, content)
 
 
-def _category_change(state: State, event: TemplateCategoryChange, at: datetime) -> Item:
+def _category_change(state: FakeState, event: TemplateCategoryChange, at: datetime) -> Item:
     """Return the news of a change that is announced or done."""
     before = state.templates[event.template_id]
     if event.is_impending:
@@ -153,7 +153,7 @@ def _category_change(state: State, event: TemplateCategoryChange, at: datetime) 
     return _account_item(before.waba_id, "template_category_update", value, at)
 
 
-def _named(template: Template) -> dict[str, Any]:
+def _named(template: FakeTemplate) -> dict[str, Any]:
     return {
         "message_template_id": int(template.id),
         "message_template_name": template.name,

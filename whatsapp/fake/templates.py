@@ -13,7 +13,7 @@ from whatsapp.fake.errors import ApiError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Category", "Template", "TemplateStatus", "create_template"]
+__all__ = ["Category", "FakeTemplate", "TemplateStatus", "create_template"]
 
 Category = Literal["MARKETING", "UTILITY", "AUTHENTICATION"]
 TemplateStatus = Literal["PENDING", "APPROVED", "REJECTED", "PAUSED", "DISABLED"]
@@ -67,7 +67,7 @@ class _Creation(_Model):
 
 
 @dataclass(frozen=True)
-class Template:
+class FakeTemplate:
     """A template of one account, as the API lists it."""
 
     id: str
@@ -99,7 +99,7 @@ class Template:
         return _VARIABLE.sub(lambda match: values[match[1]], self.body)
 
 
-def create_template(waba_id: str, template_id: str, body: object) -> Template:
+def create_template(waba_id: str, template_id: str, body: object) -> FakeTemplate:
     """Return the template that a request describes, PENDING.
 
     Raises:
@@ -123,7 +123,7 @@ def create_template(waba_id: str, template_id: str, body: object) -> Template:
     shown = {"parameter_format": wanted.parameter_format} | wanted.model_dump(
         include={"components", "message_send_ttl_seconds"}, exclude_unset=True
     )
-    return Template(
+    return FakeTemplate(
         id=template_id,
         waba_id=waba_id,
         name=wanted.name,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from loader.bigquery.declaration import OPS_DATASET
 from loader.dbt.settings import effective_settings
+from loader.dbt.spec import BuildSpec
 from loader.firestore.firestore_probe import FirestoreProbe
 from loader.operations.check.checklist import Checklist, CheckReport, Finding
+from loader.operations.check.quality import check_quality
 from loader.operations.check.rows import RowChecks
 from loader.operations.check.tables import FIRESTORE, TableChecks, check_documents
 
@@ -36,9 +38,9 @@ def check(
     as_of: datetime,
     raw_max_age: timedelta,
 ) -> CheckReport:
-    """Check whether a laundromat can be served. What goes wrong is in the report.
+    """Check whether a laundromat can be served; the report holds every error.
 
-    Leaves nothing behind, and names no customer.
+    It leaves nothing behind, and names no customer.
 
     Args:
         project: Declares the tables, the campaigns and the settings.
@@ -48,12 +50,12 @@ def check(
         dbt: Resolves the project's macros.
         cnpj: The laundromat; it need not be registered.
         location: Where BigQuery runs queries.
-        as_of: The instant against which ages are measured.
-        raw_max_age: Age of the newest sale from which on it is a warning.
+        as_of: The instant from which ages are measured.
+        raw_max_age: The newest sale may be this old without a warning.
 
     """
     checklist = Checklist()
-    types = _check_registry(checklist, project, registry, cnpj)
+    types, settings = _check_registry(checklist, project, registry, cnpj)
     probe = FirestoreProbe(database, cnpj)
     check_documents(checklist, probe)
     tables = TableChecks(checklist, warehouse, cnpj, location, as_of)
@@ -77,7 +79,8 @@ def check(
     rows = RowChecks(checklist, warehouse, probe, cnpj, as_of)
     rows.newest_sale(columns["vendas"], raw_max_age)
     rows.newest_registration(columns["clientes"])
-    rows.quality(columns["clientes"], dbt)
+    spec = BuildSpec(settings, as_of)
+    check_quality(checklist, warehouse, dbt, spec, columns)
     rows.last_build(campaign_dataset)
     rows.sender(types, columns["message_history"])
     return CheckReport(cnpj, as_of, tuple(checklist.checks))
@@ -85,9 +88,11 @@ def check(
 
 def _check_registry(
     checklist: Checklist, project: Project, registry: Registry, cnpj: Cnpj
-) -> frozenset[str]:
-    """Check the registry's entry and settings; return the campaigns there are, as far as known."""
+) -> tuple[frozenset[str], dict[str, Any]]:
+    """Check the registry entry and settings; return the known campaigns, and valid settings."""
     entries: list[RegistryEntry] = []
+    # The defaults, where its own cannot be used.
+    usable: dict[str, Any] = {"cnpj": cnpj}
     place = f"users/{cnpj}"
 
     def entry() -> Finding:
@@ -96,11 +101,11 @@ def _check_registry(
 
     def settings() -> Finding:
         [found] = entries
-        effective_settings(project, found)
+        usable.update(effective_settings(project, found))
         own = len(found.settings)
         return Finding(f"{own} of its own, the others as in dbt_project.yml")
 
     registered = checklist.add("registry", place, entry, service=FIRESTORE)
     checklist.add("settings", place, settings, service=FIRESTORE, needs=[registered])
     known = frozenset(project.campaign_types())
-    return known.union(*(found.campaign_types for found in entries))
+    return known.union(*(found.campaign_types for found in entries)), usable

@@ -1,4 +1,4 @@
-"""The checks' results, and the list that runs every check that can be run."""
+"""The results of checks, and the list that runs every check that can run."""
 
 from __future__ import annotations
 
@@ -18,33 +18,33 @@ __all__ = ["Check", "CheckReport", "Checklist", "Finding", "State"]
 
 
 class State(StrEnum):
-    """What a check came to."""
+    """The result of a check."""
 
     OK = "ok"
     WARNING = "warning"
-    """It works, but costs more or brings less than it should."""
+    """It works, but costs more or gives less than it should."""
     FIX = "fix"
     """Something must be fixed."""
     FAILED = "failed"
-    """A service did not answer, so nobody knows."""
+    """A service did not answer, so the result is unknown."""
     SKIPPED = "skipped"
-    """Not looked at, since an earlier check did not pass."""
+    """Not checked, since an earlier check did not pass."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check that could be made has found."""
+    """What a check found."""
 
     found: str
     fix: str = ""
-    """What should be done about it, which makes it a warning; empty: nothing."""
+    """What to do about it, which makes it a warning; empty: nothing."""
     figures: dict[str, Any] = field(default_factory=dict)
-    """The same in numbers and instants, for programs."""
+    """The numbers and instants of the finding, for programs."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One line: what was looked at, what was found, and what to do."""
+    """One line: what was checked, what was found, and what to do."""
 
     name: str
     """The kind of check, such as columns; docs/check.md explains each."""
@@ -57,7 +57,7 @@ class Check:
 
     @property
     def has_passed(self) -> bool:
-        """Whether what builds upon it can be looked at."""
+        """Whether checks that depend on it can run."""
         return self.state in (State.OK, State.WARNING)
 
 
@@ -71,7 +71,7 @@ class CheckReport:
 
     @property
     def exit_code(self) -> int:
-        """Return how the process is to end; a service that is silent comes first."""
+        """Return the exit code of the process; a service that does not answer comes first."""
         states = {check.state for check in self.checks}
         if State.FAILED in states:
             return ExitCode.FAILED
@@ -79,7 +79,7 @@ class CheckReport:
 
 
 class Checklist:
-    """Runs checks one after the other; one that goes wrong ends no other."""
+    """Runs checks one after another; a failed one does not stop the others."""
 
     def __init__(self) -> None:
         """Begin without checks."""
@@ -95,13 +95,13 @@ class Checklist:
         service: str,
         needs: Iterable[Check] = (),
     ) -> Check:
-        """Make a check, unless it cannot be made, and return it.
+        """Run a check if it can run, and return its result.
 
         Args:
             name: The kind of check.
-            about: What it is about.
-            attempt: Looks; an error of ours that it raises is the finding.
-            service: Who is asked. One that has been silent once is not waited for again.
+            about: What is checked.
+            attempt: Does the check; an error of ours that it raises becomes the finding.
+            service: The service that is asked. After one silence it is not asked again.
             needs: Checks that must have passed.
 
         """
@@ -134,6 +134,6 @@ class Checklist:
 
 
 def _state_of(error: VmhubError) -> State:
-    # Firestore's refusals are ServiceErrors, too; those with a fix are not for it to fix.
+    # Refusals by Firestore are ServiceErrors, too; with a hint they are ours to fix.
     is_refusal = isinstance(error, ServiceError) and error.hint and not error.is_transient
     return State.FIX if is_refusal or isinstance(error, ConfigurationError) else State.FAILED

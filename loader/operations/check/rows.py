@@ -1,14 +1,13 @@
-"""What the rows and documents say: how fresh, how complete, and whether somebody sends."""
+"""Checks of rows and documents: how fresh they are, and whether a sender is alive."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from loader.bigquery.literals import timestamp
-from loader.dbt.spec import BuildSpec
 from loader.operations.check.checklist import Finding
 from loader.operations.check.tables import BIGQUERY, FIRESTORE
 
@@ -18,45 +17,19 @@ if TYPE_CHECKING:
 
     from loader.base.cnpj import Cnpj
     from loader.bigquery.warehouse import Warehouse
-    from loader.dbt.runner import Dbt
     from loader.firestore.firestore_probe import FirestoreProbe
     from loader.operations.check.checklist import Check, Checklist
 
-__all__ = ["REGISTRATIONS", "RowChecks", "newest_sale_statement", "newest_sign_statement"]
+__all__ = ["RowChecks", "newest_sale_statement", "newest_sign_statement"]
 
-# How far back is looked for what should be hours old; bounds what a query reads.
+# How far back to look for data that should be hours old; limits what a query reads.
 _SALES_LOOKBACK = timedelta(days=31)
 _HISTORY_LOOKBACK = timedelta(days=90)
-# A sender takes what is new within minutes.
+# A sender takes new targets within minutes.
 _PATIENCE = timedelta(minutes=15)
-# As long as `vmhub sync` takes a build for fresh, by default.
+# The default --max-age of `vmhub sync`.
 _BUILD_AGE = timedelta(hours=2)
-_ENOUGH_PERCENT = 80
 
-# The project's own clean-up of phone and cpf, on the newest registration of each id, as
-# stg_customers has it. That model itself is private to its group, and needs no asking here.
-REGISTRATIONS = """
-with registrations as (
-    select telefone, cpf
-    from {{ source('raw', 'clientes') }}
-    where trim(coalesce(id, '')) != '' and coalesce(dataCadastro <= {{ now() }}, true)
-    qualify
-        row_number() over (
-            partition by id order by dataCadastro desc, to_json_string([telefone, cpf])
-        ) = 1
-),
-
-cleaned as (
-    select {{ normalize_phone('telefone') }} as phone, {{ normalize_cpf('cpf') }} as cpf
-    from registrations
-)
-
-select
-    count(*) as customers,
-    countif(phone is not null) as phones,
-    countif(cpf is not null) as cpfs
-from cleaned
-"""
 _NEWEST_REGISTRATION = """
 select max(dataCadastro) as newest
 from `{cnpj}_RAW`.`clientes`
@@ -67,7 +40,7 @@ select max(data) as newest
 from `{cnpj}_RAW`.`vendas`
 where data >= {since} and data <= {until}
 """
-# A sync changes updated_at, too, but never of a message that went out.
+# A sync sets updated_at, too, but never for a message that was sent.
 _NEWEST_SIGN = """
 select max(instant) as newest
 from (
@@ -86,7 +59,7 @@ where instant <= {until}
 
 
 def newest_sale_statement(cnpj: Cnpj, *, since: datetime, until: datetime) -> str:
-    """Return the query for the newest sale between two instants; it reads their days only."""
+    """Return the query for the newest sale between two instants; it reads only those days."""
     return _NEWEST_SALE.format(cnpj=cnpj, since=timestamp(since), until=timestamp(until))
 
 
@@ -112,7 +85,7 @@ class RowChecks:
 
         def attempt() -> Finding:
             newest = self._newest(sql, f"reading {sales.about}")
-            fix = "look at the point-of-sale export: RAW is not written any more"
+            fix = "look at the point-of-sale export: it does not write RAW any more"
             if newest is None:
                 return Finding(f"none within {lookback.days} days", fix, {"newest": None})
             is_old = self.as_of - newest > max_age
@@ -133,42 +106,8 @@ class RowChecks:
 
         self._bigquery("newest registration", customers.about, attempt, customers)
 
-    def quality(self, customers: Check, dbt: Dbt) -> None:
-        """Check the share of customers with a usable phone, and with a usable cpf."""
-
-        @cache
-        def counts() -> dict[str, int]:
-            # Whatever is set for the laundromat plays no part.
-            sql = dbt.compile_sql(BuildSpec({"cnpj": self.cnpj}, self.as_of), REGISTRATIONS)
-            [row] = self.warehouse.query(sql, doing=f"reading {customers.about}")
-            return row
-
-        phones = self._bigquery(
-            "phones",
-            customers.about,
-            lambda: _share(
-                counts(),
-                "phones",
-                "have the laundromat ask for mobile numbers with area code: the others get "
-                "INVALID_PHONE",
-            ),
-            customers,
-        )
-        # One that could not be counted is not counted again.
-        self._bigquery(
-            "cpfs",
-            customers.about,
-            lambda: _share(
-                counts(),
-                "cpfs",
-                "have the laundromat ask for the cpf: sales find their customer by it",
-            ),
-            customers,
-            phones,
-        )
-
     def sender(self, campaign_types: Iterable[str], history: Check) -> None:
-        """Check when a sender last did something, and whether targets wait for one in vain."""
+        """Check when a sender was last active, and whether targets wait without one."""
         types = sorted(campaign_types)
         since = self.as_of - _HISTORY_LOOKBACK
         sql = newest_sign_statement(self.cnpj, since=since, until=self.as_of)
@@ -177,7 +116,7 @@ class RowChecks:
         @cache
         def last_sign() -> datetime | None:
             in_documents = self.probe.last_sign_of_life(types, self.as_of)
-            # Without a history, the documents are what there is to look at.
+            # Without a history, only the documents can show it.
             in_history = (
                 self._newest(sql, f"reading {history.about}") if history.has_passed else None
             )
@@ -210,7 +149,7 @@ class RowChecks:
         self.checklist.add("pending targets", place, queue, service=FIRESTORE, needs=[life_check])
 
     def last_build(self, dataset: Check) -> None:
-        """Check how old the targets are that a sync would bring into Firestore."""
+        """Check the age of the targets that a sync would write."""
 
         def attempt() -> Finding:
             built_at = self.warehouse.published_at(self.cnpj)
@@ -236,16 +175,6 @@ class RowChecks:
         age = max(self.as_of - instant, timedelta())
         figures = {"newest": instant, "age_hours": round(age / timedelta(hours=1), 1)}
         return Finding(f"{instant:%Y-%m-%d %H:%M:%SZ}, {_age_in_words(age)} ago", fix, figures)
-
-
-def _share(counts: dict[str, int], name: str, fix: str) -> Finding:
-    usable, customers = counts[name], counts["customers"]
-    figures: dict[str, Any] = {"usable": usable, "customers": customers, "percent": None}
-    if not customers:
-        return Finding("no customers", "look at the point-of-sale export", figures)
-    percent = figures["percent"] = round(100 * usable / customers, 1)
-    found = f"{percent}% usable: {usable} of {customers} customers"
-    return Finding(found, fix if percent < _ENOUGH_PERCENT else "", figures)
 
 
 def _age_in_words(age: timedelta) -> str:

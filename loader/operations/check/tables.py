@@ -1,4 +1,4 @@
-"""Datasets, tables, and what this account may do with them and with documents."""
+"""Checks of datasets and tables, and of this account's permissions, also on documents."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["BIGQUERY", "FIRESTORE", "TableChecks", "check_documents"]
 
 BIGQUERY, FIRESTORE = "BigQuery", "Firestore"
 
-_RAW_MEND = "models/sources/ declares what is needed; the point-of-sale export is to deliver it"
+_RAW_FIX = "models/sources/ declares what is needed; the point-of-sale export is to deliver it"
 
 
 def check_documents(checklist: Checklist, probe: FirestoreProbe) -> None:
@@ -48,20 +48,20 @@ class TableChecks:
     warehouse: WarehouseProbe
     cnpj: Cnpj
     location: str
-    """Where queries run; a dataset elsewhere is not found by them."""
+    """Where queries run; they do not find a dataset elsewhere."""
     as_of: datetime
 
     def datasets(self) -> dict[str, Check]:
-        """Check that the datasets are there; return the checks by dataset."""
+        """Check that the datasets exist; return the checks by dataset."""
         names = (f"{self.cnpj}_RAW", f"{self.cnpj}_CAMPAIGN", OPS_DATASET)
         return {name: self._add("dataset", name, partial(self._dataset, name)) for name in names}
 
     def columns(self, table: SourceTable, dataset: Check) -> Check:
-        """Check that a table is there, with the columns and types that are declared."""
+        """Check that a table exists, with the declared columns and types."""
         return self._add("columns", _name(table, self.cnpj), lambda: self._columns(table), dataset)
 
     def layout(self, table: SourceTable, columns: Check) -> None:
-        """Check a table's partitioning and clustering, where some is declared."""
+        """Check a table's partitioning and clustering, if declared."""
         if table.partition_by or table.cluster_by:
             self._add("layout", _name(table, self.cnpj), lambda: self._layout(table), columns)
 
@@ -129,7 +129,7 @@ class TableChecks:
         if problems:
             hint = self._owner_hint(table.dataset(self.cnpj))
             if any(" instead of " in problem for problem in problems) and not _is_raw(table):
-                hint += "; a column of another type has to be made anew by hand"
+                hint += "; recreate a column of another type by hand"
             raise ConfigurationError("; ".join(problems), hint=hint)
         return Finding(f"{len(table.columns)} columns as declared")
 
@@ -139,7 +139,7 @@ class TableChecks:
             return Finding(str(found))
         message = f"{found}, instead of {wanted}"
         if _is_raw(table):
-            # Somebody else's table: it works as it is.
+            # RAW belongs to others, and works as it is.
             return Finding(
                 message,
                 "queries read, and bill, more of it than they need: ask for the point-of-sale "
@@ -147,13 +147,13 @@ class TableChecks:
             )
         raise ConfigurationError(
             message,
-            hint="copy its rows into a new table that is laid out so, and rename it: "
-            "`vmhub onboard` creates it right where there is none",
+            hint="copy its rows into a new table with that layout, and rename it: "
+            "`vmhub onboard` creates a missing table with the right layout",
         )
 
     def _owner_hint(self, dataset: str) -> str:
         if dataset.endswith("_RAW"):
-            return _RAW_MEND
+            return _RAW_FIX
         return f'run `vmhub onboard --cnpj {self.cnpj} --name "…"`, which adds what is missing'
 
 
@@ -166,7 +166,7 @@ def _is_raw(table: SourceTable) -> bool:
 
 
 def _same(wanted: Layout, found: Layout) -> bool:
-    """Compare two layouts; the letter case of a column means nothing to BigQuery."""
+    """Compare two layouts; BigQuery ignores the case of column names."""
     return (
         (wanted.partition_by or "").lower() == (found.partition_by or "").lower()
         and wanted.partition_unit == found.partition_unit

@@ -1,1 +1,1 @@
-"""How the hourly runs are doing: `vmhub status`, and who is told when that changes."""
+"""How the hourly runs are doing: `vmhub status`, and alerts when that changes."""

@@ -1,4 +1,4 @@
-"""What is wrong with the fleet, and what to tell whom when that changes; pure.
+"""What is wrong with the fleet, and the messages when that changes; pure.
 
 docs/alerts.md has a section for each kind.
 """
@@ -10,6 +10,7 @@ from enum import StrEnum
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from loader.base.clock import minute_text
 from loader.operations.status.facts import SILENCE
 
 if TYPE_CHECKING:
@@ -34,12 +35,12 @@ DIGEST_ABOVE = 20
 """More changes of a kind than this go out as one message."""
 _LISTED = 10
 _REASON_LENGTH = 300
-# One laundromat that fails in a fleet of ten is no rate.
+# One failing laundromat in a fleet of ten is not a rate.
 _FEWEST_FAILED = 2
 
 
 class Kind(StrEnum):
-    """What can be wrong; the most urgent first."""
+    """What can be wrong, most urgent first."""
 
     NO_RUN = "no_run"
     ERROR_RATE = "error_rate"
@@ -51,20 +52,20 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Conditions:
-    """What is wrong, by the name of the alert, in words that hold no personal data."""
+    """What is wrong, by the name of the alert, in words without personal data."""
 
     wrong: dict[str, str]
     undecided: frozenset[str] = frozenset()
-    """Alerts, or kinds as a whole, of which nothing can be said: they stay as they are."""
+    """Alerts, or whole kinds, whose state is unknown: they stay as they are."""
 
     def is_undecided(self, alert: str) -> bool:
-        """Whether nothing can be said of an alert."""
+        """Whether the state of an alert is unknown."""
         return alert in self.undecided or kind_of(alert) in self.undecided
 
 
 @dataclass(frozen=True)
 class AlertChange:
-    """An alert that begins, or is over."""
+    """An alert that begins or ends."""
 
     alert: str
     is_open: bool
@@ -73,7 +74,7 @@ class AlertChange:
 
 @dataclass(frozen=True)
 class Notice:
-    """One message, and the changes it tells."""
+    """One message, with the changes that it reports."""
 
     title: str
     body: str
@@ -81,12 +82,12 @@ class Notice:
 
     @property
     def is_open(self) -> bool:
-        """Whether it tells of a beginning; the changes of a notice are all alike."""
+        """Whether its alerts begin; all changes of a notice are alike."""
         return self.changes[0].is_open
 
 
 def kind_of(alert: str) -> Kind:
-    """Return the kind of an alert, which is the first part of its name."""
+    """Return the kind of an alert: the first part of its name."""
     return Kind(alert.partition(":")[0])
 
 
@@ -108,7 +109,7 @@ def _check_runs(facts: Facts, limits: Limits, wrong: dict[str, str], undecided: 
     hours = SILENCE.total_seconds() / 3600
     if facts.is_silent:
         wrong[Kind.NO_RUN] = f"No `vmhub run` has ended in the last {hours:.0f} hours"
-        # Which shards are silent can be said again once others run.
+        # Silent shards can be known again only once others run.
         undecided |= {Kind.NO_RUN}
     for shard in facts.silent_shards:
         wrong[f"{Kind.NO_RUN}:{shard}"] = (
@@ -122,10 +123,10 @@ def _check_runs(facts: Facts, limits: Limits, wrong: dict[str, str], undecided: 
     if not_started:
         wrong[Kind.ERROR_RATE] = (
             f"{not_started} laundromats were not served in the last run, since no process for them "
-            "could be started; its log says why"
+            "could be started; the run's log says why"
         )
     elif not served.laundromats:
-        # At night all laundromats are left out: that fixes nothing.
+        # At night all laundromats are skipped: that does not mean that anything is fixed.
         undecided.add(Kind.ERROR_RATE)
     elif served.failed >= _FEWEST_FAILED and served.error_percent > limits.error_percent:
         wrong[Kind.ERROR_RATE] = (
@@ -150,7 +151,7 @@ def _check_laundromats(
         if laundromat.failures >= limits.failures:
             wrong[alert] = _failing_text(laundromat)
         elif laundromat.failures and laundromat.succeeded_at is None:
-            # Earlier failures may have aged out of sight; only a success ends it.
+            # Earlier failures may be too old to be read; only a success ends the alert.
             undecided.add(alert)
     undecided |= {f"{Kind.FAILING}:{cnpj}" for cnpj in facts.without_runs}
 
@@ -159,12 +160,12 @@ def _failing_text(laundromat: LastRun) -> str:
     times = "once" if laundromat.failures == 1 else f"{laundromat.failures} times in a row"
     where = f" in {laundromat.step}" if laundromat.step else ""
     error = laundromat.error or f"exit code {laundromat.exit_code}"
-    # One line, and short: a build's reason can be a page.
+    # One short line: a build's reason can be a whole page.
     reason = " ".join(laundromat.reason.split())
     if len(reason) > _REASON_LENGTH:
         reason = f"{reason[:_REASON_LENGTH]}…"
     return (
-        f"{laundromat.cnpj} failed {times} since {_instant(laundromat.failing_since)}, "
+        f"{laundromat.cnpj} failed {times} since {minute_text(laundromat.failing_since)}, "
         f"last{where} with {error}{': ' if reason else ''}{reason}"
     )
 
@@ -172,20 +173,20 @@ def _failing_text(laundromat: LastRun) -> str:
 def _stale_text(table: RawTable) -> str:
     if table.modified_at is None:
         return f"{table.cnpj}_RAW.vendas is {table.problem}"
-    return f"{table.cnpj}_RAW.vendas was last written at {_instant(table.modified_at)}"
+    return f"{table.cnpj}_RAW.vendas was last written at {minute_text(table.modified_at)}"
 
 
 def changes(now: Conditions, open_alerts: Mapping[str, datetime]) -> list[AlertChange]:
-    """Return what to tell: what is wrong and not open, and what is open and no longer wrong.
+    """Return the changes: what is wrong but not open, and what is open but no longer wrong.
 
     Args:
         now: What is wrong.
-        open_alerts: What somebody was told of, with the instant, and not told that it is over.
+        open_alerts: Alerts whose beginning was sent but not their end, with their begin.
 
     """
     begun = [AlertChange(alert, is_open=True, text=text) for alert, text in now.wrong.items()]
     over = [
-        AlertChange(alert, is_open=False, text=f"{alert} is over; it began {_instant(since)}")
+        AlertChange(alert, is_open=False, text=f"{alert} is over; it began {minute_text(since)}")
         for alert, since in open_alerts.items()
         if alert not in now.wrong and not now.is_undecided(alert)
     ]
@@ -193,7 +194,7 @@ def changes(now: Conditions, open_alerts: Mapping[str, datetime]) -> list[AlertC
 
 
 def notices(changed: list[AlertChange], project: str) -> list[Notice]:
-    """Return the messages that tell changes: what begins first, the most urgent first.
+    """Return the messages for changes: beginnings first, then by urgency.
 
     Args:
         changed: The changes.
@@ -233,7 +234,3 @@ def _notices_of(
     lines.append(f"and {len(group) - _LISTED} more; `vmhub status` lists all that is wrong")
     title = f"vmhub {project}: {over}{len(group)} alerts: {kind}"
     yield Notice(title, "\n".join(lines) + advice, group)
-
-
-def _instant(instant: datetime | None) -> str:
-    return "-" if instant is None else f"{instant:%Y-%m-%d %H:%MZ}"

@@ -1,4 +1,4 @@
-"""What is known of the fleet at an instant, and what follows from it; pure.
+"""What is known about the fleet at an instant, and what follows from it; pure.
 
 The rows are those of VMHUB_OPS, described in models/sources/_ops__sources.yml.
 """
@@ -25,32 +25,32 @@ __all__ = [
 ]
 
 LOOK_BACK = timedelta(days=7)
-"""How old the runs may be that are looked at."""
+"""Older runs are not read."""
 SILENCE = timedelta(hours=2)
-"""How long no run may end before somebody is told: one hourly run may be missed or be late."""
+"""Time without a finished run before an alert: one hourly run may be missed or late."""
 SUCCESS_CODES = (ExitCode.OK, ExitCode.PARTLY_FAILED)
-"""Exit codes of a run that served its laundromat; the second left rows to look at."""
+"""Exit codes of a run that served its laundromat; the second one left rows to look at."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """From where on something is wrong."""
+    """Limits beyond which something is wrong."""
 
     failures: int = 3
-    """So many failures of a laundromat in a row."""
+    """Failures of a laundromat in a row."""
     error_percent: float = 5.0
-    """More of the served laundromats failed, and at least two."""
+    """Share of the served laundromats that failed; at least two must fail."""
     raw_max_age: timedelta = timedelta(hours=26)
-    """RAW data is older. A day's delivery, and two hours for being late."""
+    """Age of RAW data: one delivery a day, and two hours of delay."""
     run_minutes: float = 45.0
-    """A run took longer, so that it hardly ends before the next one."""
+    """Duration of a run; a longer one hardly ends before the next begins."""
     memory_mib: float = 1500.0
     """A process took more."""
 
 
 @dataclass(frozen=True)
 class FleetRun:
-    """A `vmhub run` that came to its end."""
+    """A `vmhub run` that has ended."""
 
     fleet_run_id: str
     shard: Shard
@@ -58,16 +58,16 @@ class FleetRun:
     ended_at: datetime
     laundromats: int
     counts: dict[str, int]
-    """Laundromats by what became of them."""
+    """Number of laundromats by outcome."""
     exit_code: int
     seconds: float
     peak_memory_mib: float
 
     @property
     def without_worker(self) -> int:
-        """How many laundromats were not served since no process for them could be started.
+        """How many laundromats were not served, since no process for them could be started.
 
-        A run that was told to end leaves some, too, which is no trouble: the next serves them.
+        A run that was asked to stop also leaves some; that is fine, since the next run serves them.
         """
         is_own_end = self.exit_code in (ExitCode.FAILED, ExitCode.PARTLY_FAILED)
         return self.counts.get("not_started", 0) if is_own_end else 0
@@ -75,7 +75,7 @@ class FleetRun:
 
 @dataclass(frozen=True)
 class LastRun:
-    """The last run of one laundromat, and the unbroken row of failures that it ends."""
+    """The last run of one laundromat, with the failures in a row up to it."""
 
     cnpj: str
     started_at: datetime
@@ -83,13 +83,13 @@ class LastRun:
     seconds: float
     peak_memory_mib: float
     failures: int
-    """How often it failed in a row; 0 when the last run succeeded."""
+    """Number of failures in a row; 0 when the last run succeeded."""
     failing_since: datetime | None
-    """When the first of these failed runs began."""
+    """When the first of these failures began."""
     succeeded_at: datetime | None
-    """When the last successful run began; None: none in the time that was looked at."""
+    """When the last successful run began; None: none within LOOK_BACK."""
     step: str = ""
-    """The step that failed; empty when none did, or when it is not known."""
+    """The step that failed; empty when none failed, or when it is unknown."""
     error: str = ""
     reason: str = ""
 
@@ -102,47 +102,47 @@ class RawTable:
     modified_at: datetime | None
     """When {CNPJ}_RAW.vendas last changed; None: see the problem."""
     problem: str = ""
-    """Why that cannot be said, such as "missing"."""
+    """Why the age is unknown, such as "missing"."""
     is_known: bool = True
-    """False: BigQuery did not say; another time it may."""
+    """False: BigQuery did not answer this time."""
 
 
 @dataclass(frozen=True)
 class ServedCount:
-    """Laundromats that runs went through, and how many of them failed."""
+    """Number of laundromats that were served, and of those that failed."""
 
     laundromats: int = 0
     failed: int = 0
 
     @property
     def error_percent(self) -> float:
-        """How many of a hundred failed."""
+        """The percentage that failed."""
         return 100 * self.failed / self.laundromats if self.laundromats else 0.0
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What the tables said at one instant, of the laundromats that are active."""
+    """What the tables said at one instant about the active laundromats."""
 
     as_of: datetime
     fleet_runs: tuple[FleetRun, ...] = ()
-    """In any order, none older than LOOK_BACK."""
+    """Fleet runs in any order, none older than LOOK_BACK."""
     laundromats: tuple[LastRun, ...] = ()
-    """Those that ran within LOOK_BACK."""
+    """Laundromats with a run within LOOK_BACK."""
     without_runs: tuple[str, ...] = ()
-    """The CNPJs of the others."""
+    """CNPJs of laundromats without one."""
     raw_tables: tuple[RawTable, ...] = ()
     served: ServedCount = ServedCount()
-    """By the runs of `last_runs`."""
+    """Counted over the runs of `last_runs`."""
 
     @property
     def is_silent(self) -> bool:
-        """Whether no run at all ended of late."""
+        """Whether no run at all has ended recently."""
         return not any(self._is_recent(run.ended_at) for run in self.fleet_runs)
 
     @property
     def last_runs(self) -> tuple[FleetRun, ...]:
-        """The last run of each shard, as the fleet is divided now, in the order of the shards."""
+        """The last run of each shard of the current division, in shard order."""
         newest: dict[int, FleetRun] = {}
         for run in self._present_runs():
             newest.setdefault(run.shard.index, run)
@@ -150,9 +150,9 @@ class Facts:
 
     @property
     def silent_shards(self) -> tuple[Shard, ...]:
-        """The shards of which no run ended of late while others did.
+        """The shards without a recently finished run, while other shards have one.
 
-        One that was never seen counts from the first run since the fleet was divided so.
+        A shard that was never seen counts from the first run of the current division.
         """
         runs = self._present_runs()
         if not runs or self.is_silent:
@@ -168,12 +168,12 @@ class Facts:
 
     @property
     def failing(self) -> tuple[LastRun, ...]:
-        """The laundromats whose last run failed; those that have failed longest come first."""
+        """The laundromats whose last run failed; the longest failing come first."""
         failing = [laundromat for laundromat in self.laundromats if laundromat.failures]
         return tuple(sorted(failing, key=lambda item: (-item.failures, item.cnpj)))
 
     def stale(self, max_age: timedelta) -> tuple[RawTable, ...]:
-        """Return the RAW tables that are missing or older; those without an age come first."""
+        """Return the RAW tables that are missing or too old; those without an age come first."""
         oldest_allowed = self.as_of - max_age
         stale = [
             table
@@ -195,6 +195,6 @@ class Facts:
         return instant >= self.as_of - SILENCE
 
     def _present_runs(self) -> list[FleetRun]:
-        """Return the runs since the fleet was last divided anew, the newest first."""
+        """Return the runs of the current division of the fleet, newest first."""
         runs = sorted(self.fleet_runs, key=lambda run: (run.started_at, run.ended_at), reverse=True)
         return list(takewhile(lambda run: run.shard.count == runs[0].shard.count, runs))

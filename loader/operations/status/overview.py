@@ -1,4 +1,4 @@
-"""`vmhub status`: what is known, what is wrong, and telling it."""
+"""`vmhub status`: collects the facts, finds what is wrong, and sends alerts."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _SHOWN_EXTREMES = 5
 
 @dataclass(frozen=True)
 class AlertDelivery:
-    """What became of the messages."""
+    """What happened to the alert messages."""
 
     told: tuple[str, ...] = ()
-    """Alerts whose change at least one receiver took; they are recorded."""
+    """Alerts whose change at least one receiver took; these are recorded."""
     not_told: tuple[str, ...] = ()
-    """Alerts whose change nobody took; the next check tries again."""
+    """Alerts whose change no receiver took; the next check tries again."""
     receivers_down: tuple[str, ...] = ()
-    """Receivers that did not take a message."""
+    """Receivers that failed to take a message."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class StatusReport:
 
     as_of: datetime
     runs: tuple[FleetRun, ...]
-    """The last one of each shard."""
+    """The last run of each shard."""
     silent_shards: tuple[str, ...]
     laundromats_served: int
     """In these runs."""
@@ -56,17 +56,17 @@ class StatusReport:
     """The active laundromats that no run served within a week."""
     stale_raw: tuple[RawTable, ...]
     unknown_raw: tuple[str, ...]
-    """The laundromats of whose RAW data BigQuery did not say the age."""
+    """The laundromats whose RAW data has an unknown age, since BigQuery did not answer."""
     slowest: tuple[LastRun, ...]
     heaviest: tuple[LastRun, ...]
     alerts: dict[str, str]
-    """What is wrong by the limits."""
+    """What is beyond the limits."""
     delivery: AlertDelivery | None = None
-    """None: nobody was to be told."""
+    """None: alerts were not asked for."""
 
     @property
     def exit_code(self) -> ExitCode:
-        """How the command ends: partly failed when somebody should look at something."""
+        """The command's exit code: partly failed when somebody should look at something."""
         is_fine = not (self.alerts or self.failing or self.unknown_raw) and not (
             self.delivery and self.delivery.receivers_down
         )
@@ -83,19 +83,19 @@ def status(
     limits: Limits,
     receivers: Receivers | None = None,
 ) -> StatusReport:
-    """Look at the fleet, and tell of what has changed.
+    """Look at the fleet, and send what has changed.
 
     Args:
         warehouse: Where VMHUB_OPS and the RAW datasets are.
-        registry: Who is served.
+        registry: Says which laundromats are served.
         ops_tables: The tables of VMHUB_OPS, by name.
-        project: The Google Cloud project, which messages name.
+        project: The Google Cloud project, named in every message.
         as_of: The instant.
-        limits: From where on something is wrong.
-        receivers: Who is told; None: nobody.
+        limits: Limits beyond which something is wrong.
+        receivers: Where alerts are sent; None: nowhere.
 
     """
-    entries, broken = registry.fleet()
+    entries, broken, _ = registry.fleet()
     facts = read_facts(warehouse, [entry.cnpj for entry in entries], broken, as_of=as_of)
     found = conditions(facts, limits)
     report = report_of(facts, limits, found.wrong)
@@ -110,7 +110,7 @@ def status(
 
 
 def report_of(facts: Facts, limits: Limits, wrong: dict[str, str]) -> StatusReport:
-    """Return what there is to show."""
+    """Return the report to show."""
     return StatusReport(
         as_of=facts.as_of,
         runs=facts.last_runs,
@@ -136,7 +136,7 @@ def report_of(facts: Facts, limits: Limits, wrong: dict[str, str]) -> StatusRepo
 
 
 def _alert_rows(notice: Notice, as_of: datetime) -> list[dict[str, Any]]:
-    """Return the rows of VMHUB_OPS.alerts that a message leaves."""
+    """Return the rows of VMHUB_OPS.alerts for a message."""
     is_digest = len(notice.changes) > 1
     return [
         {
@@ -159,17 +159,17 @@ def tell(
 ) -> AlertDelivery:
     """Send messages; record each as soon as a receiver has taken it.
 
-    In this order, so that a message that was lost is sent again, at the price that one is sent
-    twice when the recording fails. One receiver is enough: if all had to take it, those that do
-    would hear the same again with every check until the last one is fixed.
+    In this order, so that a lost message is sent again; the price is a message that is sent twice
+    when the recording fails. One receiver is enough: if all had to take it, the working ones would
+    get the same message with every check until the last one is fixed.
 
     Args:
-        messages: What to tell.
-        receivers: Who is told.
-        record: Keeps what was told.
+        messages: What to send.
+        receivers: Where to send it.
+        record: Stores what was sent.
 
     Raises:
-        VmhubError: Something that was told could not be recorded; all the same everything was told.
+        VmhubError: A message could not be recorded; all messages were sent nevertheless.
 
     """
     failure: VmhubError | None = None
@@ -183,7 +183,7 @@ def tell(
             try:
                 record(notice)
             except VmhubError as error:
-                # Others are still to hear of what comes behind.
+                # Keep going, so that the later messages are sent, too.
                 failure = failure or error
         (told if is_taken else not_told).extend(change.alert for change in notice.changes)
         down.update(dict.fromkeys(refused))

@@ -1,6 +1,6 @@
-"""What `vmhub status` asks the services: four small queries, and the age of each RAW table.
+"""The queries of `vmhub status`: four small ones, and the age of each RAW table.
 
-Each of the queries bills 10 MiB, the least for a table: what is counted here would be many rows.
+Each query bills 10 MiB, the minimum per table. They count in SQL, to avoid reading many rows.
 """
 
 from __future__ import annotations
@@ -62,14 +62,14 @@ LAUNDROMATS = """
     attempts as (
         select
             *,
-            -- A run that left no exit code did not get to its end.
+            -- A run without an exit code did not end normally.
             coalesce(exit_code, 1) in ({success_codes}) as is_success
         from `VMHUB_OPS`.`runs`
         where
             started_at >= {since}
             and started_at <= {until}
             and command = 'run'
-            -- Who was told to end has neither failed nor served.
+            -- A run that was asked to stop has neither failed nor succeeded.
             and coalesce(exit_code, 1) not in (130, 143)
     ),
 
@@ -90,7 +90,7 @@ LAUNDROMATS = """
     numbered as (
         select
             *,
-            -- bqemulator 1.4.0 takes no COUNTIF over a window.
+            -- bqemulator 1.4.0 does not support COUNTIF over a window.
             sum(if(is_failure, 1, 0)) over (partition by cnpj) as failures,
             min(if(is_failure, started_at, null)) over (partition by cnpj) as failing_since,
             row_number() over (
@@ -125,8 +125,8 @@ SERVED = """
         and fleet_run_id in unnest(@fleet_run_ids)
         and coalesce(exit_code, 1) not in (130, 143)
 """
-# Without a lower bound: an alert is open however long ago it began. A row is written only when
-# one begins or is over, so that the table stays small.
+# No lower bound: an alert stays open however long ago it began. There is a row only for each
+# beginning and end, so the table stays small.
 OPEN_ALERTS = """
     with
 
@@ -149,16 +149,16 @@ OPEN_ALERTS = """
     where number_from_last = 1 and is_open
 """
 
-# BigQuery takes a hundred look-ups a second from one user, and a client keeps ten connections
+# BigQuery allows a hundred look-ups per second and user, and a client keeps ten connections
 # (https://cloud.google.com/bigquery/quotas#api_request_quotas).
 _LOOK_UPS_AT_A_TIME = 8
 _SHARD = re.compile(r"(\d+)/(\d+)")
 
 
 def statement(template: str, *, until: datetime, since: datetime | None = None) -> str:
-    """Return one of the queries, of the runs that began between two instants.
+    """Return one of the queries for the runs that began between two instants.
 
-    The instants are constants beside the bare column, so that partitions are pruned.
+    The instants are constants compared with the bare column, so that partitions are pruned.
     """
     return template.format(
         since=timestamp(since or until - LOOK_BACK),
@@ -170,13 +170,13 @@ def statement(template: str, *, until: datetime, since: datetime | None = None) 
 def read_facts(
     warehouse: Warehouse, cnpjs: Sequence[Cnpj], broken: Collection[str], *, as_of: datetime
 ) -> Facts:
-    """Return what is known of the fleet.
+    """Return what is known about the fleet.
 
     Args:
         warehouse: Where VMHUB_OPS and the RAW datasets are.
         cnpjs: The active laundromats.
-        broken: Those whose entry in the registry is wrong.
-        as_of: The instant; later runs are not seen.
+        broken: Laundromats with an invalid registry entry.
+        as_of: The instant; later runs are ignored.
 
     """
     active = {*cnpjs, *broken}
@@ -198,7 +198,7 @@ def read_facts(
 
 
 def read_open_alerts(warehouse: Warehouse, *, as_of: datetime) -> dict[str, datetime]:
-    """Return the alerts that somebody was told of and that are not over, with their beginning."""
+    """Return the alerts that were sent and are not over, with their beginning."""
     rows = _rows(warehouse, statement(OPEN_ALERTS, until=as_of))
     return {row["alert"]: row["changed_at"] for row in rows}
 
@@ -216,7 +216,7 @@ def _rows(
 def _fleet_run(row: dict[str, Any]) -> FleetRun | None:
     shard = _SHARD.fullmatch(row["shard"] or "")
     if shard is None:
-        # Single laundromats, by hand: it says nothing of the fleet.
+        # A run of single laundromats, by hand, says nothing about the fleet.
         return None
     return FleetRun(
         row["fleet_run_id"],
@@ -254,9 +254,9 @@ def _failed_step(steps: list[dict[str, Any]]) -> str:
 
 
 def _with_served(warehouse: Warehouse, facts: Facts) -> Facts:
-    """Add how the laundromats fared in the last run of each shard.
+    """Add the results of the laundromats in the last run of each shard.
 
-    By their own rows: those that were left out, as at night, have none.
+    They come from the laundromats' own rows: skipped ones, as at night, have none.
     """
     last_runs = facts.last_runs
     if not last_runs:
@@ -282,6 +282,6 @@ def _raw_table(warehouse: Warehouse, cnpj: Cnpj) -> RawTable:
     except ServiceError:
         return RawTable(cnpj, None, "not known", is_known=False)
     except VmhubError:
-        # A missing permission is as bad as a missing table, and hides no other's trouble.
+        # A missing permission counts like a missing table, and does not hide other problems.
         return RawTable(cnpj, None, "not readable")
     return RawTable(cnpj, modified_at, "" if modified_at else "missing")

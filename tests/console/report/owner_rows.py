@@ -1,4 +1,4 @@
-"""Rows of the tables of figures, of a laundromat of some size; by rule, not by chance."""
+"""Rows of the tables of figures of a medium laundromat, made by a rule without chance."""
 
 from __future__ import annotations
 
@@ -26,6 +26,9 @@ LAUNDROMAT = ReportedLaundromat(
     "Lavanderia Ipê Amarelo",
     datetime(2026, 11, 23, 10, tzinfo=ZoneInfo("America/Sao_Paulo")),
     14,
+    names=frozenset(
+        {"BIRTHDAY", "WELCOME", "REACTIVATION", "LOYALTY"} | {"DEFAULT", "BRONZE", "SILVER", "GOLD"}
+    ),
 )
 GROUPS = {
     "BIRTHDAY": ("DEFAULT",),
@@ -44,7 +47,7 @@ def performance_row(
     template_variant: str | None = "DEFAULT",
     **counts: int,
 ) -> Row:
-    """Return a row of campaign_performance with what is not given at zero."""
+    """Return a row of campaign_performance; columns that are not given are 0."""
     failures = {f"failed_{name}": 0 for name in FAILURE_CLASSES}
     failures |= {name: count for name, count in counts.items() if name in failures}
     zeros = dict.fromkeys(
@@ -64,7 +67,7 @@ def performance_row(
 def conversion_row(
     campaign_type: str, template_variant: str | None, purchases: int, revenue: str
 ) -> Row:
-    """Return what the report's query makes of campaign_conversions."""
+    """Return a row of the report's query of campaign_conversions."""
     return {
         "campaign_type": campaign_type,
         "template_variant": template_variant,
@@ -75,7 +78,7 @@ def conversion_row(
 
 
 def voucher_row(campaign_type: str, template_variant: str | None, **values: Any) -> Row:
-    """Return what the report's query makes of voucher_redemptions."""
+    """Return a row of the report's query of voucher_redemptions."""
     return {
         "campaign_type": campaign_type,
         "template_variant": template_variant,
@@ -89,7 +92,7 @@ def voucher_row(campaign_type: str, template_variant: str | None, **values: Any)
 
 
 def lift_row(campaign_type: str, **values: Any) -> Row:
-    """Return a row of campaign_lift of which more who got the message bought."""
+    """Return a row of campaign_lift in which the message increases purchases."""
     return {
         "campaign_type": campaign_type,
         "treated": 812,
@@ -168,7 +171,7 @@ def _performance(period: Period, keys: list[tuple[str, str]], scale: int) -> Ite
 def sample_figures(
     days: int, groups: Mapping[str, tuple[str, ...]] = GROUPS, *, scale: int = 1
 ) -> OwnerFigures:
-    """Return the figures of so many days."""
+    """Return the figures of this many days."""
     period = Period.ending(LAST_ON, days)
     return figures_of(LAUNDROMAT, period, sample_rows(period, groups, scale=scale))
 

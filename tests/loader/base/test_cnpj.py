@@ -1,4 +1,4 @@
-"""What counts as a CNPJ, and what a person is told about one that does not."""
+"""What is a CNPJ, and the error for a text that is not."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from loader.base.errors import ConfigurationError, ExitCode
 _WEIGHTS = (6, 5, 4, 3, 2, 9, 8, 7, 6, 5, 4, 3, 2)
 _BODIES = st.text(alphabet=string.digits + string.ascii_uppercase, min_size=12, max_size=12)
 
-# Official, old and new numbers of Receita Federal, and two computed elsewhere.
+# Official old and new numbers of Receita Federal, and two computed elsewhere.
 VALID = (
     "12ABC34501DE35",
     "11222333000181",
@@ -25,7 +25,7 @@ VALID = (
 
 
 def _digits(body: str) -> str:
-    """Compute the check digits as the ministry's leaflet does: by columns of weights."""
+    """Compute the check digits as in the ministry's leaflet: with columns of weights."""
     digits = ""
     for _ in range(2):
         text = body + digits
@@ -75,7 +75,7 @@ def test_another_form_is_refused_and_the_right_one_described(text: str) -> None:
 
 
 def test_letters_that_only_become_ascii_in_upper_case_are_refused() -> None:
-    # The long s and the sharp s turn into S and SS, as which the check digits are right.
+    # upper() turns the long s and the sharp s into S and SS; then the check digits would be right.
     for body, typed in (("S" * 12, "\u017f" + "S" * 11), ("SS" + "A" * 10, "\u00df" + "A" * 10)):
         digits = _digits(body)
         assert parse_cnpj(body + digits)

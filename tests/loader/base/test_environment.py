@@ -1,4 +1,4 @@
-"""Which services the variables of a shell name."""
+"""Which services the environment variables select."""
 
 from __future__ import annotations
 

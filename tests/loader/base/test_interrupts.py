@@ -1,4 +1,4 @@
-"""The first signal is noted and the second ends the process."""
+"""The first signal is noted, the second one ends the process."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ MINUTE = 60
 
 
 def _written_by(pace: Pace, clock: FakeClock, minutes: float, batch: int = 500) -> int:
-    """Write without a break until the minutes are over; return how much was written."""
+    """Write continuously for these minutes; return how much was written."""
     end = clock.now + minutes * MINUTE
     written = 0
     while clock.now < end:

@@ -1,4 +1,4 @@
-"""Trying again: which errors, how long, with which pauses."""
+"""Retries: for which errors, how long, and with which pauses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class _Longest(Random):
-    """Chance at its worst: the longest pause each time."""
+    """The worst case of chance: always the longest pause."""
 
     def uniform(self, a: float, b: float) -> float:  # noqa: ARG002 - the parent names it
         return b
@@ -91,7 +91,7 @@ def test_a_success_ends_the_spell_and_the_patience_begins_anew() -> None:
 
 
 def _broken_stream(length: int, breaks: list[int]) -> Callable[[int | None], Iterator[int]]:
-    """Numbers below a length; each of the breaks ends one stream before that number."""
+    """Numbers below a length; each break ends one stream before that number."""
 
     def stream(last: int | None) -> Iterator[int]:
         for number in range(0 if last is None else last + 1, length):

@@ -1,4 +1,4 @@
-"""What runs leave in VMHUB_OPS, in the BigQuery emulator."""
+"""The records of runs in VMHUB_OPS, on the BigQuery emulator."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def test_tracking_leaves_a_row_a_laundromat_with_what_it_took(services: Services
 
 
 class _BrokenWarehouse:
-    """Takes no rows, and counts how often it was asked to."""
+    """Refuses rows, and counts the requests."""
 
     def __init__(self) -> None:
         self.asked = 0

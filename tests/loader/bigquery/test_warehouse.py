@@ -1,4 +1,4 @@
-"""Datasets and tables in the BigQuery emulator, and the reading of campaign_targets."""
+"""Datasets and tables on the BigQuery emulator, and reading campaign_targets."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def test_rows_are_appended_with_none_and_absent_cells_as_null(warehouse: Warehou
 
 
 def test_no_rows_are_no_load_job(warehouse: Warehouse) -> None:
-    # The table is not there, so that a job would fail.
+    # The table does not exist, so a job would fail.
     assert warehouse.append(_declare(id="STRING"), NUMERIC_CNPJ, []) == 0
 
 
@@ -284,3 +284,15 @@ def test_campaign_targets_with_a_column_of_another_type_are_refused(warehouse: W
     ) as refused:
         warehouse.targets(NUMERIC_CNPJ)
     assert "vmhub build" in refused.value.hint
+
+
+def test_the_decisions_that_an_opt_out_blocks_are_read(warehouse: Warehouse) -> None:
+    warehouse.query(
+        f"create or replace table `{NUMERIC_CNPJ}_CAMPAIGN`.`campaign_decisions` as "
+        "select 'BIRTHDAY' as campaign_type, 'a' as customer_id, 'OPTED_OUT' as first_blocker "
+        "union all select 'BIRTHDAY', 'b', 'ALREADY_MESSAGED' "
+        "union all select 'LOYALTY', 'c', cast(null as string) "
+        "union all select 'LOYALTY', 'd', 'OPTED_OUT'",
+        doing="writing decisions",
+    )
+    assert warehouse.opted_out(NUMERIC_CNPJ) == {("BIRTHDAY", "a"), ("LOYALTY", "d")}

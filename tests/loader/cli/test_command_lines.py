@@ -1,4 +1,4 @@
-"""Every command line of ours in deploy/, the Dockerfile and the documents is a real one."""
+"""Every vmhub command line in deploy/, the Dockerfile and the docs is valid."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import yaml
 from loader.base.logs import LogFormat
 from loader.cli.app import app
 from loader.dbt.project import find_project
-from loader.fleet.schedule import alert_command, run_command
+from loader.fleet.schedule import alert_child, run_child
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +27,7 @@ _COMMAND = re.compile(rf"(?<![\w@./-])(?:\S*/bin/)?vmhub(?P<arguments>(?: +{_WOR
 
 
 def _options() -> dict[str, set[str]]:
-    """Return the options of every command; those of a group's commands by both names."""
+    """Return the options of every command; a group's command has both names in its key."""
     found: dict[str, set[str]] = {}
 
     def look(command: Any, name: str) -> None:
@@ -42,7 +42,7 @@ def _options() -> dict[str, set[str]]:
 
 
 def _problem(arguments: list[str]) -> str | None:
-    """Say what is wrong with a command line, None when it is one of ours."""
+    """Return what is wrong with a command line; None when it is valid."""
     options = _options()
     name = ""
     words = iter(arguments)
@@ -99,13 +99,13 @@ def _command_lines() -> Iterator[tuple[str, list[str]]]:
         for words in _in_shell(path.read_text(encoding="utf-8")):
             yield path.name, words
     for line in (DEPLOY / "cron" / "vmhub").read_text(encoding="utf-8").splitlines():
-        # What follows the name of the user.
+        # The part after the user's name.
         for words in _in_shell(line.partition(" vmhub ")[2]):
             yield "cron", words
     for path in sorted(DEPLOY.rglob("*.yaml")):
         yield path.name, _in_job(path.read_text(encoding="utf-8"))
     yield "Dockerfile", _in_image()
-    for step in (run_command(LogFormat.JSON, jobs=1, time_limit=1), alert_command(LogFormat.JSON)):
+    for step in (run_child(LogFormat.JSON, jobs=1, time_limit=1), alert_child(LogFormat.JSON)):
         yield "schedule", list(step.command[3:])
 
 

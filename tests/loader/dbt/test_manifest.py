@@ -36,7 +36,7 @@ def test_every_relation_is_the_laundromats_own(manifest: Any) -> None:
     assert "`p`.`12ABC34501DE35_CAMPAIGN`.`campaign_targets`" in found
     assert "`p`.`12ABC34501DE35_RAW`.`vendas`" in found
     others = {name for name in found if not name.startswith("`p`.`12ABC34501DE35_")}
-    # What all laundromats share says in each row whose it is.
+    # Tables that all laundromats share have the CNPJ in each row.
     assert {name.split("`")[3] for name in others} == {"VMHUB_OPS"}
 
 

@@ -1,4 +1,4 @@
-"""What is patched in dbt does as dbt does."""
+"""The patched dbt functions give the same results as dbt's own."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from dbt import compilation
+from dbt.adapters.base import impl
 from dbt.artifacts.resources.v1.components import InjectedCTE
 from dbt_common.clients import jinja
 
@@ -58,7 +59,7 @@ def test_ephemeral_models_are_injected_as_by_dbt(sql: str) -> None:
 
 
 def test_a_with_behind_the_query_is_no_place_for_models() -> None:
-    # dbt's own would put them in front of `offset`.
+    # dbt's own function would insert them before `offset`.
     sql = "select x, n from unnest([1]) as x with offset as n"
     assert compilation.inject_ctes_into_sql(sql, CTES[:1]) == (
         f"with __dbt__cte__a as (\nselect 1\n) {sql}"
@@ -87,6 +88,14 @@ def test_the_projects_own_models_are_injected_as_by_dbt(
     assert not differing
 
 
+def test_the_flags_of_many_adapters_are_those_of_one() -> None:
+    flags = impl.DEFAULT_BASE_BEHAVIOR_FLAGS
+    of_one = list(flags)
+    flags.extend(of_one)
+    apply_patches()
+    assert flags == of_one
+
+
 def test_a_template_that_is_compiled_once_is_rendered_each_time() -> None:
     source = "{{ x }}{# of this test alone #}"
 
@@ -96,7 +105,7 @@ def test_a_template_that_is_compiled_once_is_rendered_each_time() -> None:
 
     assert rendered(1, native=False) == "1"
     assert rendered(2, native=False) == "2"
-    # Values of dbt_project.yml stay what they are.
+    # Values of dbt_project.yml do not change.
     assert rendered([3], native=True) == [3]
     assert rendered([4], native=False) == "[4]"
 

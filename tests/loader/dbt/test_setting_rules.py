@@ -1,4 +1,4 @@
-"""Every setting takes what it means, and says so when it gets something else."""
+"""Every setting accepts its valid values, and explains what it takes when it gets another."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def problem(project: Project) -> Callable[..., str]:
-    """Says what is wrong with settings, of which the others have their defaults."""
+    """Return the problem of a setting; the other settings have their defaults."""
     variables = project.variables()
     defaults, rules = variables["settings"], variables["setting_rules"]
 
     def find(name: str, value: Any, **others: Any) -> str:
         settings = {**defaults, **others, name: value}
-        # A setting of a campaign that is not there yet has the default of its value's kind.
+        # A setting of a new campaign gets a default of the same type as the value.
         known = {**dict.fromkeys(settings, 1), **defaults}
         return setting_problem(name, settings, known, rules)
 
@@ -67,12 +67,17 @@ def test_every_rule_is_some_settings_first(project: Project) -> None:
         ("reactivation_max_unanswered", [1]),
         ("loyalty_tiers", [{"GOLD": 20, "BRONZE": 10}]),
         ("max_attempts", [1, 10]),
+        ("blackout_dates", [[], ["2026-12-24"]]),
+        ("sends_on_national_holidays", [False]),
+        ("stale_sales_hours", [0, 8760]),
+        ("max_customers_per_phone", [1, 100_000]),
+        ("voucher_placeholders", [[], ["0", "-", "N/A", "SEM CUPOM"]]),
     ],
 )
 def test_the_bounds_of_a_setting_are_allowed(
     name: str, values: list[Any], problem: Callable[..., str]
 ) -> None:
-    # A window that is open all day, so that only the bounds of the setting itself count.
+    # The window is open all day, so only the limits of the setting itself count.
     others = {"send_from_hour": 0, "send_until_hour": 24}
     for value in values:
         assert problem(name, value, **{key: others[key] for key in others if key != name}) == ""

@@ -1,4 +1,4 @@
-"""`vmhub settings`: what holds for a laundromat, and where each value comes from."""
+"""`vmhub settings`: a laundromat's settings, and where each value comes from."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_a_bad_setting_of_a_campaigns_document_is_named_with_that_document(
 def test_a_bad_setting_of_one_laundromat_is_no_matter_of_another(services: Services) -> None:
     _register(services, max_attempts=0)
     _register(services, ALPHANUMERIC_CNPJ, max_attempts=4)
-    entries, errors = services.registry.fleet()
+    entries, errors, _ = services.registry.fleet()
     assert errors == {}
     settings = {}
     for entry in entries:

@@ -1,4 +1,4 @@
-"""Requests of BatchWrite: how many at a time, how large, and what each answer means."""
+"""BatchWrite requests: how many in parallel, how large, and what each answer means."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ class _RpcError(grpc.RpcError):  # type: ignore[misc] # gRPC has no types
 
 @dataclass
 class FakeChannel:
-    """Answers BatchWrite, and remembers what was asked and how much at a time."""
+    """Answers BatchWrite, and remembers the requests and how many were open at once."""
 
     answers: list[Any] = field(default_factory=list)
-    """One a request: a status code for the whole, a list of codes per write; else all is done."""
+    """One per request: a status code for all, or a list of codes per write; else all succeed."""
     refused: bytes = b""
     """A request with a document of this name is invalid."""
     requests: list[BatchWriteRequest] = field(default_factory=list)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from loader.firestore.lease import Lease, LeaseLostError, Leases, Refusal
-from tests.support import AS_OF, NUMERIC_CNPJ
+from tests.support import AS_OF, NUMERIC_CNPJ, official_client
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -73,7 +73,7 @@ def test_the_lease_of_a_dead_holder_is_taken_over_once_it_has_expired(
 
 
 def test_a_renewed_lease_outlasts_its_first_time(services: Services, since: datetime) -> None:
-    # Good for a moment when taken, and for minutes when renewed.
+    # Valid for a very short time when taken, and for minutes when renewed.
     short, long = leases(services, "a", SHORT), leases(services, "a")
     taken(short, since)
     long.change(NUMERIC_CNPJ)
@@ -114,3 +114,26 @@ def test_what_a_run_notes_the_next_one_reads(services: Services, since: datetime
     after = leases(services, "b")
     lease = taken(after, after.now())
     assert (lease.figures_as_of, lease.deployed) == (AS_OF, "v1")
+
+
+# What another program wrote
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"expiresAt": AS_OF.replace(year=9998), "holder": "x"},
+        {"expiresAt": AS_OF.replace(year=2098), "holder": "x"},
+        {"expiresAt": "tomorrow", "holder": "x"},
+        {"servedAt": AS_OF.replace(year=9998)},
+        {"holder": 7, "expiresAt": None, "deployed": {"a": 1}, "figuresAsOf": "text"},
+    ],
+    ids=repr,
+)
+def test_a_lease_that_no_run_can_have_taken_keeps_nobody_out(
+    services: Services, since: datetime, fields: dict[str, Any]
+) -> None:
+    path = f"users/{NUMERIC_CNPJ}/operations/run"
+    official_client(services.environment).document(path).set(fields)
+    lease = taken(leases(services, "a"), since)
+    assert (lease.figures_as_of, lease.deployed) == (None, None)

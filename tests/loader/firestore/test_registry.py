@@ -1,18 +1,23 @@
-"""Who is served and with which settings: the registry in Firestore and what is made of it."""
+"""The registry in Firestore: which laundromats are served, and with which settings."""
 
 from __future__ import annotations
 
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from loader.base.errors import ConfigurationError, ExitCode
 from loader.dbt.project import Project
 from loader.dbt.settings import effective_settings
 from loader.firestore.client import connect
 from loader.firestore.registry import Registry, RegistryEntry
-from tests.support import ALPHANUMERIC_CNPJ, NUMERIC_CNPJ, official_client
+from loader.messages import Watermark
+from tests.support import ALPHANUMERIC_CNPJ, AS_OF, NUMERIC_CNPJ, official_client
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -300,7 +305,7 @@ def test_an_unknown_time_zone_is_refused_with_an_example(
 def test_the_defaults_of_this_project_are_valid_settings(project: Project) -> None:
     settings = effective_settings(project, _entry())
     assert settings["enabled_campaigns"] == list(project.campaign_types())
-    # What describes them is not passed on to dbt.
+    # Fields that describe the laundromat are not passed to dbt.
     assert not {"settings", "setting_rules"} & set(settings)
     own = {"max_attempts": settings["max_attempts"]}
     assert effective_settings(project, _entry(settings=own)) == settings
@@ -311,9 +316,100 @@ def test_a_cnpj_in_another_spelling_is_no_second_laundromat(
 ) -> None:
     _register(registry)
     client.document("users", "11.222.333.0001-81").set({"name": "Lava Bem"})
-    tenants, errors = registry.fleet()
+    tenants, errors, _strangers = registry.fleet()
     assert [tenant.cnpj for tenant in tenants] == [NUMERIC_CNPJ]
     assert errors == {
         "11.222.333.0001-81": "users/11.222.333.0001-81 is CNPJ 11222333000181 in another "
         "spelling: its document is users/11222333000181"
     }
+
+
+# What other programs write
+
+
+@pytest.mark.parametrize("value", ["false", 0, "NÃO", {}, [], "true", 1], ids=repr)
+def test_a_switch_that_is_no_boolean_is_an_error_of_its_laundromat(
+    registry: Registry, client: firestore.Client, value: Any
+) -> None:
+    _register(registry)
+    client.document("users", NUMERIC_CNPJ).update({"active": value})
+    with pytest.raises(ConfigurationError, match="active is neither true nor false"):
+        registry.entry(NUMERIC_CNPJ)
+    assert registry.fleet().errors.keys() == {NUMERIC_CNPJ}
+    client.document("users", NUMERIC_CNPJ).update({"active": True})
+    client.document("users", NUMERIC_CNPJ, "campaigns", CAMPAIGNS[0]).update({"enabled": value})
+    with pytest.raises(ConfigurationError, match="enabled is neither true nor false"):
+        registry.entry(NUMERIC_CNPJ)
+
+
+def test_a_setting_beside_the_map_is_an_error(registry: Registry, client: firestore.Client) -> None:
+    _register(registry)
+    client.document("users", NUMERIC_CNPJ).update({"`settings.loyalty_min_visits`": 8})
+    with pytest.raises(ConfigurationError, match="a field whose name is 'settings"):
+        registry.entry(NUMERIC_CNPJ)
+
+
+@pytest.mark.parametrize(
+    "value", ["text", 7, datetime(1, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC), {"a": 1}]
+)
+def test_a_watermark_that_cannot_be_has_all_documents_read(
+    registry: Registry, client: firestore.Client, value: Any
+) -> None:
+    _register(registry)
+    client.document("users", NUMERIC_CNPJ).update({"trackedUntil": value, "trackedFullAt": value})
+    assert registry.entry(NUMERIC_CNPJ).watermark == Watermark()
+
+
+def test_a_watermark_ahead_of_the_run_is_not_believed() -> None:
+    ahead = Watermark(until=AS_OF + timedelta(days=2))
+    assert ahead.believed(AS_OF) == Watermark()
+    assert ahead.believed(AS_OF + timedelta(days=1)) == ahead
+
+
+def test_other_programs_documents_in_users_are_counted_and_harm_nobody(
+    registry: Registry, client: firestore.Client
+) -> None:
+    _register(registry)
+    for number in range(5):
+        client.document("users", f"uid{number:025d}").set({"active": True})
+    fleet = registry.fleet()
+    assert [entry.cnpj for entry in fleet.entries] == [NUMERIC_CNPJ]
+    assert (fleet.errors, fleet.strangers) == ({}, 5)
+
+
+_VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63 - 1)
+    | st.floats(allow_nan=False)
+    | st.text(st.characters(codec="utf-8"), max_size=10)
+    | st.datetimes(min_value=datetime(1, 1, 2), timezones=st.just(UTC)),  # noqa: DTZ001 - bounds
+    lambda inner: st.dictionaries(st.text("abc", min_size=1, max_size=3), inner, max_size=2),
+    max_leaves=4,
+)
+_USER_FIELDS = ("name", "active", "timezone", "settings", "trackedUntil", "trackedFullAt")
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    user=st.dictionaries(st.sampled_from(_USER_FIELDS), _VALUES),
+    campaign=st.dictionaries(st.sampled_from(["enabled", "settings"]), _VALUES),
+)
+def test_whatever_one_entry_holds_the_others_are_served(
+    registry: Registry,
+    client: firestore.Client,
+    user: dict[str, Any],
+    campaign: dict[str, Any],
+) -> None:
+    registry.register(ALPHANUMERIC_CNPJ, name="Other", timezone=None, campaign_types=CAMPAIGNS)
+    client.document("users", NUMERIC_CNPJ).set(user)
+    client.document("users", NUMERIC_CNPJ, "campaigns", CAMPAIGNS[0]).set(campaign)
+    fleet = registry.fleet()
+    assert ALPHANUMERIC_CNPJ in {entry.cnpj for entry in fleet.entries}
+    assert fleet.strangers == 0
+    with suppress(ConfigurationError):
+        entry = registry.entry(NUMERIC_CNPJ)
+        assert isinstance(entry.name, str)
+        assert isinstance(entry.settings, dict)

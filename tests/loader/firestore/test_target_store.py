@@ -1,4 +1,4 @@
-"""Target documents in Google's emulator: preconditions, what each write keeps, and sizes."""
+"""Target documents in Google's emulator: preconditions, the fields that writes keep, sizes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 BEFORE = AS_OF - timedelta(hours=1)
 LAST_YEAR = datetime(2025, 11, 23, 13, tzinfo=UTC)
 
-# What the WhatsApp integration may have left in a document.
+# Fields that the WhatsApp integration may have set in a document.
 SENDERS_FIELDS: dict[str, Any] = {
     "claimedUntil": BEFORE,
     "nextAttemptAt": BEFORE,
@@ -71,7 +71,7 @@ def _fields(client: firestore.Client, customer_id: str = "c1") -> dict[str, Any]
 
 
 def _payload(target: Target, **changes: Any) -> dict[str, Any]:
-    """Return the fields of a document that a row became an hour ago."""
+    """Return the fields of a document that was written for a row an hour ago."""
     return {
         "cnpj": target.cnpj,
         "campaignType": target.campaign_type,
@@ -423,7 +423,7 @@ def test_a_document_is_read_with_all_that_decides_about_it(
         claimed_until=BEFORE,
         next_attempt_at=BEFORE,
         is_recoverable=True,
-        # Nobody has tracked it.
+        # It is not tracked.
         is_recorded=False,
         was_attempted=True,
     )
@@ -467,6 +467,40 @@ def test_an_attempt_that_is_neither_counted_nor_failed_is_open(
     assert _read(store).has_open_attempt is has_open_attempt
 
 
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"claimedUntil": "2026-11-23T23:20:00.000Z"}, {"claimed_until": "2026-11-23T23:20Z"}),
+        ({"claimedUntil": 1795476000}, {"claimed_until": "2026-11-23T23:20Z"}),
+        ({"claimedUntil": 1795476000000}, {"claimed_until": "2026-11-23T23:20Z"}),
+        ({"nextAttemptAt": {"_seconds": 1795476000}}, {"next_attempt_at": "2026-11-23T23:20Z"}),
+        ({"claimedUntil": "soon"}, {"doubt": "claimedUntil is a text that is not an instant"}),
+        ({"attempts": "3"}, {"attempts": 3}),
+        ({"attempts": 2.0}, {"attempts": 2}),
+        ({"attempts": 1e300}, {"doubt": "attempts is a number that is not from 0 to 1000"}),
+        ({"attempts": -1}, {"doubt": "attempts is a number that is not from 0 to 1000"}),
+        ({"lastError": {"recoverable": "false"}}, {"is_recoverable": False}),
+        ({"lastError": {"recoverable": 0}}, {"doubt": "lastError.recoverable is a number"}),
+        ({"attemptLog": "text"}, {"doubt": "attemptLog is a text"}),
+    ],
+    ids=repr,
+)
+def test_what_other_senders_write_is_read_or_a_doubt(
+    fields: dict[str, Any], expected: dict[str, Any], store: TargetStore, client: firestore.Client
+) -> None:
+    _reference(client).set({"status": "FAILED", **fields})
+    document = _read(store)
+    for name, value in expected.items():
+        found = getattr(document, name)
+        if name.endswith(("_at", "_until")):
+            assert found == datetime.fromisoformat(value)
+        elif name == "doubt":
+            assert found.startswith(value)
+        else:
+            assert found == value
+    assert bool(document.doubt) == ("doubt" in expected)
+
+
 def test_a_document_with_a_status_and_nothing_else_is_read(
     store: TargetStore, client: firestore.Client
 ) -> None:
@@ -501,10 +535,12 @@ def test_fields_of_another_type_than_agreed_are_read_without_an_error(
     _reference(client).set({**dict.fromkeys(names, value), "status": "PENDING"})
     (document,) = store.pending("BIRTHDAY")
     assert document.customer_id == "c1"
-    is_instant = isinstance(value, datetime)
-    assert document.claimed_until == (value if is_instant else None)
-    assert isinstance(document.attempts, int)
-    # Whatever it held, a row puts it in order.
+    if isinstance(value, datetime):
+        assert document.claimed_until == value
+    else:
+        assert document.claimed_until is None
+        assert "claimedUntil is " in document.doubt
+    # Whatever the document contained, a row corrects it.
     assert _write(store, Action.UPDATE, make_target(), document) is WriteResult.DONE
     fields = _fields(client)
     assert fields is not None

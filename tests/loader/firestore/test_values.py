@@ -1,4 +1,4 @@
-"""Python values survive the way to Firestore's wire format and back."""
+"""Python values survive encoding to Firestore's wire format and decoding."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SCALARS = (
     | st.datetimes(timezones=st.just(UTC))
 )
 _NAMES = st.text(min_size=1).filter(lambda name: not (name[:2] == name[-2:] == "__"))
-# Firestore takes no list directly in a list.
+# Firestore does not allow a list directly in a list.
 _VALUES = st.recursive(
     _SCALARS,
     lambda inner: (

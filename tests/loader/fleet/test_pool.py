@@ -1,4 +1,4 @@
-"""Workers that answer, hang, die or do not start: each laundromat has exactly one end."""
+"""Workers that answer, hang, die or do not start: each laundromat has exactly one result."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def finish_when_told(connection: Connection, setup: Any) -> None:
 def serve(
     connection: Connection, odd: Callable[[], None], outcome: HourOutcome = HourOutcome.OK
 ) -> None:
-    """Answer for every laundromat; for one of them do something first."""
+    """Answer for every laundromat; for one of them do something else first."""
     connection.send(READY)
     while True:
         try:
@@ -82,10 +82,10 @@ def pool(
 def told_to_end(
     work: Any, order: list[Cnpj], waiting: Path, *, limit: float, **options: Any
 ) -> list[HourResult]:
-    """Serve by one worker, and tell the run to end once that says that it waits."""
+    """Serve with one worker, and ask the run to stop once the worker says that it waits."""
     interrupts = Interrupts()
     with interrupts.held_back():
-        # The path is all that these workers are told.
+        # These workers only need the path.
         stopped = pool(
             work, jobs=1, limit=limit, setup=str(waiting), interrupts=interrupts, **options
         )
@@ -183,12 +183,12 @@ def test_one_that_hangs_does_not_keep_a_run_from_ending_that_is_told_to(tmp_path
         drain_seconds=0.5,
     )
     assert outcomes(served) == {ODD: HourOutcome.INTERRUPTED, CNPJS[0]: HourOutcome.NOT_STARTED}
-    assert served[0].reason == "told to end, and did not in time, at BUILD"
+    assert served[0].reason == "asked to stop, but did not in time, at BUILD"
     assert served[0].is_lost
 
 
 def end_when(is_time: Callable[[], bool]) -> None:
-    """Send this process a SIGTERM once something is true."""
+    """Send this process a SIGTERM once a condition is true."""
 
     def send() -> None:
         while not is_time():

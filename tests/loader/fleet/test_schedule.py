@@ -1,4 +1,4 @@
-"""The schedule starts one run after the other, hands signals on, and outlives what fails."""
+"""The schedule starts one run after another, passes on signals, and survives failures."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from loader.base.errors import ConfigurationError
 from loader.base.logs import LogFormat
 from loader.cli.app import app
-from loader.fleet.schedule import ChildCommand, Schedule, alert_command, hourly, run_command
+from loader.fleet.schedule import ChildCommand, Schedule, alert_child, hourly, run_child
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -29,12 +29,12 @@ BEGAN = datetime(2026, 11, 23, 13, 5, tzinfo=UTC)
 RUN = ChildCommand("run", ("run",), {3: "some failed"})
 ALERT = ChildCommand("alert", ("alert",), {3: "something is open"})
 PATIENCE = 60
-"""Seconds until a test that waits gives up."""
+"""Seconds after which a waiting test fails."""
 
 
 @dataclass
 class FakeChild:
-    """Ends with the code it was given, when it may."""
+    """Ends with the given code, once the test allows it."""
 
     code: int = 0
     may_end: threading.Event = field(default_factory=threading.Event)
@@ -50,7 +50,7 @@ class FakeChild:
 
 @dataclass
 class FakeMachine:
-    """Starts children that end at once, in a world whose clock stands still."""
+    """Starts children that end at once, with a simulated clock."""
 
     codes: list[int] = field(default_factory=list)
     now: datetime = BEGAN
@@ -68,7 +68,7 @@ class FakeMachine:
         return child
 
     def play(self, *commands: ChildCommand, until: datetime) -> None:
-        """Play the schedule up to an instant; a sleep in the world takes no time in ours."""
+        """Play the schedule up to an instant; simulated sleeps take no real time."""
 
         def sleep(seconds: float) -> None:
             self.now += timedelta(seconds=seconds)
@@ -84,11 +84,11 @@ class FakeMachine:
 
 def test_a_run_is_this_interpreters_vmhub_with_the_options_of_the_schedule() -> None:
     vmhub = (sys.executable, "-m", "loader")
-    assert run_command(LogFormat.TEXT).command == (*vmhub, "run", "--all")
-    given = run_command(LogFormat.JSON, jobs=4, time_limit=900).command
+    assert run_child(LogFormat.TEXT).command == (*vmhub, "run", "--all")
+    given = run_child(LogFormat.JSON, jobs=4, time_limit=900).command
     options = ("--jobs", "4", "--time-limit", "900")
     assert given == (*vmhub, "--log-format", "json", "run", "--all", *options)
-    assert alert_command(LogFormat.JSON).command == (
+    assert alert_child(LogFormat.JSON).command == (
         *(*vmhub, "--log-format", "json"),
         *("status", "--alert"),
     )
@@ -156,14 +156,14 @@ def test_hours_that_were_slept_through_are_made_up_for_by_one_run() -> None:
     naps = iter([timedelta(hours=5)])
 
     def sleep(seconds: float) -> None:
-        # As when the machine falls asleep before an hour and wakes up five hours later.
+        # Like a machine that goes to sleep before an hour and wakes up five hours later.
         machine.now += next(naps, timedelta(seconds=seconds))
         if machine.now >= BEGAN + timedelta(hours=5, minutes=30):
             schedule.stop(signal.SIGTERM)
 
     schedule = Schedule([RUN], hourly(5), start=machine.start, clock=machine.clock, sleep=sleep)
     schedule.run()
-    # Once for the five hours, and once for the hour that comes next.
+    # One run for the five hours, and one for the next hour.
     assert machine.started == [("run",), ("run",)]
 
 
@@ -215,7 +215,7 @@ commands = [ChildCommand("child", (sys.executable, "-c", text), codes) for text 
 next_second = lambda instant: instant.replace(microsecond=0) + timedelta(seconds=1)
 sys.exit(Schedule(commands, next_second).run())
 """
-"""A schedule of every second whose commands are the programs it is given."""
+"""A schedule with an hour every second; its commands are the given programs."""
 
 DRAINS = """
 import pathlib, signal, sys, time
@@ -229,7 +229,7 @@ while not (here / "may-end").exists():
     (here / "seen").write_text(" ".join(map(str, received)))
 (here / "ended").touch()
 """
-"""Notes each signal, and ends when the test lets it."""
+"""Records each signal, and ends when the test allows it."""
 
 COUNTS = """
 import pathlib, sys, time
@@ -254,7 +254,7 @@ def start_schedule(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[st
         return started[-1]
 
     yield start
-    # Only after a test that failed is there anything left to end.
+    # Only after a failed test is there anything left to end.
     (tmp_path / "may-end").touch()
     for process in started:
         if process.poll() is None:
@@ -336,7 +336,7 @@ SOMEWHERE = {
 
 
 def test_the_command_says_when_it_will_run_and_ends_on_a_signal_with_its_code() -> None:
-    # A minute that does not come while the test runs.
+    # A minute that does not come during the test.
     minute = str((datetime.now(UTC).minute + 30) % 60)
     process = subprocess.Popen(
         [

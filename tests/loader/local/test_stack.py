@@ -1,4 +1,4 @@
-"""Starting, finding and ending the local stack, and the guard that leaves no process behind."""
+"""Starting, finding and ending the local stack; the guard leaves no process behind."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
 PATIENCE_SECONDS = 15.0
 
-# A server as deep as Google's: a shell, in it another, in that one the process that matters.
+# A server as deep as Google's: a shell, a shell inside it, and in that the real process.
 DEEP_SERVER = 'sh -c \'sleep 600 & echo $! > "$0"; wait\' "$0" & wait'
-# One that ends at once and leaves a process of its group behind.
+# A server that ends at once and leaves a process of its group behind.
 LEAVING_SERVER = 'sleep 600 & echo $! > "$0"; exit 7'
 
 OWNER = """
@@ -62,7 +62,7 @@ def _has_ended(process: psutil.Process) -> bool:
 
 @contextmanager
 def _cleaned_up(*processes: psutil.Process) -> Iterator[None]:
-    """End what a failing test would leave behind."""
+    """End processes that a failing test would leave behind."""
     try:
         yield
     finally:
@@ -128,7 +128,7 @@ def test_a_server_that_nobody_owns_outlives_its_starter_and_ends_when_told(tmp_p
 def test_a_guard_that_is_told_to_stop_ends_its_servers_whole_group(
     options: list[str], tmp_path: Path
 ) -> None:
-    # Side by side, since a group takes a moment to be gone.
+    # In parallel, since a group takes some time to end.
     with ExitStack() as cleanup:
         guards, grandchildren = [], []
         signals = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -254,7 +254,7 @@ def _assert_refused(
 ) -> None:
     before = set(psutil.Process().children(recursive=True))
     with pytest.raises(ConfigurationError, match=text) as refused:
-        # Ended at once, should it start after all.
+        # If it starts after all, end it at once.
         stop_stack(start_stack(project, state_dir, firestore_host=firestore_host))
     assert refused.value.exit_code == ExitCode.CONFIGURATION
     assert refused.value.hint

@@ -1,4 +1,4 @@
-"""What is wrong with the fleet, when it begins and ends, and who is told."""
+"""Alerts: what is wrong with the fleet, when it begins and ends, and who gets the message."""
 
 from __future__ import annotations
 
@@ -358,7 +358,7 @@ def other() -> Iterator[AlertReceiver]:
 
 
 class Table:
-    """VMHUB_OPS.alerts, as far as it is needed: the open ones."""
+    """The part of VMHUB_OPS.alerts that is needed: the open alerts."""
 
     def __init__(self) -> None:
         self.open: dict[str, datetime] = {}

@@ -1,4 +1,4 @@
-"""The table of what sync does with a row and a document, cell by cell."""
+"""What sync does with a row and a document: each cell of the table in docs/sync.md."""
 
 from __future__ import annotations
 
@@ -94,6 +94,26 @@ def test_a_claimed_document_of_an_older_cycle_that_was_sent_is_left(status: Stat
     assert _decide(document) == PlannedAction(Action.NONE, Outcome.IN_FLIGHT)
 
 
+@pytest.mark.parametrize("status", [Status.PENDING, Status.FAILED, "QUEUED", None])
+@pytest.mark.parametrize("created_at", [CYCLE_START, LAST_CYCLE, None])
+def test_a_document_in_doubt_is_left_alone_and_reported(
+    status: str | None, created_at: Any
+) -> None:
+    document = make_document(status=status, created_at=created_at, doubt="claimedUntil is a map")
+    decision = _decide(document)
+    assert (decision.action, decision.outcome) == (Action.NONE, Outcome.FAILED)
+    assert decision.reason == "left alone: claimedUntil is a map"
+    assert not must_withdraw(document, as_of=AS_OF)
+
+
+def test_a_claim_for_more_than_a_day_is_respected_and_reported() -> None:
+    document = make_document(claimed_until=AS_OF + timedelta(days=1) + MICROSECOND)
+    decision = _decide(document)
+    assert (decision.action, decision.outcome) == (Action.NONE, Outcome.FAILED)
+    assert decision.reason == "left alone: claimedUntil is more than a day ahead"
+    assert not must_withdraw(document, as_of=AS_OF)
+
+
 def test_a_claim_that_ends_now_has_ended() -> None:
     document = make_document(claimed_until=AS_OF, name="Other")
     assert _decide(document).action is Action.UPDATE
@@ -162,7 +182,9 @@ def test_a_document_of_unknown_status_is_left_and_reported(status: str | None) -
     document = make_document(status=status)
     decision = _decide(document)
     assert (decision.action, decision.outcome) == (Action.NONE, Outcome.FAILED)
-    assert repr(status) in decision.reason
+    assert decision.reason == (
+        "left alone: the document's status is none of PENDING, SENT, DELIVERED, FAILED"
+    )
     assert not must_withdraw(document, as_of=AS_OF)
 
 

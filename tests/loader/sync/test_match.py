@@ -1,4 +1,4 @@
-"""Rows and pending documents find each other by a hash of campaign and customer."""
+"""Rows and pending documents are matched by a hash of campaign and customer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run of sync against documents in memory: what it refuses, writes, counts and reports."""
+"""A run of sync on documents in memory: what it refuses, writes, counts and reports."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from tests.loader.fakes import (
     MAX_DATA,
     MICROSECOND,
     FakeClock,
+    FakeSource,
     FakeStore,
     Fault,
     make_document,
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 DRY = SyncOptions(is_dry_run=True)
 LAST_CYCLE = CYCLE_START - timedelta(days=1)
 
-# One document for every cell of the table, by the outcome its row has.
+# One document for every cell of the table, by the outcome of its row.
 CELLS: dict[Outcome, dict[str, Any]] = {
     Outcome.REPLACED: {"status": Status.SENT, "created_at": LAST_CYCLE},
     Outcome.UPDATED: {"name": "Ana Antiga"},
@@ -56,7 +57,7 @@ CELLS: dict[Outcome, dict[str, Any]] = {
 
 
 def _mixed() -> tuple[list[Target], FakeStore]:
-    """Return rows and documents with every outcome but a second FAILED."""
+    """Return rows and documents with every outcome except a second FAILED."""
     rows = [make_target("new"), make_target("illegal/id"), *(make_target(cell) for cell in CELLS)]
     store = FakeStore.of(
         *(make_document(cell, **changes) for cell, changes in CELLS.items()),
@@ -280,6 +281,20 @@ def test_exactly_half_of_the_pending_documents_may_go() -> None:
     assert report.total(Outcome.WITHDRAWN) == 21
 
 
+def test_an_opt_out_passes_the_guard_and_the_others_stay() -> None:
+    store = FakeStore.of(*_pending(29), *_pending(1, "opted-out"))
+    source = FakeSource([], opt_outs={("BIRTHDAY", "opted-out-000"), ("BIRTHDAY", "elsewhere")})
+    with pytest.raises(RunError) as refused:
+        run_sync(source, store)
+    assert "30 of 30" in refused.value.message
+    assert "only the 1 of customers who opted out were withdrawn" in refused.value.message
+    assert ("BIRTHDAY", "opted-out-000") not in store.documents
+    assert len(store.documents) == 29
+    # Nothing is left to do for the opt-out, and the guard still holds.
+    with pytest.raises(RunError, match="29 of 29 pending targets"):
+        run_sync(source, store)
+
+
 def test_the_guard_adds_up_all_campaigns() -> None:
     store = FakeStore.of(*_pending(15))
     store.documents.update(FakeStore.of(*_pending(15), campaign_type="LOYALTY").documents)
@@ -458,7 +473,7 @@ def test_a_replacement_that_lost_its_race_is_decided_again() -> None:
     def recreate(store: FakeStore) -> None:
         store.put(make_document(name="Ana Antiga"))
 
-    # SENT documents are found only when their creation fails: the race is the second write's.
+    # A SENT document is found only when its creation fails: the race is lost by the second write.
     store.faults = {"c1": [lambda _: None, recreate]}
     assert counts(run_sync([make_target()], store)) == {Outcome.UPDATED: 1}
     assert [write.action for write in store.asked] == [
@@ -540,7 +555,7 @@ def test_a_write_that_never_arrived_is_written_again(outcome: Outcome) -> None:
 @pytest.mark.parametrize("fault", [Fault.LANDED_UNCONFIRMED, Fault.NEVER_ARRIVED])
 def test_a_requeue_without_confirmation_is_read_back_too(fault: Fault) -> None:
     store = FakeStore.of(make_document(**CELLS[Outcome.REQUEUED]))
-    # The first try is the creation, which finds the document.
+    # The first try is a creation, which finds the document.
     store.faults = {"c1": [lambda _: None, fault]}
     assert counts(run_sync([make_target()], store)) == {Outcome.REQUEUED: 1}
     assert len(store.effects) == 1

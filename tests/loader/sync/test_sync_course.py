@@ -1,4 +1,4 @@
-"""The course of a run: what it leaves out, what stops it, and that the figures still add up."""
+"""The course of a run: what it leaves out and what stops it; the figures always add up."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _signals(interrupts: Interrupts, number: signal.Signals) -> Callable[[FakeSt
 
 
 def _assert_completed(rows: Sequence[Target], store: FakeStore) -> None:
-    """Run once more, undisturbed, and look whether every row has its document."""
+    """Run once more without faults, and check that every row has its document."""
     store.faults = {}
     report = run_sync(rows, store)
     assert report.exit_code == ExitCode.OK
@@ -192,7 +192,7 @@ def test_a_run_in_which_nothing_changed_reads_what_is_pending_and_writes_nothing
 def test_the_reading_of_pending_documents_goes_on_where_an_error_ended_it() -> None:
     store = FakeStore.of(*(make_document(f"gone{number:02}") for number in range(20)))
     error = ServiceError("does not answer", is_transient=True)
-    # After each error the query begins behind what was read; two come in a row.
+    # After each error the query begins behind what was read; two errors come in a row.
     store.query_errors = iter([None, None, error, None, error, error, *[None] * 13, error])
     report = run_sync([], store)
     assert counts(report) == {Outcome.WITHDRAWN: 20}
@@ -330,7 +330,7 @@ def test_many_lost_races_are_settled_while_rows_are_still_taken() -> None:
 
 @dataclass
 class BrokenSource(FakeSource):
-    """Rows of which the second reading ends in an error, or gives something else."""
+    """Rows whose second reading ends in an error, or gives other rows."""
 
     second: Sequence[Target | ServiceError] = ()
 
@@ -365,7 +365,7 @@ def test_rows_that_are_others_when_read_again_stop_the_run(count: int) -> None:
     source = BrokenSource(_rows(5), second=_rows(count))
     report = run_sync(source, FakeStore())
     assert report.stopped is not None
-    assert "other rows when read a second time" in report.stopped.reason
+    assert "other rows when read again" in report.stopped.reason
     assert of_rows(report) == 5
 
 

@@ -10,7 +10,7 @@ import httpx2
 import orjson
 
 from tests.faults.backends import Call, Refusal
-from whatsapp.fake.connections import Connections
+from whatsapp.fake.connections import FakeConnections
 from whatsapp.fake.errors import ApiError
 from whatsapp.fake.sending import send
 from whatsapp.fake.server import make_app
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from tests.faults.backends import Backend
-    from whatsapp.fake.state import State
+    from whatsapp.fake.state import FakeState
 
 __all__ = ["FakeTransport", "MemoryChannel", "rpc_error"]
 
@@ -82,11 +82,11 @@ class MemoryChannel:
 class FakeTransport(httpx2.AsyncBaseTransport):
     """Carries requests to the fake's own functions; its faults become errors of the connection."""
 
-    def __init__(self, state: State, now: Callable[[], datetime]) -> None:
+    def __init__(self, state: FakeState, now: Callable[[], datetime]) -> None:
         self.state, self._now = state, now
         self.hook: Callable[[str, str], Awaitable[None]] = nothing
         self.is_reachable = True
-        self._asgi = httpx2.ASGITransport(app=make_app(state, Connections()))
+        self._asgi = httpx2.ASGITransport(app=make_app(state, FakeConnections()))
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         path = request.url.path

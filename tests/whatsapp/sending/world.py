@@ -29,7 +29,7 @@ from whatsapp.desk import Desk
 from whatsapp.error_classes import ErrorClass, read_error_classes
 from whatsapp.fake.clock import Clock
 from whatsapp.fake.config import Accounts, Fault, FaultRule, Settings
-from whatsapp.fake.state import State
+from whatsapp.fake.state import FakeState
 from whatsapp.prices import Prices, read_prices
 from whatsapp.sender import Sender
 from whatsapp.store import Store
@@ -82,7 +82,7 @@ class World:
     def __init__(self, *, seed: int = 0) -> None:
         self.rng = random.Random(seed)
         self.began = AS_OF
-        self.state = State(clock=Clock(AS_OF), seed=seed)
+        self.state = FakeState(clock=Clock(AS_OF), seed=seed)
         self.state.add_accounts(Accounts.model_validate(ACCOUNTS))
         self.state.settings = Settings(review="APPROVED")
         for waba in (WABA, "3002"):

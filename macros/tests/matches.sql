@@ -2,6 +2,6 @@
 
 select {{ column_name }}
 from {{ model }}
-where not regexp_contains({{ column_name }}, r'{{ pattern }}')
+where not regexp_contains({{ column_name }}, {{ sql_text(pattern) }})
 
 {% endtest %}

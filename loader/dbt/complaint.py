@@ -1,0 +1,94 @@
+"""What dbt, BigQuery or its emulator says of a mistake, taken apart."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import NamedTuple
+
+__all__ = ["Complaint", "Position", "word"]
+
+_COLORS = re.compile(r"\x1b\[[0-9;]*m")
+# dbt's own words around a message: what failed before it, and how dbt came there behind it.
+_HEADING = re.compile(r"(?:[A-Z]\w* )+Error(?: in .+)?")
+_TAIL = re.compile(r"> (?:in|called by) |compiled code at |Vars supplied to ")
+_FILE_OF_CALLER = re.compile(r"> (?:in|called by) \w+ \S+ \((?P<path>[^)]+)\)")
+_FILE = re.compile(r"\b(?:models|macros|seeds|tests)/[\w/.-]+\.(?:sql|yml)\b")
+
+# The name that a message is about, by what stands before it: of GoogleSQL, of DuckDB, which is
+# beneath the emulator, and of Jinja and dbt. Never a value: those can be in other messages only.
+_NAME = re.compile(
+    r"""(?:
+        Unrecognized\ name: | Function\ not\ found: | \bName(?=\ \S+\ not\ found)
+        | Field\ name(?=\ \S+\ does\ not\ exist) | Unexpected\ (?:identifier|keyword)
+        | required\ but\ found
+        | Referenced\ column | does\ not\ have\ a\ column\ named | Could\ not\ find\ key
+        | Scalar\ Function\ with\ name | syntax\ error\ at\ or\ near | extract\ specifier
+        | Referenced\ table
+        | (?=\S+\ is\ undefined) | has\ no\ attribute | No\ (?:filter|test)\ named
+        | Required\ var | (?=\S+\ takes\ (?:no|not)\ ) | a\ (?:node|source)\ named
+    )\s*["'`]?(?:dbt_macro__)?(?:\w+\.)*(?P<name>\w+)""",
+    re.VERBOSE,
+)
+# [line:column] is GoogleSQL's; the other is the emulator's parser's.
+_POSITION = re.compile(r"\[(?:at )?(\d+):(\d+)\]|\bLine (\d+), Col: (\d+)")
+_POSITION_TEXT = re.compile(r"\s*(?:(?:\bat )?\[(?:at )?\d+:\d+\]|\bLine \d+, Col: \d+\.?)")
+# DuckDB quotes the place in its own SQL, Jinja the line of the template.
+_QUOTED_SQL = re.compile(r"^LINE \d+: (.+)$", re.MULTILINE)
+_QUOTED_TEMPLATE = re.compile(r"^line \d+\n(.+)$", re.MULTILINE)
+
+
+class Position(NamedTuple):
+    """A line and a column of a statement, from 1."""
+
+    line: int
+    column: int
+
+
+@dataclass(frozen=True)
+class Complaint:
+    """A message, and what it tells about the place of the mistake."""
+
+    text: str
+    """The message without dbt's words around it."""
+    is_of_dbt: bool
+    """Whether dbt could not make the SQL; else the SQL ran, and the database refused it."""
+    names: tuple[str, ...]
+    positions: tuple[Position, ...]
+    quoted_sql: str
+    """A part of the SQL that the database ran, which the emulator rewrites."""
+    quoted_template: str
+    files: tuple[str, ...]
+    """Files of the project, the one whose macro ran last before the others."""
+
+    @classmethod
+    def of(cls, message: str) -> Complaint:
+        """Take a message of dbt apart."""
+        lines = [line.strip() for line in _COLORS.sub("", message).strip().splitlines()]
+        heading = lines.pop(0) if lines and _HEADING.fullmatch(lines[0]) else ""
+        end = next((i for i, line in enumerate(lines) if _TAIL.match(line)), len(lines))
+        text = "\n".join(line for line in lines[:end] if line and set(line) != {"^"})
+        callers = _FILE_OF_CALLER.findall("\n".join(lines))
+        quoted_sql, quoted_template = _QUOTED_SQL.search(text), _QUOTED_TEMPLATE.search(text)
+        return cls(
+            text=text or "no message",
+            is_of_dbt="Database Error" not in heading,
+            names=tuple(dict.fromkeys(_NAME.findall(text))),
+            positions=tuple(
+                Position(*(int(number) for number in found if number))
+                for found in _POSITION.findall(text)
+            ),
+            quoted_sql=quoted_sql[1] if quoted_sql else "",
+            quoted_template=quoted_template[1].strip() if quoted_template else "",
+            files=tuple(dict.fromkeys([*callers, *_FILE.findall(f"{heading}\n{text}")])),
+        )
+
+    @property
+    def without_position(self) -> str:
+        """The text without positions in the SQL that ran: that is not what somebody wrote."""
+        return _POSITION_TEXT.sub("", self.text)
+
+
+def word(name: str) -> re.Pattern[str]:
+    """Return a pattern of a name as a whole word; SQL makes no difference of case."""
+    return re.compile(rf"(?<!\w){re.escape(name)}(?!\w)", re.IGNORECASE)

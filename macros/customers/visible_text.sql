@@ -1,0 +1,14 @@
+{% macro visible_text(text) -%}
+    {#- Without what nobody sees: marks of direction and width, fillers, variants of a sign. What is
+        left of two ways to write é is the same. -#}
+    trim(
+        normalize(
+            regexp_replace(
+                {{ text }},
+                r'[\p{Cf}\x{034F}\x{115F}\x{1160}\x{17B4}\x{17B5}\x{180B}-\x{180F}\x{2800}\x{3164}\x{FE00}-\x{FE0F}\x{FFA0}\x{E0100}-\x{E01EF}]',
+                ''
+            ),
+            nfc
+        )
+    )
+{%- endmacro %}

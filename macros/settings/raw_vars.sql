@@ -1,0 +1,61 @@
+{#- dbt renders a text as Jinja whenever `var` returns it, with run_query and env_var at hand. So the
+    command line's own values are looked at before any of them is asked for by `var`. -#}
+{% macro raw_var_problems() %}
+    {%- set problems = [] -%}
+    {%- for name, value in (invocation_args_dict.vars or {}).items() -%}
+        {%- if holds_braces(name) or holds_braces(value) -%}
+            {%- do problems.append(
+                "a var or its value has a brace, which dbt would run as Jinja: leave { and } out of "
+                ~ ("its name" if holds_braces(name) else name)
+            ) -%}
+        {%- elif name in ["settings", "setting_rules"] -%}
+            {%- do problems.append(
+                name ~ " is not passed on a command line: each setting is a var of its own"
+            ) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return(problems) }}
+{% endmacro %}
+
+{% macro holds_braces(value) %}
+    {%- if value is string -%} {{ return("{" in value or "}" in value) }}
+    {%- elif value is mapping -%}
+        {%- for key, item in value.items() if holds_braces(key) or holds_braces(item) -%}
+            {{ return(true) }}
+        {%- endfor -%}
+    {%- elif value is sequence -%}
+        {%- for item in value if holds_braces(item) -%} {{ return(true) }} {%- endfor -%}
+    {%- endif -%}
+    {{ return(false) }}
+{% endmacro %}
+
+{% macro checked_cnpj() %}
+    {#- It becomes the name of a dataset, which dbt makes before its hooks run. -#}
+    {%- set problems = raw_var_problems() or cnpj_problems() -%}
+    {%- if problems -%} {{ exceptions.raise_compiler_error(problems | join("; ")) }} {%- endif -%}
+    {{ return(var("cnpj")) }}
+{% endmacro %}
+
+{% macro cnpj_problems() %}
+    {%- set cnpj = var("cnpj") -%}
+    {#- `dbt parse`, `dbt docs generate` and tools that compile run with the placeholder. -#}
+    {%- set writes = ["build", "run", "seed", "snapshot", "test", "run-operation", "clone"] -%}
+    {%- if cnpj is string and (
+        cnpj_is_valid(cnpj) or (cnpj == "0" * 14 and flags.WHICH not in writes)
+    ) -%}
+        {{ return([]) }}
+    {%- endif -%}
+    {{ return([
+        "cnpj=" ~ shown(cnpj) ~ " is not a CNPJ: pass --vars '{cnpj: \"12ABC34501DE35\"}', quoted, "
+        ~ "14 characters without punctuation, upper case, with its own check digits"
+    ]) }}
+{% endmacro %}
+
+{% macro shown(value) %}
+    {#- A text can be anybody's name or phone. -#}
+    {%- if value is none -%} {{ return("empty") }}
+    {%- elif value is string and value == "0" * 14 -%} {{ return("the placeholder " ~ value) }}
+    {%- elif value is number or value is boolean -%} {{ return(value | string | lower) }}
+    {%- endif -%}
+    {{ return(type_in_words(value)) }}
+{% endmacro %}
