@@ -179,7 +179,9 @@ def load_stack(state_dir: Path) -> LocalStack | None:
         return None
     servers = tuple(Server(**server) for server in state.pop("servers"))
     data_dir = Path(state["data_dir"]) if state["data_dir"] else None
-    return LocalStack(**{**state, "state_dir": state_dir, "data_dir": data_dir}, servers=servers)
+    # One that an older version started, and that is still to be ended, has no fake of WhatsApp.
+    known = {"whatsapp_url": "", **state, "state_dir": state_dir, "data_dir": data_dir}
+    return LocalStack(**known, servers=servers)
 
 
 def stop_stack(stack: LocalStack) -> None:
