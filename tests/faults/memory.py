@@ -234,8 +234,8 @@ def _matches(document: Any, where: Any) -> bool:
     if where.field_filter.op == _IN:
         return any(found == value for value in wanted.array_value.values)
     if where.field_filter.op == _FROM_ON:
-        _require(wanted.HasField("timestamp_value"))
-        return found.HasField("timestamp_value") and _sort_key(found) >= _sort_key(wanted)
+        # A range holds values of the bound's own type only.
+        return _type_of(found) == _type_of(wanted) and _sort_key(found) >= _sort_key(wanted)
     if where.field_filter.op == _CONTAINS_ANY:
         values = wanted.array_value.values
         return any(item == value for item in found.array_value.values for value in values)
@@ -277,8 +277,25 @@ def _is_in(name: str, parent: str, selector: Any) -> bool:
     return folder == f"{parent}/{selector.collection_id}"
 
 
-def _sort_key(value: Any) -> tuple[int, int]:
-    return value.timestamp_value.seconds, value.timestamp_value.nanos
+def _type_of(value: Any) -> str:
+    """Return a value's type; integers and doubles are numbers alike."""
+    kind = str(value.WhichOneof("value_type"))
+    _require(kind in _SORTED)
+    return "number" if kind in _NUMBERS else kind
+
+
+def _sort_key(value: Any) -> Any:
+    """Return what orders a value among others of its type."""
+    kind = str(value.WhichOneof("value_type"))
+    _require(kind in _SORTED)
+    if kind == "timestamp_value":
+        return value.timestamp_value.seconds, value.timestamp_value.nanos
+    content = getattr(value, kind)
+    return content.encode() if kind == "string_value" else content
+
+
+_NUMBERS = {"integer_value", "double_value"}
+_SORTED = _NUMBERS | {"timestamp_value", "string_value"}
 
 
 def _same_fields(one: Any, other: Any) -> bool:
