@@ -208,6 +208,7 @@ RULES = [
     {"names": "send_from_hour", "least": 0, "most": 23, "less_than": "send_until_hour"},
     {"names": "send_until_hour", "least": 1, "most": 24},
     {"names": "max_attempts", "least": 1, "most": 10},
+    {"names": ".*_feb29", "one_of": ["FEB_28", "MAR_01"], "takes": "FEB_28 or MAR_01"},
 ]
 
 
@@ -280,7 +281,7 @@ def test_the_place_of_a_refused_value_is_said(small_project: Project) -> None:
         ("max_attempts", True, "a whole number from 1 to 10"),
         ("max_attempts", None, "a value such as 3"),
         ("is_polite", 1, "a yes or no (true or false) such as True"),
-        ("birthday_feb29", 28, "a text such as FEB_28"),
+        ("birthday_feb29", 28, "FEB_28 or MAR_01"),
     ],
 )
 def test_a_setting_of_another_type_is_refused_with_an_example(
@@ -288,7 +289,9 @@ def test_a_setting_of_another_type_is_refused_with_an_example(
 ) -> None:
     with pytest.raises(ConfigurationError) as refused:
         effective_settings(small_project, _entry(settings={name: value}))
-    assert refused.value.message == f"users/{NUMERIC_CNPJ} has {name}={value!r}"
+    # A text is named by its kind: it may be somebody's name.
+    said = {"3": "a text", True: "true", None: "empty"}.get(value, value)
+    assert refused.value.message == f"users/{NUMERIC_CNPJ} has {name}={said}"
     assert wanted in refused.value.hint
 
 
