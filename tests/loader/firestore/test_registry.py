@@ -290,7 +290,7 @@ def test_a_setting_of_another_type_is_refused_with_an_example(
     with pytest.raises(ConfigurationError) as refused:
         effective_settings(small_project, _entry(settings={name: value}))
     # A text is named by its kind: it may be somebody's name.
-    said = {"3": "a text", True: "true", None: "empty"}.get(value, value)
+    said = {"'3'": "a text", "True": "true", "None": "empty"}.get(repr(value), value)
     assert refused.value.message == f"users/{NUMERIC_CNPJ} has {name}={said}"
     assert wanted in refused.value.hint
 
