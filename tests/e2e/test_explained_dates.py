@@ -46,7 +46,6 @@ SHOWN = {
     "number of days since registration",
     "day of the month",
     "number of days since the last purchase",
-    "RECENT_VOUCHER",
     "ALREADY_MESSAGED",
     "ATTEMPTS_EXHAUSTED",
     "HOLDOUT",

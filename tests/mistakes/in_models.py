@@ -9,7 +9,11 @@ _FACTS = "customer_facts"
 
 IN_MODELS = (
     Mistake(
-        "models/staging/stg_customers.sql", "coalesce(nome,", "coalesce(nomee,", _FACTS, "nomee"
+        "models/staging/stg_customers.sql",
+        "visible_text('nome')",
+        "visible_text('nomee')",
+        _FACTS,
+        "nomee",
     ),
     Mistake(
         "models/staging/stg_messages.sql",
@@ -21,7 +25,13 @@ IN_MODELS = (
     Mistake(
         "models/staging/stg_opt_outs.sql", "if(trim(user_id)", "iff(trim(user_id)", _FACTS, "iff"
     ),
-    Mistake("models/staging/stg_sales.sql", "trim(cupom)", "trim(cupon)", _FACTS, "cupon"),
+    Mistake(
+        "models/staging/stg_sales.sql",
+        "voucher_in_text('cupom')",
+        "voucher_in_text('cupon')",
+        _FACTS,
+        "cupon",
+    ),
     Mistake(
         "models/customers/customer_facts.sql", "max(sold_on)", "max(sold_day)", _FACTS, "sold_day"
     ),
