@@ -10,8 +10,8 @@ _FACTS = "customer_facts"
 IN_MODELS = (
     Mistake(
         "models/staging/stg_customers.sql",
-        "visible_text('nome')",
-        "visible_text('nomee')",
+        "                        nome,",
+        "                        nomee,",
         _FACTS,
         "nomee",
     ),
@@ -27,8 +27,8 @@ IN_MODELS = (
     ),
     Mistake(
         "models/staging/stg_sales.sql",
-        "voucher_in_text('cupom')",
-        "voucher_in_text('cupon')",
+        "        cupom\n",
+        "        cupon\n",
         _FACTS,
         "cupon",
     ),
