@@ -26,13 +26,6 @@ IN_MODELS = (
         "models/staging/stg_opt_outs.sql", "if(trim(user_id)", "iff(trim(user_id)", _FACTS, "iff"
     ),
     Mistake(
-        "models/staging/stg_sales.sql",
-        "        cupom\n",
-        "        cupon\n",
-        _FACTS,
-        "cupon",
-    ),
-    Mistake(
         "models/customers/customer_facts.sql", "max(sold_on)", "max(sold_day)", _FACTS, "sold_day"
     ),
     Mistake(
