@@ -16,12 +16,14 @@ _FILE_OF_CALLER = re.compile(r"> (?:in|called by) \w+ \S+ \((?P<path>[^)]+)\)")
 _FILE = re.compile(r"\b(?:models|macros|seeds|tests)/[\w/.-]+\.(?:sql|yml)\b")
 
 # The name that a message is about, by what stands before it: of GoogleSQL, of DuckDB, which is
-# beneath the emulator, and of Jinja and dbt. Never a value: those can be in other messages only.
+# beneath the emulator, of our own check of statements, of Jinja and of dbt. Never a value: those
+# are in other messages only.
 _NAME = re.compile(
     r"""(?:
         Unrecognized\ name: | Function\ not\ found: | \bName(?=\ \S+\ not\ found)
         | Field\ name(?=\ \S+\ does\ not\ exist) | Unexpected\ (?:identifier|keyword)
-        | required\ but\ found
+        | required\ but\ found | Table\ not\ found: | Table(?=\ \S+\ must\ be\ qualified)
+        | it\ names(?=\ \S+\ without)
         | Referenced\ column | does\ not\ have\ a\ column\ named | Could\ not\ find\ key
         | Scalar\ Function\ with\ name | syntax\ error\ at\ or\ near | extract\ specifier
         | Referenced\ table
@@ -51,8 +53,8 @@ class Complaint:
 
     text: str
     """The message without dbt's words around it."""
-    is_of_dbt: bool
-    """Whether dbt could not make the SQL; else the SQL ran, and the database refused it."""
+    is_about_sql: bool
+    """Whether SQL was made, and refused; else dbt could not make it."""
     names: tuple[str, ...]
     positions: tuple[Position, ...]
     quoted_sql: str
@@ -72,7 +74,7 @@ class Complaint:
         quoted_sql, quoted_template = _QUOTED_SQL.search(text), _QUOTED_TEMPLATE.search(text)
         return cls(
             text=text or "no message",
-            is_of_dbt="Database Error" not in heading,
+            is_about_sql=heading.startswith(("Database Error", "Runtime Error")),
             names=tuple(dict.fromkeys(_NAME.findall(text))),
             positions=tuple(
                 Position(*(int(number) for number in found if number))

@@ -133,9 +133,9 @@ class Sources:
 
         """
         place = (
-            self._in_template(complaint, node)
-            if complaint.is_of_dbt
-            else self._in_statement(complaint, node, statement)
+            self._in_statement(complaint, node, statement)
+            if complaint.is_about_sql and node
+            else self._in_template(complaint, node)
         )
         if place is not None:
             return place
@@ -231,7 +231,7 @@ def _source_of(item: Any, text: str, root: Path) -> Source:
     # dbt keeps of a file what is between its blank lines, of a macro what is between its tags.
     name = re.escape(item.name.removeprefix("test_"))
     begins = (
-        re.search(rf"\{{%-?\s*\w+\s+(?:test_)?{name}\s*[(\s]", content)
+        re.search(rf"\{{%-?\s*(?:macro|test)\s+{name}\s*\(", content)
         if item.resource_type == "macro"
         else re.search(r"\S", content)
     )
@@ -311,7 +311,9 @@ def _match(text: str, made: str, column: int | None) -> tuple[bool, int]:
         at = made.find(literal, at)
         if at < 0:
             return False, 0
-        has_column = has_column or (column is not None and at <= column < at + len(literal))
+        # A message can be about the word behind the mistake.
+        ends = at + len(literal) + 1
+        has_column = has_column or (column is not None and at <= column <= ends)
         at += len(literal)
         length += len(literal)
     return has_column, length

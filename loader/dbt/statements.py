@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import sqlglot
 from sqlglot import exp
-from sqlglot.errors import SqlglotError
+from sqlglot.errors import ParseError, SqlglotError
 
 from loader.bigquery.declaration import OPS_DATASET
 
@@ -44,6 +44,8 @@ _QUERIES = (exp.Select, exp.SetOperation, exp.Subquery)
 _CHANGES = (exp.Insert, exp.Update, exp.Delete, exp.Merge, exp.TruncateTable)
 _DEFINITIONS = (exp.Create, exp.Drop, exp.Alter)
 
+_UNREADABLE = "it is not SQL that the check can read"
+
 # Functions of BigQuery itself that have a namespace and read no table.
 _NAMESPACES = frozenset({"hll_count", "keys", "net", "safe"})
 
@@ -70,6 +72,8 @@ def statement_problem(
     if foreign:
         return f"it names {foreign[0]}"
     found = _problem(neutral, project, writes.replace(cnpj, _PLACEHOLDER), may_read_ops)
+    if found == _UNREADABLE:
+        return f"{found}{_syntax_error(sql)}"
     return found.replace(_PLACEHOLDER, cnpj)
 
 
@@ -78,8 +82,7 @@ def _problem(sql: str, project: str, writes: str, may_read_ops: bool) -> str:  #
     try:
         statements = sqlglot.parse(sql, dialect="bigquery")
     except (SqlglotError, IndexError, RecursionError):
-        # Its own text quotes the statement.
-        return "it is not SQL that the check can read"
+        return _UNREADABLE
     problems = (
         problem
         for statement in statements
@@ -91,6 +94,24 @@ def _problem(sql: str, project: str, writes: str, may_read_ops: bool) -> str:  #
         )
     )
     return next(problems, "")
+
+
+def _syntax_error(sql: str) -> str:
+    """Return what the parser misses in a statement and where; its whole text quotes the statement.
+
+    The statement is parsed again as it is sent: without instants, other columns count.
+    """
+    try:
+        sqlglot.parse(sql, dialect="bigquery")
+    except ParseError as error:
+        first = error.errors[0]
+        # The parser counts to the last character of the word that it stumbles over.
+        column = first["col"] - len(first["highlight"]) + 1
+        return f": {first['description']} at [{first['line']}:{column}]"
+    except (SqlglotError, IndexError, RecursionError):
+        # It broke off before it read words, or its error has no place.
+        pass
+    return ""
 
 
 def _kind_problems(statement: exp.Expr) -> Iterator[str]:

@@ -9,6 +9,20 @@ _FACTS = "customer_facts"
 
 IN_MACROS = (
     Mistake(
+        "macros/campaigns/is_held_out.sql",
+        "farm_fingerprint(",
+        "farm_fingerprints(",
+        _DECISIONS,
+        "farm_fingerprints",
+    ),
+    Mistake(
+        "macros/campaigns/failure_counts.sql",
+        "regexp_contains(",
+        "regex_contains(",
+        _FACTS,
+        "regex_contains",
+    ),
+    Mistake(
         "macros/campaigns/birthday_in_year.sql",
         "date_add({{ birthday }}",
         "date_ad({{ birthday }}",
@@ -18,8 +32,8 @@ IN_MACROS = (
     Mistake("macros/campaigns/loyalty.sql", "date_sub(", "date_subb(", _FACTS, "date_subb"),
     Mistake(
         "macros/campaigns/loyalty.sql",
-        "struct('{{ name }}'",
-        "struckt('{{ name }}'",
+        "struct({{ sql_text(name)",
+        "struckt({{ sql_text(name)",
         _DECISIONS,
         "struckt",
     ),
@@ -39,6 +53,13 @@ IN_MACROS = (
     ),
     Mistake("macros/campaigns/messages.sql", "json_set(", "jsonset(", _DECISIONS, "jsonset"),
     Mistake(
+        "macros/campaigns/sales_are_stale.sql",
+        "< timestamp_sub(",
+        "< timestamp_subb(",
+        _DECISIONS,
+        "timestamp_subb",
+    ),
+    Mistake(
         "macros/campaigns/send_window.sql",
         "extract(hour from",
         "extract(houre from",
@@ -52,8 +73,20 @@ IN_MACROS = (
         _DECISIONS,
         "registred_at",
     ),
-    Mistake("macros/clock/clock.sql", "timestamp '{{", "timestampp '{{", _FACTS, "timestampp"),
-    Mistake("macros/clock/clock.sql", "date '{{", "dates '{{", _FACTS, "dates"),
+    Mistake(
+        "macros/clock/clock.sql",
+        "timestamp {{ sql_text(run",
+        "timestampp {{ sql_text(run",
+        _FACTS,
+        "timestampp",
+    ),
+    Mistake(
+        "macros/clock/clock.sql",
+        "date {{ sql_text(local",
+        "dates {{ sql_text(local",
+        _FACTS,
+        "dates",
+    ),
     Mistake("macros/clock/clock.sql", "date({{ instant }}", "dat({{ instant }}", _FACTS, "dat"),
     Mistake(
         "macros/clock/clock.sql",
@@ -61,6 +94,9 @@ IN_MACROS = (
         "timestmp({{ business",
         _FACTS,
         "timestmp",
+    ),
+    Mistake(
+        "macros/clock/safe_instant.sql", ">= timestamp '", ">= timestampp '", _FACTS, "timestampp"
     ),
     Mistake("macros/customers/first_name.sql", "initcap(", "init_cap(", _DECISIONS, "init_cap"),
     Mistake(
@@ -71,14 +107,47 @@ IN_MACROS = (
         "bytes_length",
     ),
     Mistake(
-        "macros/customers/normalize_cpf.sql", "repeat(substr", "repeats(substr", _FACTS, "repeats"
+        "macros/customers/is_placeholder.sql",
+        "regexp_contains(",
+        "regex_contains(",
+        _DECISIONS,
+        "regex_contains",
+    ),
+    Mistake("macros/customers/normalize_cpf.sql", "= repeat(", "= repeats(", _FACTS, "repeats"),
+    Mistake("macros/customers/normalize_cpf.sql", "mod(mod(10", "modd(mod(10", _FACTS, "modd"),
+    Mistake(
+        "macros/customers/normalize_phone.sql",
+        "upper(translate(",
+        "upper(translat(",
+        _FACTS,
+        "translat",
     ),
     Mistake(
         "macros/customers/normalize_phone.sql",
-        "regexp_contains(",
-        "regex_contains(",
+        "r'(?:^|\\|)(?:(?:\\+",
+        "rr'(?:^|\\|)(?:(?:\\+",
         _FACTS,
-        "regex_contains",
+        "rr",
+    ),
+    Mistake(
+        "macros/customers/normalize_phone.sql", "concat('+55'", "concatt('+55'", _FACTS, "concatt"
+    ),
+    Mistake(
+        "macros/customers/plain_text.sql",
+        "normalize({{ text }}, nfd)",
+        "normalise({{ text }}, nfd)",
+        _FACTS,
+        "normalise",
+    ),
+    Mistake(
+        "macros/customers/unless_a_placeholder.sql", "if(count(*)", "if(counts(*)", _FACTS, "counts"
+    ),
+    Mistake(
+        "macros/customers/visible_text.sql",
+        "        normalize(\n",
+        "        normalise(\n",
+        _FACTS,
+        "normalise",
     ),
     Mistake(
         "macros/figures/counting.sql",
@@ -97,6 +166,13 @@ IN_MACROS = (
         _DECISIONS,
         "nul",
     ),
+    Mistake(
+        "macros/vouchers/voucher_in_text.sql",
+        "regexp_contains(voucher",
+        "regex_contains(voucher",
+        _FACTS,
+        "regex_contains",
+    ),
 )
 
 # In the Jinja of macros: no SQL comes out of it.
@@ -109,15 +185,27 @@ IN_JINJA = (
         "send_from",
     ),
     Mistake(
-        "macros/clock/clock.sql", "instant.utcoffset()", "instant.utcofset()", _FACTS, "utcofset"
+        "macros/clock/clock.sql", "instant.astimezone(", "instant.astimezon(", _FACTS, "astimezon"
     ),
     Mistake(
         "macros/clock/clock.sql",
-        'timezone(var("timezone"))',
-        'timezone(var("time_zone"))',
+        "run_instant().astimezone(",
+        "run_instants().astimezone(",
         _FACTS,
-        "time_zone",
+        "run_instants",
     ),
+    Mistake(
+        "macros/clock/clock.sql",
+        "return(parsed_instant(as_of))",
+        "return(parse_instant(as_of))",
+        _FACTS,
+        "parse_instant",
+    ),
+    Mistake("macros/clock/clock.sql", "found.group(3)", "found.grop(3)", _FACTS, "grop"),
+    Mistake(
+        "macros/clock/is_send_day.sql", "day.isoformat()", "day.isoforma()", _DECISIONS, "isoforma"
+    ),
+    Mistake("macros/customers/normalize_phone.sql", "{{ e164(", "{{ e16(", _FACTS, "e16"),
     Mistake(
         "macros/dbt/bigquery__get_table_columns_and_constraints.sql",
         "target.name",
@@ -134,6 +222,17 @@ IN_JINJA = (
     ),
     Mistake("macros/dbt/job_labels.sql", "tojson(labels)", "to_json(labels)", _FACTS, "to_json"),
     Mistake(
+        "macros/dbt/statement.sql",
+        "do assert_own_tables(",
+        "do assert_own_table(",
+        _FACTS,
+        "assert_own_table",
+    ),
+    Mistake(
+        "macros/dbt/statement.sql", "= checked_cnpj()", "= checked_cnp()", _FACTS, "checked_cnp"
+    ),
+    Mistake("macros/dbt/statement.sql", "{{ return([cnpj", "{{ returns([cnpj", _FACTS, "returns"),
+    Mistake(
         "macros/figures/counting.sql",
         "{{ figures_start() }}",
         "{{ figure_start() }}",
@@ -144,18 +243,47 @@ IN_JINJA = (
         "macros/settings/cnpj_is_valid.sql", "symbols.index(", "symbol.index(", _FACTS, "symbol"
     ),
     Mistake(
-        "macros/settings/run_vars.sql",
-        "cnpj_is_valid(cnpj)",
-        "cnpj_valid(cnpj)",
+        "macros/settings/raw_vars.sql",
+        "if holds_braces(name) or",
+        "if hold_braces(name) or",
+        _FACTS,
+        "hold_braces",
+    ),
+    Mistake(
+        "macros/settings/raw_vars.sql",
+        "if holds_braces(key) or",
+        "if hold_braces(key) or",
+        _FACTS,
+        "hold_braces",
+    ),
+    Mistake(
+        "macros/settings/raw_vars.sql",
+        "or cnpj_problems()",
+        "or cnpjs_problems()",
+        _FACTS,
+        "cnpjs_problems",
+    ),
+    Mistake(
+        "macros/settings/raw_vars.sql",
+        "cnpj_is_valid(cnpj) or",
+        "cnpj_valid(cnpj) or",
         _FACTS,
         "cnpj_valid",
     ),
+    Mistake("macros/settings/run_vars.sql", "not are_names(", "not is_names(", _FACTS, "is_names"),
     Mistake(
         "macros/settings/run_vars.sql",
         "problems = run_var_problems()",
         "problems = run_vars_problems()",
         _FACTS,
         "run_vars_problems",
+    ),
+    Mistake(
+        "macros/settings/run_vars.sql",
+        'modules.re.fullmatch("[a-z]',
+        'modules.re.fulmatch("[a-z]',
+        _FACTS,
+        "fulmatch",
     ),
     Mistake(
         "macros/settings/setting.sql",
@@ -184,6 +312,16 @@ IN_JINJA = (
         "numbers | uniq",
         _DECISIONS,
         "uniq",
+    ),
+    Mistake(
+        "macros/settings/setting_rules.sql",
+        "if not is_small(item)",
+        "if not are_small(item)",
+        _FACTS,
+        "are_small",
+    ),
+    Mistake(
+        "macros/settings/sql_text.sql", '| replace("\'"', '| replaced("\'"', _FACTS, "replaced"
     ),
 )
 

@@ -9,6 +9,13 @@ _FACTS = "customer_facts"
 
 IN_MODELS = (
     Mistake(
+        "models/campaigns/welcome.sql",
+        "    from checked\n",
+        "    from cheked\n",
+        _DECISIONS,
+        "cheked",
+    ),
+    Mistake(
         "models/staging/stg_customers.sql",
         "                        nome,",
         "                        nomee,",
@@ -25,6 +32,7 @@ IN_MODELS = (
     Mistake(
         "models/staging/stg_opt_outs.sql", "if(trim(user_id)", "iff(trim(user_id)", _FACTS, "iff"
     ),
+    Mistake("models/staging/stg_sales.sql", "safe_cast(valor", "safe_cast(valr", _FACTS, "valr"),
     Mistake(
         "models/customers/customer_facts.sql", "max(sold_on)", "max(sold_day)", _FACTS, "sold_day"
     ),
@@ -137,17 +145,29 @@ IN_MODELS = (
 
 IN_TESTS = (
     Mistake(
-        "tests/dbt/generic/matches.sql",
+        "macros/tests/is_false.sql",
+        "where {{",
+        "where not_there and {{",
+        "test_is_false",
+        "not_there",
+    ),
+    Mistake(
+        "macros/tests/possible_instant.sql",
+        "where {{",
+        "where not_there and {{",
+        "test_possible_instant",
+        "not_there",
+    ),
+    Mistake(
+        "macros/tests/matches.sql",
         "regexp_contains(",
         "regex_contains(",
         "test_matches",
         "regex_contains",
     ),
+    Mistake("macros/tests/not_blank.sql", "coalesce(", "coalesc(", "test_not_blank", "coalesc"),
     Mistake(
-        "tests/dbt/generic/not_blank.sql", "coalesce(", "coalesc(", "test_not_blank", "coalesc"
-    ),
-    Mistake(
-        "tests/dbt/generic/unique_together.sql",
+        "macros/tests/unique_together.sql",
         "count(*)",
         "counts(*)",
         "test_unique_together",
@@ -162,8 +182,15 @@ IN_TESTS = (
     ),
 )
 
-# `vmhub explain` asks these; no build does.
+# `vmhub explain` and `vmhub check` ask these; no build does.
 IN_EXPLANATIONS = (
+    Mistake(
+        "models/explanations/data_quality.sql",
+        "order by registered_at",
+        "order by registred_at",
+        "data_quality",
+        "registred_at",
+    ),
     Mistake(
         "models/explanations/campaign_explanations.sql",
         "decisions.messaged_text",
@@ -173,10 +200,10 @@ IN_EXPLANATIONS = (
     ),
     Mistake(
         "macros/campaigns/send_window.sql",
-        "format_date('%a', day)",
-        "format_date('%a', days)",
+        "date_add({{ today() }}",
+        "date_ad({{ today() }}",
         "campaign_explanations",
-        "days",
+        "date_ad",
     ),
 )
 
@@ -184,10 +211,10 @@ IN_EXPLANATIONS = (
 IN_PARSING = (
     Mistake(
         "macros/dbt/generate_schema_name.sql",
-        'var("cnpj")',
-        'var("cnpjj")',
+        "checked_cnpj()",
+        "checked_cnpjj()",
         "",
-        "Required var 'cnpjj' not found",
+        "'checked_cnpjj' is undefined",
     ),
     Mistake(
         "macros/dbt/generate_alias_name.sql",

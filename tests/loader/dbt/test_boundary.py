@@ -89,6 +89,18 @@ def test_what_is_not_its_own_is_named(sql: str, said: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("sql", "said"),
+    [
+        ("/* {} */\nselect\n    dates '2026-11-23 13:00:00.000000+00:00', 1", "token at [3:11]"),
+        (f"select '{OWN}' as x\nfrom (select 1 as y", "Expecting ) at [2:19]"),
+        ("select 'no end", "can read"),
+    ],
+)
+def test_a_syntax_error_is_said_with_its_place_in_what_is_sent(sql: str, said: str) -> None:
+    assert problem(sql).endswith(said)
+
+
+@pytest.mark.parametrize(
     ("where", "is_own"),
     [
         (f"where cnpj = '{OWN}'", True),
