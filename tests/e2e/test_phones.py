@@ -51,13 +51,14 @@ class Read(Protocol):
 def read(parsed: ParsedProject, environment: Environment, tmp_path: Path) -> Read:
     dbt = Dbt(parsed, environment, tmp_path)
     spec = BuildSpec({"cnpj": ALPHANUMERIC_CNPJ}, AS_OF)
-    sql = dbt.compile_sql(spec, "{{ normalize_phone('phone') }}")
+    sql = dbt.compile_sql(
+        spec,
+        "select {{ normalize_phone('phone') }} from unnest(@phones) as phone with offset as place "
+        "order by place",
+    )
 
     def by_sql(phones: Sequence[str]) -> list[str | None]:
-        rows = GoogleSql().evaluate(
-            f"select {sql} from unnest({string_array(phones)}) as phone with offset as position "
-            "order by position"
-        )
+        rows = GoogleSql().evaluate(sql.replace("@phones", string_array(phones)))
         return [row[0] for row in rows]
 
     return by_sql

@@ -119,7 +119,7 @@ def test_a_setting_that_does_not_take_its_value_is_refused_before_anything_is_bu
     services: Services,
 ) -> None:
     other = sample_laundromats(services.project)[1].cnpj
-    with pytest.raises(ConfigurationError, match="--set has loyalty_min_visits='many'"):
+    with pytest.raises(ConfigurationError, match="--set has loyalty_min_visits=a text"):
         preview_laundromat(
             services,
             other,

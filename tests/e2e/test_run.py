@@ -299,7 +299,9 @@ def test_a_project_that_reads_another_laundromats_tables_is_refused_before_anyth
         "{% if node.name == 'customer_facts' %}"
         f"{{{{ '{ALPHANUMERIC_CNPJ}' ~ '_CAMPAIGN' }}}}{{% else %}}"
     )
-    changed = sql.replace("{{ var", planted + "{{ var", 1).replace("{%- end", "{% endif %}{%- end")
+    changed = sql.replace("{{ checked", planted + "{{ checked").replace(
+        "{%- end", "{% endif %}{%- end"
+    )
     assert changed != sql
     macro.write_text(changed, encoding="utf-8")
     make_small(services, CNPJ)
