@@ -13,17 +13,17 @@ from google.api_core import exceptions as google_errors
 from google.api_core.retry import Retry, if_exception_type
 from google.auth.exceptions import GoogleAuthError
 from google.cloud import bigquery
-from requests.exceptions import ConnectionError as RequestsConnectionError
-from requests.exceptions import Timeout as RequestsTimeout
 
-from loader.base.errors import ConfigurationError, NotFoundError, ServiceError
+from loader.base.errors import ConfigurationError, ServiceError
 from loader.bigquery.clients import clients
 from loader.bigquery.declaration import OPS_DATASET, OPS_DESCRIPTION
+from loader.bigquery.service_errors import service_errors
 from loader.bigquery.snapshot import Snapshot, TargetRows
 from loader.sync.model import Target
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from loader.base.cnpj import Cnpj
     from loader.base.environment import Environment
@@ -347,38 +347,8 @@ class Warehouse:
             message = f"{dataset}.{table} has the wrong columns: {', '.join(missing)} is missing"
             raise ConfigurationError(message, hint="build it again with `vmhub build`")
 
-    @contextmanager
-    def _service_errors(self, doing: str) -> Iterator[None]:
-        try:
-            yield
-        except (
-            google_errors.ServiceUnavailable,
-            google_errors.RetryError,
-            RequestsConnectionError,
-            RequestsTimeout,
-            GoogleAuthError,
-        ) as error:
-            message = f"{doing}: {self._address} does not answer"
-            raise ServiceError(
-                message,
-                hint="check that it runs and is reachable, then run the same command again",
-                is_transient=True,
-            ) from error
-        except google_errors.Forbidden as error:
-            message = f"{doing}: permission denied by {self._address}"
-            raise ConfigurationError(
-                message, hint="docs/real-project.md lists the roles each command needs"
-            ) from error
-        except google_errors.NotFound as error:
-            message = f"{doing}: not found in {self._address}"
-            raise NotFoundError(
-                message, hint="run `vmhub onboard`, then `vmhub build`, for this CNPJ"
-            ) from error
-        except google_errors.GoogleAPICallError as error:
-            # Show the reason only: the service's text can quote a cell of the table.
-            reasons = ", ".join(str(item.get("reason", "")) for item in error.errors) or error.code
-            message = f"{doing}: {self._address} answered {reasons}"
-            raise ServiceError(message) from error
+    def _service_errors(self, doing: str) -> AbstractContextManager[None]:
+        return service_errors(doing, self._address)
 
 
 def _schema_field(column: Column) -> bigquery.SchemaField:
