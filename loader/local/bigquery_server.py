@@ -27,6 +27,8 @@ from bqemulator.sql import catalog_schema
 from bqemulator.sql.translator import SQLTranslator
 from bqemulator.storage.sql_identifiers import quoted_table_ref
 
+from loader.local.translations import remembered
+
 _BATCH_BYTES = 1024 * 1024
 
 
@@ -36,6 +38,7 @@ def main(arguments: list[str]) -> None:
     data_dir = Path(arguments[1]) if len(arguments) > 1 else None
     duckdb_extensions.import_extension("spatial")
     _keep_record_columns()
+    _keep_translations()
     _drop_comments()
     _add_columns()
     _send_small_batches()
@@ -70,6 +73,12 @@ def _keep_record_columns() -> None:
         return to_duckdb(bigquery_type) or "UNKNOWN"
 
     setattr(catalog_schema, "_safe_bq_to_duckdb", to_duckdb_or_unknown)  # noqa: B010 - a patch
+
+
+def _keep_translations() -> None:
+    """Translate a statement once for all laundromats and hours; `_drop_comments` comes before."""
+    translate = remembered(SQLTranslator.translate)
+    setattr(SQLTranslator, "translate", translate)  # noqa: B010 - a patch
 
 
 def _drop_comments() -> None:

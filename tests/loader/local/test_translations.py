@@ -1,0 +1,78 @@
+"""bqemulator translates a statement the same way when it does so from memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bqemulator.domain.result import Ok
+from bqemulator.sql.translator import SQLTranslator
+
+from loader.local.translations import remembered
+from tests.support import ALPHANUMERIC_CNPJ, NUMERIC_CNPJ
+
+_SQL = """
+create or replace table `{project}`.`{cnpj}_CAMPAIGN`.`vmhub_scratch_{scratch}` as
+select '{cnpj}' as cnpj, timestamp '{at} 13:00:00.500000+00:00' as built_at, safe_divide(1, id)
+from `{project}`.`{cnpj}_RAW`.`clientes`
+where dataCadastro >= '{at} 00:00:00.000000+00:00' and date(dataCadastro) > '{at}' and id > 1.5
+"""
+_ONE = {"project": "some-project", "cnpj": NUMERIC_CNPJ, "at": "2026-11-23", "scratch": "a1" * 16}
+_OTHER = {
+    "project": "vmhub-test",
+    "cnpj": ALPHANUMERIC_CNPJ,
+    "at": "1970-01-01",
+    "scratch": "09" * 16,
+}
+
+
+class Counted:
+    """bqemulator's translator, which is asked as seldom as possible."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self._translator = SQLTranslator()
+        self.remembered = remembered(type(self).translate)
+
+    def translate(self, sql: str, *, schema: Any = None, caller: Any = None) -> Any:
+        self.calls += 1
+        return self._translator.translate(sql, schema=schema, caller=caller)
+
+    def compare(self, sql: str, schema: dict[str, Any] | None = None) -> None:
+        """Assert that memory says what bqemulator itself says."""
+        expected = SQLTranslator().translate(sql, schema=schema)
+        assert isinstance(expected, Ok)
+        assert self.remembered(self, sql, schema=schema) == expected
+
+
+def test_a_statement_is_translated_once_for_all_laundromats_and_hours() -> None:
+    translator = Counted()
+    for values in (_ONE, _OTHER, {**_ONE, "at": "2026-11-24"}):
+        translator.compare(_SQL.format(**values))
+    assert translator.calls == 1
+
+
+def test_whatever_else_differs_is_translated_anew() -> None:
+    translator = Counted()
+    sql = _SQL.format(**_ONE)
+    translator.compare(sql)
+    translator.compare(sql.replace("1.5", "2.5"))
+    # One instant twice is another statement than two instants.
+    translator.compare(sql.replace("13:00:00.5", "00:00:00.0"))
+    translator.compare(sql, {"clientes": {"id": "BIGINT"}})
+    assert translator.calls == 4
+
+
+def test_a_statement_that_has_a_placeholder_itself_is_not_kept() -> None:
+    translator = Counted()
+    sql = _SQL.format(**{**_ONE, "at": "1971-02-03"})
+    translator.compare(sql)
+    translator.compare(sql)
+    assert translator.calls == 2
+
+
+def test_a_refusal_quotes_the_statement_as_it_came() -> None:
+    translator = Counted()
+    sql = f"select ( from `some-project`.`{NUMERIC_CNPJ}_RAW`.`clientes`"
+    answer = translator.remembered(translator, sql)
+    assert answer.is_err()
+    assert NUMERIC_CNPJ in str(answer.error)
