@@ -13,11 +13,13 @@ import json
 import re
 import signal
 import sys
+from copy import deepcopy
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import duckdb_extensions
+import sqlglot
 from bqemulator.catalog.duckdb_repository import DuckDBCatalogRepository
 from bqemulator.catalog.memory_repository import MemoryCatalogRepository
 from bqemulator.config import LogLevel, PersistenceMode, Settings
@@ -26,8 +28,9 @@ from bqemulator.server import EmulatorServer
 from bqemulator.sql import catalog_schema
 from bqemulator.sql.translator import SQLTranslator
 from bqemulator.storage.sql_identifiers import quoted_table_ref
+from sqlglot.expressions import core
 
-from loader.local.translations import remembered
+from loader.local.translations import copied, parsed_once, remembered
 
 _BATCH_BYTES = 1024 * 1024
 
@@ -38,7 +41,7 @@ def main(arguments: list[str]) -> None:
     data_dir = Path(arguments[1]) if len(arguments) > 1 else None
     duckdb_extensions.import_extension("spatial")
     _keep_record_columns()
-    _keep_translations()
+    _keep_trees_and_translations()
     _drop_comments()
     _add_columns()
     _send_small_batches()
@@ -75,8 +78,13 @@ def _keep_record_columns() -> None:
     setattr(catalog_schema, "_safe_bq_to_duckdb", to_duckdb_or_unknown)  # noqa: B010 - a patch
 
 
-def _keep_translations() -> None:
-    """Translate a statement once for all laundromats and hours; `_drop_comments` comes before."""
+def _keep_trees_and_translations() -> None:
+    """Parse a text once, and translate a statement once for all laundromats and hours.
+
+    `_drop_comments` comes before the translation.
+    """
+    setattr(core, "deepcopy", copied(deepcopy))  # noqa: B010 - a patch
+    setattr(sqlglot, "parse_one", parsed_once(sqlglot.parse_one))  # noqa: B010 - a patch
     translate = remembered(SQLTranslator.translate)
     setattr(SQLTranslator, "translate", translate)  # noqa: B010 - a patch
 

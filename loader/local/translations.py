@@ -1,8 +1,9 @@
-"""Translations of BigQuery's SQL that bqemulator keeps from statement to statement.
+"""What bqemulator need not work out twice: syntax trees and translations of BigQuery's SQL.
 
-bqemulator 1.4.0 parses and rewrites a statement some twenty times to translate it, which takes
-longer than to run it. The statements of a build differ from hour to hour only in whose they are and
-as of when. So a statement is translated with placeholders for these, and the translation is kept.
+bqemulator 1.4.0 parses a statement some twenty times to translate it, which takes longer than to
+run it. So a text is parsed once, and copies are handed out. The statements of a build differ from
+hour to hour only in whose they are and as of when. So a statement is translated with placeholders
+for these, and the translation is kept.
 """
 
 from __future__ import annotations
@@ -12,12 +13,16 @@ from collections import OrderedDict
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
+from sqlglot import exp
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
-__all__ = ["Neutral", "remembered"]
+__all__ = ["copied", "parsed_once", "remembered"]
 
 _KEPT = 1000
+# Trees are large, and bqemulator asks for the same one again only while it handles a statement.
+_KEPT_TREES = 64
 # What differs, each with a placeholder of the same form: other forms could be translated otherwise.
 _PROJECT = re.compile(r"(?<=`)[a-z][a-z0-9-]{4,28}[a-z0-9](?=`\.`\w+`\.`)")
 _CNPJ = re.compile(r"(?<![0-9A-Z])[0-9A-Z]{12}[0-9]{2}(?=_(?:RAW|CAMPAIGN|PREVIEW)`)")
@@ -36,7 +41,7 @@ _ANY_PLACEHOLDER = re.compile(r"placeholder-|990{10}|1971-02-|0{30}")
 _MOST_OF_A_KIND = 28
 
 
-class Neutral:
+class _Neutral:
     """A statement with placeholders."""
 
     def __init__(self, sql: str) -> None:
@@ -64,6 +69,44 @@ class Neutral:
         return sql
 
 
+def copied(deepcopy: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap the ``deepcopy`` that sqlglot 30 copies the parts of its trees with.
+
+    They are trees, and dicts and lists of plain values. Python's own function takes most of the
+    time of a copy, and copies of types much of the time of a parse.
+    """
+
+    def copy_part(part: Any, memo: dict[int, Any] | None = None) -> Any:
+        if isinstance(part, exp.Expr):
+            return part.__deepcopy__(memo)
+        if type(part) is dict:
+            return dict(part)
+        if type(part) is list:
+            return [copy_part(item) for item in part]
+        return deepcopy(part, memo)
+
+    return copy_part
+
+
+def parsed_once(parse_one: Callable[..., exp.Expr]) -> Callable[..., exp.Expr]:
+    """Wrap ``sqlglot.parse_one``: a text is parsed once, and each caller gets a copy to change."""
+    kept: OrderedDict[tuple[str, Any], exp.Expr] = OrderedDict()
+
+    @wraps(parse_one)
+    def parse(sql: str, read: Any = None, **options: Any) -> exp.Expr:
+        if options:
+            return parse_one(sql, read=read, **options)
+        tree = kept.get((sql, read))
+        if tree is None:
+            tree = kept[sql, read] = parse_one(sql, read=read)
+            if len(kept) > _KEPT_TREES:
+                kept.popitem(last=False)
+        kept.move_to_end((sql, read))
+        return tree.copy()
+
+    return parse
+
+
 def remembered(translate: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap bqemulator's ``SQLTranslator.translate``, whose answer depends on its arguments only."""
     kept: OrderedDict[Hashable, Any] = OrderedDict()
@@ -72,7 +115,7 @@ def remembered(translate: Callable[..., Any]) -> Callable[..., Any]:
     def translate_once(
         self: Any, sql: str, *, schema: dict[str, Any] | None = None, caller: Any = None
     ) -> Any:
-        neutral = Neutral(sql)
+        neutral = _Neutral(sql)
         if not neutral.is_possible:
             return translate(self, sql, schema=schema, caller=caller)
         columns = {neutral.applied(table): types for table, types in (schema or {}).items()}

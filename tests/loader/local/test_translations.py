@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any
 
+import sqlglot
 from bqemulator.domain.result import Ok
 from bqemulator.sql.translator import SQLTranslator
+from sqlglot import exp
+from sqlglot.errors import ErrorLevel
+from sqlglot.expressions import core
 
-from loader.local.translations import remembered
+from loader.local.translations import copied, parsed_once, remembered
 from tests.support import ALPHANUMERIC_CNPJ, NUMERIC_CNPJ
+
+if TYPE_CHECKING:
+    import pytest
 
 _SQL = """
 create or replace table `{project}`.`{cnpj}_CAMPAIGN`.`vmhub_scratch_{scratch}` as
@@ -76,3 +84,39 @@ def test_a_refusal_quotes_the_statement_as_it_came() -> None:
     answer = translator.remembered(translator, sql)
     assert answer.is_err()
     assert NUMERIC_CNPJ in str(answer.error)
+
+
+def test_a_text_is_parsed_once_and_everybody_gets_a_tree_of_their_own() -> None:
+    calls = []
+
+    def parse_one(sql: str, **options: Any) -> Any:
+        calls.append(sql)
+        return sqlglot.parse_one(sql, **options)
+
+    parse = parsed_once(parse_one)
+    sql = "select cast(a as string) as b, 'c' as d -- e\nfrom t"
+    for _ in range(3):
+        tree = parse(sql, read="bigquery")
+        assert tree == sqlglot.parse_one(sql, read="bigquery")
+        for literal in tree.find_all(exp.Literal):
+            literal.replace(exp.null())
+    assert calls == [sql]
+    parse(sql, read="duckdb")
+    parse(sql, read="bigquery", error_level=ErrorLevel.IGNORE)
+    assert len(calls) == 3
+
+
+def test_copies_of_trees_share_nothing_and_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    sql = (
+        "select a.b as c, cast(d as array<struct<e string>>), [1, 2] /* f */ from `g`.`h`.`i` as a"
+    )
+    plain = sqlglot.parse_one(sql, read="bigquery")
+    monkeypatch.setattr(core, "deepcopy", copied(deepcopy))
+    tree = sqlglot.parse_one(sql, read="bigquery")
+    other = tree.copy()
+    assert tree == other == plain
+    assert other.sql("bigquery") == plain.sql("bigquery")
+    assert not {id(node) for node in tree.walk()} & {id(node) for node in other.walk()}
+    for node, its_copy in zip(tree.walk(), other.walk(), strict=True):
+        node.meta["seen"] = True
+        assert "seen" not in its_copy.meta
