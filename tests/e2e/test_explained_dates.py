@@ -51,6 +51,7 @@ SHOWN = {
     "HOLDOUT",
     "FREQUENCY_CAP",
     "OUTSIDE_SEND_WINDOW",
+    "RECENT_VOUCHER",
 }
 
 
@@ -68,13 +69,16 @@ class _Rows:
 def _rows(chance: random.Random) -> _Rows:
     rows = _Rows()
 
-    def instant(*days_before: int) -> datetime:
-        """Return an instant so many days, or months, before one of the days; near midnight, too."""
-        hour = chance.choice([0, 2, 3, 4, 12, 23])
-        day = chance.choice(DAYS) - timedelta(chance.choice(days_before) + chance.randint(-2, 2))
-        return datetime.combine(day, time(hour, chance.randint(0, 59)), UTC)
-
     for number in range(CUSTOMERS):
+        # What a customer did lies before the same day: on all later ones only time changes answers.
+        first_day = chance.choice(DAYS)
+
+        def instant(*days_before: int, first_day: date = first_day) -> datetime:
+            """Return an instant so many days before the first day; near midnight, too."""
+            hour = chance.choice([0, 2, 3, 4, 12, 23])
+            day = first_day - timedelta(chance.choice(days_before) + chance.randint(-2, 2))
+            return datetime.combine(day, time(hour, chance.randint(0, 59)), UTC)
+
         name, cpf = f"customer {number}", f"8{number:010d}"
         registered = instant(0, 2, 4, 200)
         # Leap years have all days.
