@@ -11,6 +11,7 @@ import contextlib
 import json
 import re
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from zetasql.api import Analyzer, CatalogBuilder, PreparedQuery, TableBuilder
@@ -81,11 +82,7 @@ class GoogleSql:
         self._catalog.add_table(builder.build())
 
     def evaluate(self, sql: str) -> list[tuple[Any, ...]]:
-        """Return the rows of a query that reads no table, as Google's reference computes them.
-
-        A row that BigQuery would refuse, such as a date before the year 1, raises. NULL is None;
-        values are strings, numbers and booleans, so cast what is none of them.
-        """
+        """Return the rows of a query, as `evaluate` does."""
         options = AnalyzerOptions(language_options=self._language)
         prepared = PreparedQuery.builder().set_sql(sql).set_analyzer_options(options)
         with prepared.set_catalog(self._catalog.build()).prepare() as query:
@@ -108,6 +105,21 @@ class GoogleSql:
         )
         columns = getattr(statement, "output_column_list", ())
         return {column.name: column.column.type for column in columns}
+
+
+def evaluate(sql: str) -> list[tuple[Any, ...]]:
+    """Return the rows of a query that reads no table, as Google's reference computes them.
+
+    A row that BigQuery would refuse, such as a date before the year 1, raises. NULL is None;
+    values are strings, numbers and booleans, so cast what is none of them.
+    """
+    return _evaluator().evaluate(sql)
+
+
+@cache
+def _evaluator() -> GoogleSql:
+    # It takes a third of a second to make, and there are thousands of queries.
+    return GoogleSql()
 
 
 def _python_value(cell: Any) -> Any:

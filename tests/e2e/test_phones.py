@@ -17,15 +17,14 @@ from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
 from loader.dbt.runner import Dbt
 from loader.dbt.spec import BuildSpec
-from tests.googlesql import GoogleSql, string_array
+from tests.googlesql import evaluate, string_array
 from tests.support import ALPHANUMERIC_CNPJ, AS_OF
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
-    from loader.base.environment import Environment
     from loader.dbt.runner import ParsedProject
+    from loader.local.stack import LocalStack
 
 AREA_CODES = ["11", "12", "15", "21", "24", "31", "38", "41", "47", "51", "55", "61", "69", "71"]
 AREA_CODES += ["79", "82", "89", "91", "99"]
@@ -47,9 +46,11 @@ class Read(Protocol):
     def __call__(self, phones: Sequence[str]) -> list[str | None]: ...
 
 
-@pytest.fixture
-def read(parsed: ParsedProject, environment: Environment, tmp_path: Path) -> Read:
-    dbt = Dbt(parsed, environment, tmp_path)
+@pytest.fixture(scope="module")
+def read(
+    parsed: ParsedProject, stack: LocalStack, tmp_path_factory: pytest.TempPathFactory
+) -> Read:
+    dbt = Dbt(parsed, stack.environment(), tmp_path_factory.mktemp("phones"))
     spec = BuildSpec({"cnpj": ALPHANUMERIC_CNPJ}, AS_OF)
     sql = dbt.compile_sql(
         spec,
@@ -58,8 +59,7 @@ def read(parsed: ParsedProject, environment: Environment, tmp_path: Path) -> Rea
     )
 
     def by_sql(phones: Sequence[str]) -> list[str | None]:
-        rows = GoogleSql().evaluate(sql.replace("@phones", string_array(phones)))
-        return [row[0] for row in rows]
+        return [row[0] for row in evaluate(sql.replace("@phones", string_array(phones)))]
 
     return by_sql
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from loader.dbt.runner import Dbt
 from loader.dbt.spec import BuildSpec
-from tests.googlesql import GoogleSql, string_array
+from tests.googlesql import evaluate, string_array
 from tests.support import ALPHANUMERIC_CNPJ, AS_OF
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def test_google_and_the_emulator_read_the_same_in_every_text(
     services: Services, query: str, texts: list[str]
 ) -> None:
     sql = query.replace("TEXTS", string_array([*texts, None]))
-    by_google = GoogleSql().evaluate(sql)
+    by_google = evaluate(sql)
     rows = services.warehouse.query(sql, doing="reading texts")
     by_emulator = [tuple(row[name] for name in ("written", *_READ)) for row in rows]
     assert by_google == by_emulator

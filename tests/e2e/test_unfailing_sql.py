@@ -10,7 +10,7 @@ from sqlglot import exp, parse_one
 
 from loader.dbt.runner import Dbt
 from loader.dbt.spec import BuildSpec
-from tests.googlesql import GoogleSql
+from tests.googlesql import evaluate
 from tests.support import ALPHANUMERIC_CNPJ, AS_OF
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def test_google_takes_the_first_and_last_instants_of_time(
         sql = sql.replace(path, _rows(table, INSTANTS))
     assert "_RAW`" not in sql
 
-    found = GoogleSql().evaluate(
+    found = evaluate(
         "select customer_id, registered_at is not null, registered_on is not null, "
         f"array_length(messages), has_opted_out from ({sql}) order by customer_id"
     )
