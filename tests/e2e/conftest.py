@@ -11,6 +11,7 @@ import pytest
 from loader.local.sample import SAMPLE_AS_OF, load_sample, sample_laundromats
 from loader.services import Services
 from loader.sync.run import SyncOptions
+from tests.support import FIRST_BUILD
 
 if TYPE_CHECKING:
     from loader.dbt.project import Project
@@ -30,7 +31,9 @@ def sample_session(
     services = Services(project, environment, tmp_path_factory.mktemp("sample"), parsed)
     for laundromat in sample_laundromats(project):
         load_sample(project, services.warehouse, services.registry, laundromat)
-        services.build(services.laundromat(laundromat.cnpj), as_of=SAMPLE_AS_OF)
+        services.build(
+            services.laundromat(laundromat.cnpj), as_of=SAMPLE_AS_OF, arguments=FIRST_BUILD
+        )
         services.sync(
             services.laundromat(laundromat.cnpj), as_of=SAMPLE_AS_OF, options=SyncOptions()
         )

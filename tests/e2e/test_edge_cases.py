@@ -26,6 +26,7 @@ from tests.support import ALPHANUMERIC_CNPJ, AS_OF, HOURLY_BUILD, documents, mak
 
 if TYPE_CHECKING:
     from loader.dbt.project import Project
+    from loader.dbt.runner import ParsedProject
     from loader.local.stack import LocalStack
     from loader.sync.report import SyncReport
 
@@ -57,9 +58,14 @@ class Built:
 
 
 @pytest.fixture(scope="module")
-def built(project: Project, stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Built:
+def built(
+    project: Project,
+    stack: LocalStack,
+    parsed: ParsedProject,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Built:
     environment = replace(stack.environment(), project=f"test-{secrets.token_hex(6)}")
-    services = Services(project, environment, tmp_path_factory.mktemp("state"))
+    services = Services(project, environment, tmp_path_factory.mktemp("state"), parsed)
     make_laundromat(services, CNPJ, timezone="America/Sao_Paulo", **all_rows())
     # With every data test: none of these rows may fail one.
     services.build(services.laundromat(CNPJ), as_of=AS_OF)

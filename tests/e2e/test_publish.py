@@ -14,6 +14,8 @@ from loader.sync.run import SyncOptions
 from tests.support import (
     ALPHANUMERIC_CNPJ,
     AS_OF,
+    FIRST_BUILD,
+    HOURLY_BUILD,
     decisions,
     documents,
     make_laundromat,
@@ -47,7 +49,7 @@ def test_a_failing_gate_leaves_the_targets_as_they_were_and_sync_refuses_them_as
     services: Services,
 ) -> None:
     make_laundromat(services, CNPJ, clientes=[birthday_customer("a", "11900000001")])
-    services.build(services.laundromat(CNPJ), as_of=AS_OF)
+    services.build(services.laundromat(CNPJ), as_of=AS_OF, arguments=FIRST_BUILD)
     services.warehouse.append(
         next(table for table in services.project.source_tables() if table.name == "clientes"),
         CNPJ,
@@ -60,7 +62,7 @@ def test_a_failing_gate_leaves_the_targets_as_they_were_and_sync_refuses_them_as
 
     later = AS_OF + timedelta(hours=3)
     with pytest.raises(BuildError, match="assert_nobody_is_messaged_twice"):
-        services.build(services.laundromat(CNPJ), as_of=later, arguments=["--selector", "hourly"])
+        services.build(services.laundromat(CNPJ), as_of=later, arguments=HOURLY_BUILD)
 
     assert set(decisions(services, CNPJ)) == {("BIRTHDAY", "a"), ("BIRTHDAY", "b")}
     assert published(services) == [("a", AS_OF)]
@@ -71,12 +73,12 @@ def test_a_failing_gate_leaves_the_targets_as_they_were_and_sync_refuses_them_as
 
 def test_an_empty_publication_is_known_to_be_fresh_and_withdraws(services: Services) -> None:
     make_laundromat(services, CNPJ, clientes=[birthday_customer("a", "11900000001")])
-    services.build(services.laundromat(CNPJ), as_of=AS_OF)
+    services.build(services.laundromat(CNPJ), as_of=AS_OF, arguments=FIRST_BUILD)
     services.sync(services.laundromat(CNPJ), as_of=AS_OF, options=SyncOptions())
     assert set(documents(services.environment, CNPJ)) == {("BIRTHDAY", "a")}
 
     tomorrow = AS_OF + timedelta(days=1)
-    services.build(services.laundromat(CNPJ), as_of=tomorrow, arguments=["--selector", "hourly"])
+    services.build(services.laundromat(CNPJ), as_of=tomorrow, arguments=HOURLY_BUILD)
     report = services.sync(services.laundromat(CNPJ), as_of=tomorrow, options=SyncOptions())
 
     assert published(services) == []
@@ -87,12 +89,11 @@ def test_an_empty_publication_is_known_to_be_fresh_and_withdraws(services: Servi
 
 def test_decisions_from_another_builds_facts_are_not_synced(services: Services) -> None:
     make_laundromat(services, CNPJ, clientes=[birthday_customer("a", "11900000001")])
-    services.build(services.laundromat(CNPJ), as_of=AS_OF)
+    services.build(services.laundromat(CNPJ), as_of=AS_OF, arguments=FIRST_BUILD)
     # A killed build can go on in BigQuery: its facts then arrive between the steps of this one.
     later = AS_OF + timedelta(minutes=10)
-    services.build(
-        services.laundromat(CNPJ), as_of=later, arguments=["--select", "campaign_decisions+"]
-    )
+    published = ["--select", "campaign_decisions", "campaign_targets", "target_publication"]
+    services.build(services.laundromat(CNPJ), as_of=later, arguments=published)
 
     with pytest.raises(RunError, match="is not what was last published"):
         services.sync(services.laundromat(CNPJ), as_of=later, options=SyncOptions())
@@ -101,7 +102,7 @@ def test_decisions_from_another_builds_facts_are_not_synced(services: Services) 
 
 def test_a_second_run_of_the_same_hour_changes_nothing(services: Services) -> None:
     make_laundromat(services, CNPJ, clientes=[birthday_customer("a", "11900000001")])
-    services.build(services.laundromat(CNPJ), as_of=AS_OF)
+    services.build(services.laundromat(CNPJ), as_of=AS_OF, arguments=FIRST_BUILD)
     services.sync(services.laundromat(CNPJ), as_of=AS_OF, options=SyncOptions())
     before = documents(services.environment, CNPJ)
 
@@ -136,7 +137,7 @@ def test_the_business_day_decides_about_a_registration_late_in_the_evening(
             for number, (customer_id, registered_at) in enumerate(registrations.items())
         ],
     )
-    services.build(services.laundromat(CNPJ), as_of=AS_OF)
+    services.build(services.laundromat(CNPJ), as_of=AS_OF, arguments=FIRST_BUILD)
     assert set(decisions(services, CNPJ)) == {("WELCOME", "22:30 local")}
 
 
@@ -169,7 +170,7 @@ def test_each_way_to_have_been_messaged_blocks_and_nothing_else_does(services: S
             for customer_id, row in history.items()
         ],
     )
-    services.build(services.laundromat(CNPJ), as_of=AS_OF)
+    services.build(services.laundromat(CNPJ), as_of=AS_OF, arguments=FIRST_BUILD)
     blockers = {
         customer_id: list(row["blockers"])
         for (_, customer_id), row in decisions(services, CNPJ).items()
@@ -191,7 +192,7 @@ def test_each_way_to_have_been_messaged_blocks_and_nothing_else_does(services: S
 def test_names_survive_and_placeholders_in_them_are_not_filled(services: Services) -> None:
     name = '{days_inactive} "D\'Ávila" 🌻\nde\\Souza'
     make_laundromat(services, CNPJ, clientes=[birthday_customer("a", "11900000001", nome=name)])
-    services.build(services.laundromat(CNPJ), as_of=AS_OF)
+    services.build(services.laundromat(CNPJ), as_of=AS_OF, arguments=FIRST_BUILD)
     services.sync(services.laundromat(CNPJ), as_of=AS_OF, options=SyncOptions())
     document = documents(services.environment, CNPJ)["BIRTHDAY", "a"]
     assert document["name"] == name

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from loader.dbt.project import Project
+    from loader.dbt.runner import ParsedProject
     from loader.local.stack import LocalStack
 
 CNPJ = ALPHANUMERIC_CNPJ
@@ -39,11 +40,14 @@ TEMPLATES = f"`{CNPJ}_CAMPAIGN`.`message_templates`"
 
 @pytest.fixture(scope="module")
 def services(
-    project: Project, stack: LocalStack, tmp_path_factory: pytest.TempPathFactory
+    project: Project,
+    stack: LocalStack,
+    parsed: ParsedProject,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Services:
     """A laundromat with a published target for each text that is broken below."""
     environment = replace(stack.environment(), project=f"test-{secrets.token_hex(6)}")
-    services = Services(project, environment, tmp_path_factory.mktemp("state"))
+    services = Services(project, environment, tmp_path_factory.mktemp("state"), parsed)
     loyal = {"BRONZE": 10, "SILVER": 15, "GOLD": 20}
     away = {"STAGE_1": "2026-10-20T12:00:00Z", "STAGE_2": "2026-09-10T12:00:00Z"}
     customers = {name: somebody(name) for name in (*loyal, *away)}
