@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -142,6 +142,31 @@ class Warehouse:
                     self._client.update_table(table, ["schema"], retry=_RETRY)
                 return False
         return True
+
+    def create_function(self, dataset: str, name: str, *, body: str, description: str) -> bool:
+        """Create a SQL function without arguments that returns a STRING; return whether it is new.
+
+        One that exists stays as it is.
+        """
+        path = f"{self._project}.{dataset}.{name}"
+        routine = bigquery.Routine(
+            path,
+            type_="SCALAR_FUNCTION",
+            language="SQL",
+            body=body,
+            description=description,
+            return_type=bigquery.StandardSqlDataType(
+                type_kind=bigquery.StandardSqlTypeNames.STRING
+            ),
+        )
+        with self._service_errors(f"creating function {path}"):
+            try:
+                self._client.get_routine(path, retry=_RETRY)
+            except google_errors.NotFound:
+                with suppress(google_errors.Conflict):
+                    self._client.create_routine(routine, retry=_RETRY)
+                    return True
+        return False
 
     def schema_problems(self, declared: SourceTable, cnpj: Cnpj) -> list[str]:
         """Return how a table differs from its declaration, one phrase each; empty if it is fine.

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from loader.base.errors import ConfigurationError, ExitCode, RunError
+from loader.bigquery.voucher_key import ensure_voucher_key
 from loader.dbt.complaint import Complaint
 from loader.dbt.locate import SentStatements
 
@@ -125,6 +126,8 @@ def build(
 
     """
     check_sources(project, warehouse, spec.cnpj)
+    # One that was onboarded by an older version has none.
+    ensure_voucher_key(warehouse, spec.cnpj)
     statements = SentStatements()
     results = dbt.run(
         spec,

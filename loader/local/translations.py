@@ -30,13 +30,13 @@ _SCRATCH = re.compile(r"(?<=vmhub_scratch_)[0-9a-f]{32}")
 _INSTANT = re.compile(r"(?<=')\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}\+00:00(?=')")
 _DATE = re.compile(r"(?<=')\d{4}-\d\d-\d\d(?=')")
 _PLACEHOLDERS = (
-    (_PROJECT, "placeholder-{:02d}"),
+    (_PROJECT, "zzproject-{:02d}"),
     (_CNPJ, "990000000000{:02d}"),
     (_SCRATCH, "{:032d}"),
     (_INSTANT, "1971-02-03 04:05:06.{:06d}+00:00"),
     (_DATE, "1971-02-{:02d}"),
 )
-_ANY_PLACEHOLDER = re.compile(r"placeholder-|990{10}|1971-02-|0{30}")
+_ANY_PLACEHOLDER = re.compile(r"zzproject|990{10}|1971-02-|0{30}")
 # More would not fit into the placeholder of a date.
 _MOST_OF_A_KIND = 28
 
@@ -62,11 +62,14 @@ class _Neutral:
             text = text.replace(value, placeholder)
         return text
 
-    def restored(self, sql: str) -> str:
-        """Return a translation of it with the statement's own values."""
+    def restored(self, sql: str) -> str | None:
+        """Return a translation of it with the statement's own values.
+
+        None: it holds the project in another spelling, as part of a function's name.
+        """
         for placeholder, value in self._values.items():
             sql = sql.replace(placeholder, value)
-        return sql
+        return None if "zzproject" in sql.lower() else sql
 
 
 def copied(deepcopy: Callable[..., Any]) -> Callable[..., Any]:
@@ -129,6 +132,9 @@ def remembered(translate: Callable[..., Any]) -> Callable[..., Any]:
         # A refusal quotes the statement, so it is made from the statement as it came.
         if answer.is_err():
             return translate(self, sql, schema=schema, caller=caller)
-        return type(answer)(neutral.restored(answer.value))
+        own = neutral.restored(answer.value)
+        if own is None:
+            return translate(self, sql, schema=schema, caller=caller)
+        return type(answer)(own)
 
     return translate_once

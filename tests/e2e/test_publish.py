@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +19,8 @@ from tests.support import (
     AS_OF,
     FIRST_BUILD,
     HOURLY_BUILD,
+    NUMERIC_CNPJ,
+    change_settings,
     decisions,
     documents,
     make_laundromat,
@@ -25,6 +30,7 @@ from tests.support import (
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from loader.base.cnpj import Cnpj
     from loader.services import Services
 
 CNPJ = ALPHANUMERIC_CNPJ
@@ -202,3 +208,36 @@ def test_names_survive_and_placeholders_in_them_are_not_filled(services: Service
         "language": "pt_BR",
         "parameters": [{"parameter_name": "first_name", "text": "{Days_Inactive}"}],
     }
+
+
+def test_voucher_codes_stay_the_same_and_follow_from_a_secret_of_the_laundromat(
+    services: Services,
+) -> None:
+    codes = {}
+    for cnpj in (CNPJ, NUMERIC_CNPJ):
+        make_laundromat(services, cnpj, clientes=[birthday_customer("a", "11900000001")])
+        change_settings(services, cnpj, birthday_voucher_prefix="NIVER")
+        laundromat = services.laundromat(cnpj)
+        services.build(laundromat, as_of=AS_OF, arguments=FIRST_BUILD)
+        codes[cnpj] = voucher_code(services, cnpj)
+    services.build(services.laundromat(CNPJ), as_of=AS_OF, arguments=HOURLY_BUILD)
+    assert voucher_code(services, CNPJ) == codes[CNPJ]
+
+    # Whoever knows CNPJ, customer and cycle cannot work the code out, and no file has the secret.
+    [row] = services.warehouse.query(
+        f"select `{CNPJ}_CAMPAIGN`.voucher_key() as secret", doing="reading the secret"
+    )
+    for cnpj, code in codes.items():
+        known = hashlib.sha256(f"{cnpj}|BIRTHDAY|a|2026".encode()).hexdigest()[:8].upper()
+        assert re.fullmatch("NIVER-[0-9A-F]{8}", code)
+        assert code != f"NIVER-{known}"
+    keyed = hashlib.sha256(f"{row['secret']}|BIRTHDAY|a|2026".encode()).hexdigest()[:8].upper()
+    assert codes[CNPJ] == f"NIVER-{keyed}"
+    written = [path for path in services.state_dir.rglob("*") if path.is_file()]
+    assert len(written) > 10
+    assert not [path for path in written if row["secret"].encode() in path.read_bytes()]
+
+
+def voucher_code(services: Services, cnpj: Cnpj) -> str:
+    [target] = targets(services, cnpj)
+    return str(json.loads(target.data)["voucher_code"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import pytest
 
 from loader.base.errors import ConfigurationError, VmhubError
 from loader.bigquery.declaration import Column, SourceTable
+from loader.bigquery.voucher_key import ensure_voucher_key
 from loader.bigquery.warehouse import Warehouse
 from loader.bigquery.warehouse_probe import WarehouseProbe
 from tests.loader.fakes import make_target
@@ -46,11 +48,24 @@ def _targets(warehouse: Warehouse) -> list[Target]:
     return [target for part in warehouse.targets(NUMERIC_CNPJ) for target in part]
 
 
+def _key(warehouse: Warehouse) -> Any:
+    [row] = warehouse.query(f"select `{DATASET}`.voucher_key() as it", doing="reading the key")
+    return row["it"]
+
+
 def _rows(warehouse: Warehouse, table: str = "sample") -> list[dict[str, Any]]:
     return warehouse.query(f"select * from `{DATASET}`.`{table}`", doing="reading back")
 
 
 # Datasets and tables
+
+
+def test_a_laundromat_keeps_its_voucher_key(warehouse: Warehouse) -> None:
+    assert ensure_voucher_key(warehouse, NUMERIC_CNPJ)
+    key = _key(warehouse)
+    assert re.fullmatch("[0-9a-f]{32}", key)
+    assert not ensure_voucher_key(warehouse, NUMERIC_CNPJ)
+    assert _key(warehouse) == key
 
 
 def test_a_dataset_is_created_once(environment: Environment) -> None:

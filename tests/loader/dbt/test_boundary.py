@@ -40,6 +40,7 @@ def problem(sql: str, *, may_read_ops: bool = False) -> str:
         f"create schema if not exists `p`.`{WRITES}`",
         "select net.host('x'), safe.ln(1), 'call me', '{}' as `execute immediate`",
         f"select * from `{OWN}_CAMPAIGN`.INFORMATION_SCHEMA.TABLES",
+        f"select `p.{OWN}_CAMPAIGN.voucher_key`(), `p`.`{OWN}_CAMPAIGN`.`voucher_key`()",
     ],
 )
 def test_a_laundromats_own_tables_are_its_own(sql: str) -> None:
@@ -64,6 +65,10 @@ def test_a_laundromats_own_tables_are_its_own(sql: str) -> None:
         ("select * from shared.people(1)", "table function"),
         ("select `p.shared.name_of`(1)", "it calls the function p.shared.name_of"),
         ("select shared.name_of(1)", "it calls the function shared.name_of"),
+        (f"select `p.{OWN}_CAMPAIGN.other`()", "it calls the function"),
+        (f"select `p.{OWN}_RAW.voucher_key`()", "it calls the function"),
+        (f"select `q.{OWN}_CAMPAIGN.voucher_key`()", "it calls the function"),
+        (f"select concat(p.{OWN}_CAMPAIGN.voucher_key(), 'a')", "not SQL that the check can read"),
         (f"select * from vector_search(table `{OWN}_RAW.a`, 'x', table b.c)", "table function"),
         (f"select * from appends(table `{OWN}_RAW.a`, null, null)", "not SQL that the check"),
         ("execute immediate 'select 1'", "it is EXECUTE"),

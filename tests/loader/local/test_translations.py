@@ -78,6 +78,13 @@ def test_a_statement_that_has_a_placeholder_itself_is_not_kept() -> None:
     assert translator.calls == 2
 
 
+def test_a_name_that_is_spelt_otherwise_in_the_translation_is_right() -> None:
+    translator = Counted()
+    sql = "select `{project}.{cnpj}_CAMPAIGN.f`() from `{project}`.`{cnpj}_RAW`.`clientes`"
+    for values in (_ONE, _OTHER):
+        translator.compare(sql.format(**values))
+
+
 def test_a_refusal_quotes_the_statement_as_it_came() -> None:
     translator = Counted()
     sql = f"select ( from `some-project`.`{NUMERIC_CNPJ}_RAW`.`clientes`"
