@@ -6,11 +6,10 @@ Everything happens in one thread at a time, and follows from a seed.
 from __future__ import annotations
 
 import asyncio
-import queue
-import threading
 from typing import TYPE_CHECKING, Any
 
 import grpc
+from greenlet import getcurrent, greenlet
 
 from tests.faults.backends import Call, Refusal
 from tests.whatsapp.sending.connections import FakeTransport, MemoryChannel, rpc_error
@@ -161,7 +160,8 @@ class SenderProcess:
         self._good_until.clear()
 
     async def _renew(self) -> None:
-        while self.is_alive:
+        # No longer than its sender: a schedule has hours in which nothing runs.
+        while self.is_running:
             await asyncio.sleep(_RENEWED)
             if self.is_frozen:
                 await asyncio.sleep(self.frozen_until - _seconds())
@@ -228,31 +228,14 @@ async def stepped(
         What the work returns.
 
     """
-    news: queue.Queue[tuple[str, Any]] = queue.Queue()
-    go: queue.Queue[None] = queue.Queue()
-
-    def point(_what: str, _moment: str) -> None:
-        news.put(("point", None))
-        go.get()
-
-    def run() -> None:
-        try:
-            news.put(("done", work(point)))
-        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
-            news.put(("failed", error))
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    while True:
-        kind, value = news.get()
-        if kind == "point":
-            await between()
-            go.put(None)
-            continue
-        thread.join()
-        if kind == "failed":
-            raise value
-        return value
+    caller = getcurrent()
+    # No thread: two that take turns wait for each other most of the time.
+    worker = greenlet(lambda: work(lambda _what, _moment: caller.switch()))
+    result = worker.switch()
+    while not worker.dead:
+        await between()
+        result = worker.switch()
+    return result
 
 
 def _seconds() -> float:

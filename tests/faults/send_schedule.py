@@ -317,12 +317,31 @@ class SendSchedule:
             await asyncio.sleep((tomorrow - now).total_seconds())
             await self._hour()
             await self._start()
-            await asyncio.sleep(120)
+            await self._all_sent()
             process = self._processes.pop()
             process.stop()
             await process.ended()
         for cnpj in self._cnpjs:
             await self._track(cnpj)
+
+    async def _all_sent(self) -> None:
+        """Wait for two minutes, or until nothing waits: idle polls show nothing more."""
+        began = self.world.now()
+        for _ in range(24):
+            await asyncio.sleep(5)
+            targets = self._targets()
+            under_way = [_is_open(fields, began) for fields in targets]
+            if not any(under_way) and not any(self._waits(fields) for fields in targets):
+                return
+
+    def _targets(self) -> list[dict[str, Any]]:
+        paths = (name.removeprefix(f"{ROOT}/") for name in self.world.backend.names())
+        return [self.world.get(path) for path in paths if path.split("/")[-2] == "targets"]
+
+    def _waits(self, fields: dict[str, Any]) -> bool:
+        """Return whether a target could be sent, and is not."""
+        is_out = (fields["cnpj"], same_person(fields["phone"])) in self._opted_out
+        return fields["status"] == "PENDING" and not _is_open(fields) and not is_out
 
     def _judge(self) -> None:
         attempts = {
@@ -351,14 +370,10 @@ class SendSchedule:
         self._judge_documents(per_cycle)
 
     def _judge_documents(self, accepted: Counter[tuple[str, ...]]) -> None:
-        for name in self.world.backend.names():
-            if name.split("/")[-2] != "targets":
-                continue
-            fields = self.world.get(name.removeprefix(f"{ROOT}/"))
+        for fields in self._targets():
             key = (fields["cnpj"], fields["campaignType"], fields["customerId"])
             log = fields.get("attemptLog", [])
-            is_open = bool(log) and log[-1]["status"] == "SENDING"
-            status = fields["status"]
+            is_open, status = _is_open(fields), fields["status"]
             self._require(status in {"PENDING", "SENT", "FAILED"}, f"{key} is {status}")
             self._require(not (is_open and status != "PENDING"), f"{key} is {status} and open")
             if status == "SENT":
@@ -370,9 +385,7 @@ class SendSchedule:
                 for entry in log
             )
             self._require(counted == fields["attempts"], f"{key} counts {fields['attempts']}")
-            is_out = (key[0], same_person(fields["phone"])) in self._opted_out
-            waits = status == "PENDING" and not is_open
-            self._require(not waits or is_out, f"{key} still waits")
+            self._require(not self._waits(fields), f"{key} still waits")
 
     def _require(self, is_kept: bool, broken: str) -> None:  # noqa: FBT001 - a condition
         if not is_kept:
@@ -382,6 +395,12 @@ class SendSchedule:
 
     def _say(self, what: str) -> None:
         self.trace.append(f"{self.world.now():%d %H:%M:%S} {what}")
+
+
+def _is_open(fields: dict[str, Any], since: datetime = AS_OF) -> bool:
+    """Return whether an attempt that began since then has no outcome yet."""
+    log = fields.get("attemptLog", [])
+    return bool(log) and log[-1]["status"] == "SENDING" and log[-1]["at"] >= since
 
 
 def _counts(code: str | None) -> bool:
