@@ -111,15 +111,22 @@ class Attempter:
             return Result(WhyNot.SUPPRESSED)
         # Before anything is begun: without a token nothing can be sent.
         await books.token(account)
+        if books.forbids(account, target.template):
+            return Result(WhyNot.PAUSED)
         person = phone_key(self._phone_secret, target.phone)
-        reason = books.reserve(account, person)
+        reason = books.reserve(account, person, category)
         if reason is not None:
             return Result(reason)
         attempt = Attempt(
             self._new_id(), target.next_number, self._now(), person, account.portfolio_id
         )
-        claimed = await self._claim(target, attempt)
+        try:
+            claimed = await self._claim(target, attempt)
+        except ServiceError:
+            books.give_back(account, category)
+            raise
         if claimed is None:
+            books.give_back(account, category)
             return Result(WhyNot.TAKEN)
         answer, reason = await self._post(claimed, attempt, account, category, books)
         ended = await self._ended(claimed, attempt, answer)
@@ -215,7 +222,7 @@ class Attempter:
         # Nothing is waited for from here to the POST.
         if is_late(target, self._now()):
             return WhyNot.EXPIRED
-        return WhyNot.PAUSED if books.forbids(account) else None
+        return WhyNot.PAUSED if books.forbids(account, target.template) else None
 
     # The result
 

@@ -247,13 +247,13 @@ class Sender:
             return False
         if desk.breaker.is_open and self._tasks:
             return False
-        unproven = desk.pauses.unproven(desk.scope(account, waiting))
+        unproven = desk.pauses.unproven(desk.scope(account, waiting.template))
         return not any(self._under_way[part] for part in unproven)
 
     def _start(self, waiting: Waiting) -> None:
         account = self._desk.accounts[waiting.cnpj]
         self._desk.ramp(account).under_way += 1
-        parts = self._desk.scope(account, waiting).parts()
+        parts = self._desk.scope(account, waiting.template).parts()
         self._under_way.update(parts)
 
         def ended() -> None:

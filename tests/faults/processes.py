@@ -1,7 +1,4 @@
-"""Processes on one machine with one clock: senders that die or freeze, and a sync in between.
-
-Everything happens in one thread at a time, and follows from a seed.
-"""
+"""Senders as processes on one machine with one clock, that die or freeze as a seed says."""
 
 from __future__ import annotations
 
@@ -9,19 +6,17 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import grpc
-from greenlet import getcurrent, greenlet
 
-from tests.faults.backends import Call, Refusal
 from tests.whatsapp.sending.connections import FakeTransport, MemoryChannel, rpc_error
+from whatsapp.targets import WhyNot
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Awaitable, Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
-    from tests.faults.backends import Backend
     from tests.whatsapp.sending.world import World
 
-__all__ = ["Leases", "SenderProcess", "SteppedChannel", "stepped"]
+__all__ = ["Leases", "SenderProcess"]
 
 _LASTS, _GOOD, _RENEWED = 45.0, 35.0, 10.0
 _CODES = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "INTERNAL")
@@ -75,6 +70,11 @@ class SenderProcess:
     @property
     def is_frozen(self) -> bool:
         return self.frozen_until > _seconds()
+
+    @property
+    def held_back_by_budget(self) -> bool:
+        """Whether a target waits for a place in a budget."""
+        return bool(self._sender.report.waiting[WhyNot.BUDGET.value])
 
     def stop(self) -> None:
         self._sender.stop()
@@ -166,76 +166,6 @@ class SenderProcess:
             if self.is_frozen:
                 await asyncio.sleep(self.frozen_until - _seconds())
             await self.take(list(self._good_until))
-
-
-class SteppedChannel:
-    """As much of a `grpc.Channel` as sync uses; before and after each call it waits to go on."""
-
-    def __init__(self, backend: Backend, point: Callable[[str, str], None]) -> None:
-        self._backend, self._point = backend, point
-
-    def unary_unary(
-        self, method: str, request_serializer: Any = None, response_deserializer: Any = None
-    ) -> Any:
-        answers = self._answers
-
-        class _Call:
-            def future(self, request: Any, **_: Any) -> Any:
-                return _Future(lambda: answers(method, request, request_serializer))
-
-        class _Future:
-            def __init__(self, answer: Callable[[], list[bytes]]) -> None:
-                self._answer = answer
-
-            def result(self) -> Any:
-                (reply,) = self._answer()
-                return response_deserializer(reply)
-
-        return _Call()
-
-    def unary_stream(
-        self, method: str, request_serializer: Any = None, response_deserializer: Any = None
-    ) -> Any:
-        def call(request: Any, **_: Any) -> Iterator[Any]:
-            for reply in self._answers(method, request, request_serializer):
-                yield response_deserializer(reply)
-
-        return call
-
-    def _answers(self, path: str, request: Any, serializer: Any) -> list[bytes]:
-        method = path.rsplit("/", 1)[1]
-        self._point(method, "before")
-        try:
-            replies = list(
-                self._backend.answer(Call(method, serializer(request) if serializer else request))
-            )
-        except Refusal as refusal:
-            raise rpc_error(refusal.code) from refusal
-        self._point(method, "after")
-        return replies
-
-
-async def stepped(
-    work: Callable[[Callable[[str, str], None]], Any], between: Callable[[], Awaitable[None]]
-) -> Any:
-    """Run something that blocks, and let the others go on at each of its points.
-
-    Args:
-        work: Given what to call at each point.
-        between: What happens there; the loop stands still everywhere else.
-
-    Returns:
-        What the work returns.
-
-    """
-    caller = getcurrent()
-    # No thread: two that take turns wait for each other most of the time.
-    worker = greenlet(lambda: work(lambda _what, _moment: caller.switch()))
-    result = worker.switch()
-    while not worker.dead:
-        await between()
-        result = worker.switch()
-    return result
 
 
 def _seconds() -> float:

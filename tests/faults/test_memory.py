@@ -18,8 +18,8 @@ from google.cloud.firestore_v1.types import (
 
 from loader.firestore.values import decode_fields
 from tests.faults.backends import Call, EmulatorBackend, Refusal
+from tests.faults.documents import fill_fields
 from tests.faults.memory import MemoryBackend
-from tests.faults.sender import fill_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

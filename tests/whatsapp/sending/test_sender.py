@@ -16,7 +16,6 @@ from whatsapp.fake.config import Accounts
 
 if TYPE_CHECKING:
     from whatsapp.report import SendReport
-    from whatsapp.sender import Sender
 
 OTHER = str(ALPHANUMERIC_CNPJ)
 
@@ -250,39 +249,46 @@ def test_what_never_left_is_not_an_attempt_and_goes_out_later() -> None:
     assert [entry["attempt"] for entry in world.get(path)["attemptLog"]] == [1, 2]
 
 
-def test_a_dead_token_costs_one_attempt_and_a_new_one_is_used_without_a_restart() -> None:
+@pytest.mark.parametrize("is_replaced", [True, False])
+def test_a_token_that_dies_under_500_targets_costs_few_attempts_and_comes_back(
+    *, is_replaced: bool
+) -> None:
     world = World()
     world.laundromat()
     world.laundromat(OTHER, phoneNumberId="5002", wabaId="3002")
-    for number in range(100):
+    world.state.add_accounts(
+        Accounts.model_validate({"portfolios": [{"id": "1001", "people_in_24_hours": 2_000}]})
+    )
+    for number in range(500):
         world.target(f"c{number}", phone=phone_of(number), cnpj=(CNPJ, OTHER)[number % 2])
 
     async def play() -> SendReport:
         sender = await world.sender()
         running = asyncio.create_task(sender.run(once=False))
-        await asyncio.sleep(20)
-        world.state.add_accounts(_token(TOKEN, is_valid=True))
-        await asyncio.sleep(1)
-        assert len(world.accepted) > 0
+        await asyncio.sleep(2)
+        assert 0 < len(world.accepted) < 400
         world.state.add_accounts(_token(TOKEN, is_valid=False))
-        await asyncio.sleep(0)
-        return await _stopped(sender, running, world)
-
-    async def _stopped(
-        sender: Sender, running: asyncio.Task[SendReport], world: World
-    ) -> SendReport:
-        await asyncio.sleep(3)
-        world.state.add_accounts(_token("new", is_valid=True))
-        world.tokens["TOKEN_A"] = "new"
+        await asyncio.sleep(50)
+        before = len(world.accepted)
+        await asyncio.sleep(5)
+        assert len(world.accepted) == before < 400
+        world.state.add_accounts(_token("new" if is_replaced else TOKEN, is_valid=True))
+        if is_replaced:
+            world.tokens["TOKEN_A"] = "new"
         await asyncio.sleep(120)
         sender.stop()
         return await running
 
-    world.state.add_accounts(_token(TOKEN, is_valid=True))
     report = run_in_virtual_time(play())
     refused = [call for call in world.state.ledger.calls if call.outcome == "190"]
-    assert report.sent == len(world.accepted) == 100
-    assert len(refused) <= 1
+    assert 0 < len(refused) <= 4
+    assert len({message.to for message in world.accepted}) == report.sent == 500
+    assert {send["status"] for send in world.sends()} == {"SENT", "FAILED"}
+    paths = [f"users/{(CNPJ, OTHER)[n % 2]}/campaigns/BIRTHDAY/targets/c{n}" for n in range(500)]
+    # What the customers had no part in is not counted.
+    assert {(world.get(path)["status"], world.get(path)["attempts"]) for path in paths} == {
+        ("SENT", 1)
+    }
 
 
 def test_a_token_that_is_dead_from_the_beginning_costs_one_attempt() -> None:
