@@ -118,7 +118,7 @@ class Attempter:
         if reason is not None:
             return Result(reason)
         attempt = Attempt(
-            self._new_id(), target.next_number, self._now(), person, account.portfolio_id
+            self._new_id(), target.next_number, self._now(), person, account.portfolio_id, category
         )
         try:
             claimed = await self._claim(target, attempt)

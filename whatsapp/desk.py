@@ -17,6 +17,7 @@ from whatsapp.targets import MARGIN, WhyNot
 from whatsapp.templates import read_listed, why_unsendable
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Callable, Mapping
     from datetime import datetime
     from typing import Any
@@ -34,6 +35,7 @@ __all__ = ["Desk", "Owner"]
 _LARGEST_RAMP = 64
 _TEMPLATES_KEPT = timedelta(minutes=10)
 _LIMIT_KEPT = timedelta(hours=1)
+# What the seed's templates are submitted as.
 _CATEGORY = "MARKETING"
 
 
@@ -57,7 +59,7 @@ class DeskStore(Protocol):
     async def sent_people(
         self, portfolio_id: str, since: datetime
     ) -> list[tuple[str, datetime]]: ...
-    async def billed_sends(self, cnpj: str, since: datetime) -> int: ...
+    async def billed_sends(self, cnpj: str, since: datetime) -> Counter[str]: ...
 
 
 class Desk:
@@ -178,9 +180,9 @@ class Desk:
         today = self._now().astimezone(ZoneInfo(account.timezone))
         if self._months.get(account.cnpj) != (today.year, today.month):
             since = today.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-            count = await self._store.billed_sends(account.cnpj, since)
+            billed = await self._store.billed_sends(account.cnpj, since)
             budget = MoneyBudget(account.monthly_budget_brl)
-            budget.load(count * self._price(_CATEGORY))
+            budget.load(sum(count * self._price(category) for category, count in billed.items()))
             self.money[account.cnpj] = budget
             self._months[account.cnpj] = today.year, today.month
         self.money[account.cnpj].set_limit(account.monthly_budget_brl)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support import ALPHANUMERIC_CNPJ, AS_OF
-from tests.whatsapp.calls import TOKEN
+from tests.whatsapp.calls import TOKEN, WABA, creation
 from tests.whatsapp.sending.virtual_time import run_in_virtual_time
 from tests.whatsapp.sending.world import CNPJ, World, phone_of
 from whatsapp.fake.config import Accounts
@@ -350,6 +350,55 @@ def test_a_months_money_is_not_overrun() -> None:
     # Three at 0.35; the failed one costs nothing.
     assert run_in_virtual_time(world.once()).sent == 3
     assert run_in_virtual_time(world.once()).sent == 0
+
+
+def test_the_category_of_the_template_decides_what_a_message_costs() -> None:
+    world = World()
+    world.state.templates.clear()
+    world.state.create_template(WABA, creation(category="UTILITY"))
+    world.laundromat(monthlyBudgetBrl=0.5)
+    known: dict[str, dict[str, Any]] = {
+        # 0.04, as WhatsApp billed it; 0.35; nothing; 0.04 as nobody knows better.
+        "s1": {"category": "MARKETING", "pricing": {"category": "utility", "billable": True}},
+        "s2": {"category": "MARKETING"},
+        "s3": {"category": "MARKETING", "pricing": {"category": "marketing", "billable": False}},
+    }
+    for name, fields in known.items():
+        sent = {"status": "DELIVERED", "at": world.began, "portfolioId": "1001"}
+        world.put(f"users/{CNPJ}/sends/{name}", sent | fields | {"phoneKey": name})
+    for number in range(5):
+        world.target(f"c{number}", phone=phone_of(number))
+    assert run_in_virtual_time(world.once()).sent == 2
+    mine = [send for send in world.sends() if send["status"] == "SENT"]
+    assert {send["category"] for send in mine} == {"UTILITY"}
+    assert {message.endpoint for message in world.accepted} == {"messages"}
+
+
+def test_what_somebody_else_was_faster_with_costs_nothing() -> None:
+    world = World()
+    world.laundromat(monthlyBudgetBrl=0.36)
+    for number in range(2):
+        world.target(f"c{number}", phone=phone_of(number))
+    paths = [f"users/{CNPJ}/campaigns/BIRTHDAY/targets/c{number}" for number in range(2)]
+
+    async def take(method: str, moment: str) -> None:
+        if (method, moment) == ("Commit", "before"):
+            while paths:
+                path = paths.pop()
+                world.put(path, world.get(path) | {"note": "somebody else"})
+
+    world.channel.hook = take
+
+    async def play() -> SendReport:
+        sender = await world.sender()
+        running = asyncio.create_task(sender.run(once=False))
+        await asyncio.sleep(20)
+        sender.stop()
+        return await running
+
+    report = run_in_virtual_time(play())
+    assert report.stopped == {"taken": 1}
+    assert report.sent == 1
 
 
 def test_a_number_keeps_to_its_rate_and_a_family_to_its_six_seconds() -> None:
