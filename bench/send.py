@@ -42,6 +42,7 @@ LATENCIES = (0.0, 0.1)
 _LEAST_FACTOR = 10.0
 _LONGEST_MEDIAN_SECONDS = 2.0
 _GIVEN_UP_SECONDS = 120.0
+_PIPE_WIDTH = 200
 
 Row = dict[str, Any]
 
@@ -99,7 +100,8 @@ def show(rows: Sequence[Row]) -> None:
     table = Table(*columns)
     for row in rows:
         table.add_row(*(str(row.get(name, "")) for name in columns))
-    Console(stderr=True).print(table)
+    console = Console(stderr=True)
+    (console if console.is_terminal else Console(stderr=True, width=_PIPE_WIDTH)).print(table)
 
 
 LOOP = "httpx2, one after the other, no Firestore"

@@ -7,12 +7,21 @@ The open attempt in the document is the lock: it is written before the POST, in 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from loader.base.errors import ServiceError
 from loader.firestore.aio import LostRaceError
 from whatsapp.api import endpoint_of, message_body
-from whatsapp.attempts import Attempt, claim_fields, deferrals, result_fields, send_result
+from whatsapp.attempts import (
+    SENDING,
+    Attempt,
+    claim_fields,
+    deferrals,
+    result_fields,
+    send_result,
+    unknown_ending,
+)
 from whatsapp.error_classes import ErrorClass
 from whatsapp.outcomes import (
     Accepted,
@@ -29,7 +38,6 @@ from whatsapp.targets import WhyNot, is_late, why_not
 if TYPE_CHECKING:
     import random
     from collections.abc import Awaitable, Callable, Mapping
-    from datetime import datetime
 
     from whatsapp.accounts import Account
     from whatsapp.api import Endpoint
@@ -291,6 +299,29 @@ class Attempter:
             except ServiceError:
                 return
             del self.unrecorded[attempt_id]
+
+    async def give_up(self, name: str, before: datetime) -> bool:
+        """End a target's open attempt that began before an instant, as failed for good.
+
+        Returns:
+            Whether there is one.
+
+        Raises:
+            ServiceError: Firestore does not take it; the attempt stays open.
+
+        """
+        target = await self._store.target(name)
+        if target is None or not target.has_open_attempt:
+            return False
+        entry = target.log[-1]
+        began, attempt_id = entry.get("at"), entry.get("attemptId")
+        if entry.get("status") != SENDING or not isinstance(attempt_id, str):
+            return False
+        if not isinstance(began, datetime) or began > before:
+            return False
+        attempt = Attempt(attempt_id, int(entry.get("attempt") or 1), began, "", "")
+        await self.record(Unrecorded(target, attempt, unknown_ending()))
+        return True
 
     def _not_sent(self) -> Ending:
         return ending(NotSent(), now=self._now(), attempts=0, deferrals=0, rng=self._rng)

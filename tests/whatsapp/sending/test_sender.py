@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from loader.base.cnpj import with_check_digits
 from tests.support import ALPHANUMERIC_CNPJ, AS_OF
 from tests.whatsapp.calls import TOKEN, WABA, creation
 from tests.whatsapp.sending.virtual_time import run_in_virtual_time
 from tests.whatsapp.sending.world import CNPJ, World, phone_of
-from whatsapp.fake.config import Accounts
+from whatsapp.fake.config import Accounts, Settings
 
 if TYPE_CHECKING:
     from whatsapp.report import SendReport
@@ -413,6 +415,47 @@ def test_a_number_keeps_to_its_rate_and_a_family_to_its_six_seconds() -> None:
     times = [message.at.timestamp() for message in world.accepted]
     busiest = max(sum(start <= at < start + 1 for at in times) for start in times)
     assert 15 <= busiest <= 20
+
+
+def test_many_numbers_share_what_one_process_can_have_under_way() -> None:
+    world = World()
+    world.state.settings = Settings(review="APPROVED", latency_seconds=1.0)
+    cnpjs = [str(with_check_digits(f"{index:012}")) for index in range(1, 7)]
+    world.state.add_accounts(
+        Accounts.model_validate(
+            {
+                "portfolios": [{"id": f"7{index}"} for index in range(6)],
+                "wabas": [{"id": f"9{index}", "portfolio_id": f"7{index}"} for index in range(6)],
+                "numbers": [
+                    {
+                        "id": f"8{index}",
+                        "waba_id": f"9{index}",
+                        "display_phone_number": f"55113000000{index}",
+                    }
+                    for index in range(6)
+                ],
+                "tokens": [{"token": TOKEN, "waba_ids": [f"9{index}" for index in range(6)]}],
+            }
+        )
+    )
+    for index, cnpj in enumerate(cnpjs):
+        world.state.create_template(f"9{index}", creation())
+        ids = {"phoneNumberId": f"8{index}", "wabaId": f"9{index}", "portfolioId": f"7{index}"}
+        world.laundromat(cnpj, **ids)
+        for number in range(20):
+            world.target(f"c{number}", cnpj=cnpj, phone=phone_of(20 * index + number))
+
+    async def play() -> SendReport:
+        return await (await world.sender(most_under_way=4)).run(once=True)
+
+    assert run_in_virtual_time(play()).sent == 120
+    times = [message.at.timestamp() for message in world.accepted]
+    # A call takes a second, so what begins within one is under way together.
+    assert max(sum(start <= at < start + 1 for at in times) for start in times) == 4
+    # And each portfolio has its share from the beginning.
+    for first in range(0, 90, 30):
+        served = Counter(message.number_id for message in world.accepted[first : first + 30])
+        assert min(served[f"8{index}"] for index in range(6)) >= 3
 
 
 def test_a_lost_lease_stops_it_before_the_next_post() -> None:

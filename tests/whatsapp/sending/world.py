@@ -203,6 +203,7 @@ class World:
         channel: MemoryChannel | None = None,
         transport: FakeTransport | None = None,
         owner: SendOwner | None = None,
+        most_under_way: int = 256,
     ) -> Sender:
         """Return a new sender, as a new process would have it."""
         loop = asyncio.get_running_loop()
@@ -231,7 +232,15 @@ class World:
         )
         secrets = Secrets(clock=loop.time, read=read)
         desk = Desk(store, api, secrets, owner, now=self.now, prices=PRICES, seed={})
-        return Sender(store, attempter, desk, owner, now=self.now, cnpj=cnpj)
+        return Sender(
+            store,
+            attempter,
+            desk,
+            owner,
+            now=self.now,
+            cnpj=cnpj,
+            most_under_way=most_under_way,
+        )
 
     async def once(self) -> SendReport:
         """Send what may be sent now, with a new sender."""
