@@ -65,8 +65,9 @@ bench-fleet: $(INSTALLED) ## Measure the hourly run of 50, 200 and 1,000 laundro
 	@"$(BIN)/python" bench/fleet.py $(if $(QUICK),--quick) $(if $(JSON),--json "$(JSON)")
 
 .PHONY: bench-send
-bench-send: $(INSTALLED) ## Measure the sender beside one call after the other (QUICK=1, JSON=…)
-	@"$(BIN)/python" bench/send.py $(if $(QUICK),--quick) $(if $(JSON),--json "$(JSON)")
+bench-send: $(INSTALLED) ## Measure the sender beside one call after the other (QUICK=1, PYWA=python, JSON=…)
+	@"$(BIN)/python" bench/send.py $(if $(QUICK),--quick) $(if $(PYWA),--pywa "$(PYWA)") \
+	    $(if $(JSON),--json "$(JSON)")
 
 SITE := target/docs
 

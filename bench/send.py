@@ -1,4 +1,4 @@
-"""Measure the sender beside one call after the other: `make bench-send`.
+"""Measure the sender beside loops that send one after the other: `make bench-send`.
 
 The fake WhatsApp and Google's Firestore emulator run on this machine; both cost CPU of their own.
 """
@@ -7,212 +7,262 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
+import random
 import resource
-import statistics
+import subprocess
 import tempfile
 import threading
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx2
-from common import machine, write_json
+from common import Goal, at_most, machine, show_goals, write_json
 from rich.console import Console
 from rich.table import Table
+from send_load import VERSION, Load, authorization, next_phone, put_targets
 
 from loader.dbt.project import find_project
-from loader.firestore.aio import connect_async, encoded_write
-from loader.local.stack import WHATSAPP_ACCOUNT, local_stack
+from loader.local.stack import local_stack
 from whatsapp.api import message_body
 from whatsapp.process import Seeds, send
-from whatsapp.targets import Template
-from whatsapp.templates import creation, read_seed_templates
+from whatsapp.templates import read_seed_templates
 
 if TYPE_CHECKING:
-    from loader.local.stack import LocalStack
+    from collections.abc import Iterable, Iterator, Sequence
 
-CNPJ = "11222333000181"
-FAST = 1000
+    from loader.base.environment import Environment
+    from whatsapp.templates import SeedTemplate
+
+RATE, FAST = 80, 1000
+LATENCIES = (0.0, 0.1)
+_LEAST_FACTOR = 10.0
+_LONGEST_MEDIAN_SECONDS = 2.0
+_GIVEN_UP_SECONDS = 120.0
+_PIPE_WIDTH = 200
+
+Row = dict[str, Any]
 
 
 def main() -> None:
     """Run the measurements and print them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a quarter of the messages")
+    parser.add_argument("--targets", type=int, help="of the fleet; default 400 or 100,000")
+    parser.add_argument("--laundromats", type=int, help="of the fleet; default 10 or 200")
+    parser.add_argument("--portfolios", type=int, help="of the fleet; default 4 or 20")
+    parser.add_argument("--pywa", metavar="PYTHON", help="a Python in which pywa is installed")
     parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
-    count = 200 if arguments.quick else 800
+    given = parser.parse_args()
     project = find_project()
     seeds = Seeds(project.root / "seeds")
-    template = next(iter(read_seed_templates(seeds.templates).values()))
-    rows: list[dict[str, Any]] = []
+    seed = next(iter(read_seed_templates(seeds.templates).values()))
     with tempfile.TemporaryDirectory() as folder, local_stack(project, Path(folder)) as stack:
         os.environ |= stack.variables()
-        with httpx2.Client(base_url=stack.whatsapp_url, trust_env=False, timeout=30) as client:
-            submit(client, creation(template))
-            values = tuple((name, "Ana") for name in template.variables)
-            text = Template(template.name, template.language, values)
-            for latency in (0.0, 0.1):
-                for rate in (80, FAST):
-                    prepare(client, latency, rate)
-                    asyncio.run(put_targets(stack, text, count, rate))
-                    rows.append(measure_sender(stack, seeds, client, latency, rate))
-                prepare(client, latency, FAST)
-                rows.append(measure_one_by_one(client, text, latency, min(count, 200)))
-            prepare(client, 0.0, 80)
-            rows.append(measure_idle(stack, seeds, client, text))
+        with httpx2.Client(base_url=stack.whatsapp_url, trust_env=False, timeout=300) as client:
+            bench = Bench(stack.environment(), seeds, seed, client)
+            count = 200 if given.quick else 800
+            rows = list(bench.one_number(count, given.pywa))
+            rows.append(bench.idle(20 if given.quick else 200))
+            rows.append(
+                bench.fleet(
+                    given.targets or (400 if given.quick else 100_000),
+                    given.laundromats or (10 if given.quick else 200),
+                    given.portfolios or (4 if given.quick else 20),
+                )
+            )
     show(rows)
-    write_json({"machine": machine(), "rows": rows}, arguments.json)
+    if not given.pywa:
+        Console(stderr=True).print("Without pywa, which is no part of this project: --pywa PYTHON")
+    show_goals(Console(stderr=True), goals(rows))
+    write_json({"machine": machine(), "rows": rows}, given.json)
 
 
-def show(rows: list[dict[str, Any]]) -> None:
+def goals(rows: Sequence[Row]) -> Iterator[Goal]:
+    """Compare with design §9."""
+    found = {(row["what"], row["latency"]): row for row in rows}
+    fast = found[sender_name(FAST), 0.1]["per second"]
+    factor = fast / found[LOOP, 0.1]["per second"]
+    name = f"at 100 ms, times {LOOP}"
+    yield Goal(name, f"≥ {_LEAST_FACTOR:g}", factor, factor >= _LEAST_FACTOR)
+    for latency in LATENCIES:
+        busiest = found[sender_name(RATE), latency]["busiest second"]
+        yield at_most(f"busiest second of a number of {RATE}, {latency:g} s", RATE, busiest)
+    yield at_most("from PENDING to the POST, median", _LONGEST_MEDIAN_SECONDS, rows[-2]["median s"])
+
+
+def show(rows: Sequence[Row]) -> None:
     """Print a row a measurement."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
     table = Table(*columns)
     for row in rows:
         table.add_row(*(str(row.get(name, "")) for name in columns))
-    Console(stderr=True).print(table)
+    console = Console(stderr=True)
+    (console if console.is_terminal else Console(stderr=True, width=_PIPE_WIDTH)).print(table)
 
 
-def submit(client: httpx2.Client, body: dict[str, Any]) -> None:
-    """Submit the template, which the stack's fake approves."""
-    path = f"/v24.0/{WHATSAPP_ACCOUNT['wabaId']}/message_templates"
-    client.post(path, json=body, headers=authorization()).raise_for_status()
+LOOP = "httpx2, one after the other, no Firestore"
 
 
-def authorization() -> dict[str, str]:
-    """Return the header with the fake's token."""
-    return {"Authorization": f"Bearer {os.environ['WHATSAPP_TOKEN']}"}
+def sender_name(rate: int) -> str:
+    """Return how a row of the sender is called."""
+    return f"vmhub send, a number of {rate}/s"
 
 
-def prepare(client: httpx2.Client, latency: float, rate: int) -> None:
-    """Set the fake's latency and the number's rate."""
-    settings = {"latency_seconds": latency, "review": "APPROVED"}
-    client.put("/_fake/settings", json=settings).raise_for_status()
-    number = {
-        "id": WHATSAPP_ACCOUNT["phoneNumberId"],
-        "waba_id": WHATSAPP_ACCOUNT["wabaId"],
-        "display_phone_number": "551140000001",
-        "messages_per_second": 10 * FAST if rate == FAST else rate,
-    }
-    portfolio = {"id": WHATSAPP_ACCOUNT["portfolioId"], "people_in_24_hours": None}
-    accounts = {"numbers": [number], "portfolios": [portfolio]}
-    client.post("/_fake/accounts", json=accounts).raise_for_status()
+class Bench:
+    """Measurements against one local stack."""
 
+    def __init__(
+        self, environment: Environment, seeds: Seeds, seed: SeedTemplate, client: httpx2.Client
+    ) -> None:
+        """Measure with these; the client controls the fake."""
+        self._environment, self._seeds, self._seed = environment, seeds, seed
+        self._client = client
 
-_next = iter(range(10_000_000))
+    def one_number(self, count: int, pywa: str | None) -> Iterator[Row]:
+        """Yield the sender with one number beside the loops."""
+        for latency in LATENCIES:
+            for rate in (RATE, FAST):
+                load = Load(self._seed, per_second=rate)
+                load.prepare(self._client, latency)
+                yield self._send(sender_name(rate), load, latency, count)
+            Load(self._seed, per_second=10 * FAST).prepare(self._client, latency)
+            yield self._one_by_one(latency, min(count, 200))
+            if pywa:
+                yield self._pywa(pywa, latency, min(count, 200))
 
+    def fleet(self, count: int, laundromats: int, portfolios: int) -> Row:
+        """Send for many laundromats at once, at 100 ms a call."""
+        load = Load(self._seed, laundromats, portfolios)
+        load.prepare(self._client, 0.1)
+        name = f"vmhub send, {laundromats} laundromats, {portfolios} portfolios"
+        return self._send(name, load, 0.1, count)
 
-async def put_targets(stack: LocalStack, text: Template, count: int, rate: int) -> None:
-    """Write targets that wait."""
-    database = connect_async(stack.environment())
-    account = WHATSAPP_ACCOUNT | {"messagesPerSecond": rate}
-    user = database.path("users", CNPJ)
-    writes = [encoded_write(user, {"active": True, "whatsapp": account})]
-    now = datetime.now(UTC)
-    parameters = [{"parameter_name": name, "text": value} for name, value in text.parameters]
-    payload = {"name": text.name, "language": text.language, "parameters": parameters}
-    for _ in range(count):
-        number = next(_next)
-        name = database.path("users", CNPJ, "campaigns", "BIRTHDAY", "targets", f"c{number}")
-        fields = {
-            "cnpj": CNPJ,
-            "campaignType": "BIRTHDAY",
-            "customerId": f"c{number}",
-            "phone": f"+5511{900_000_000 + number}",
-            "data": {"message": "m", "template": payload},
-            "status": "PENDING",
-            "attempts": 0,
-            "cycleKey": "2026",
-            "createdAt": now,
-            "expiresAt": now + timedelta(hours=5),
+    def _send(self, name: str, load: Load, latency: float, count: int) -> Row:
+        """Send everything once; the time is from the first to the last accepted message."""
+        before = len(self._accepted())
+        born = asyncio.run(put_targets(self._environment, load, count))
+        cpu = cpu_seconds()
+        report, _ = send(self._environment, self._seeds, once=True)
+        cpu = cpu_seconds() - cpu
+        at = self._accepted()[before:]
+        assert len(at) == report.sent == count, report
+        times = sorted(instant.timestamp() for _, instant in at)
+        waits = [(instant - born[to]).total_seconds() for to, instant in at]
+        return {
+            "what": name,
+            "latency": latency,
+            "messages": report.sent,
+            "per second": round(report.sent / (times[-1] - times[0]), 1),
+            "busiest second": busiest(times) if load.laundromats == 1 else "",
+            "CPU s per 1,000": round(1000 * cpu / report.sent, 2),
+            "reads per message": round(report.documents_read / report.sent, 2),
+            "writes per message": round(report.writes_sent / report.sent, 2),
+            **shares(waits),
+            "peak MiB": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
         }
-        writes.append(encoded_write(name, fields))
-    for start in range(0, len(writes), 200):
-        await database.commit(writes[start : start + 200], "writing targets")
-    await database.close()
+
+    def _one_by_one(self, latency: float, count: int) -> Row:
+        """Post one after the other, without Firestore at all."""
+        load, took = Load(self._seed), []
+        path = f"/{VERSION}/{load.number()}/marketing_messages"
+        cpu = cpu_seconds()
+        for _ in range(count):
+            began = time.perf_counter()
+            body = message_body(next_phone(), load.text, "v1.x.x")
+            self._client.post(path, json=body, headers=authorization()).raise_for_status()
+            took.append(time.perf_counter() - began)
+        return loop_row(LOOP, latency, took, cpu_seconds() - cpu)
+
+    def _pywa(self, python: str, latency: float, count: int) -> Row:
+        """Let pywa post one after the other, in a process of its own."""
+        load = Load(self._seed)
+        loop = Path(__file__).with_name("pywa_loop.py")
+        url = f"{str(self._client.base_url).rstrip('/')}/{VERSION}"
+        names = ",".join(self._seed.variables)
+        arguments = [url, load.number(), self._seed.name, names, str(count)]
+        # Its own packages only.
+        variables = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+        ended = subprocess.run(
+            [python, str(loop), *arguments],
+            env=variables,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if ended.returncode:
+            message = f"pywa's loop failed:\n{ended.stderr}"
+            raise RuntimeError(message)
+        told = json.loads(ended.stdout)
+        name = f"pywa {told['version']}, one after the other, no Firestore"
+        return loop_row(name, latency, told["took"], told["cpu"])
+
+    def idle(self, count: int) -> Row:
+        """Put targets before an idle sender at any instant; how long until WhatsApp has each."""
+        load = Load(self._seed)
+        load.prepare(self._client, 0.0)
+        before = len(self._accepted())
+        born: dict[str, datetime] = {}
+        rng = random.Random(1)  # noqa: S311 - instants of a bench
+
+        def feed() -> None:
+            time.sleep(4)
+            for _ in range(count):
+                born.update(asyncio.run(put_targets(self._environment, load, 1)))
+                time.sleep(rng.uniform(0, 1.5))
+            given_up = time.monotonic() + _GIVEN_UP_SECONDS
+            while len(self._accepted()) < before + count and time.monotonic() < given_up:
+                time.sleep(0.5)
+            os.kill(os.getpid(), 15)
+
+        thread = threading.Thread(target=feed, daemon=True)
+        thread.start()
+        send(self._environment, self._seeds, once=False)
+        thread.join()
+        at = self._accepted()[before:]
+        assert len(at) == count
+        waits = [(instant - born[to]).total_seconds() for to, instant in at]
+        name = "from PENDING to the POST, idle sender"
+        return {"what": name, "latency": 0.0, "messages": count, **shares(waits)}
+
+    def _accepted(self) -> list[tuple[str, datetime]]:
+        """Return whom WhatsApp has taken messages for, and when."""
+        rows = self._client.get("/_fake/ledger").json()["messages"]
+        return [(row["to"].removeprefix("+"), datetime.fromisoformat(row["at"])) for row in rows]
 
 
-def measure_sender(
-    stack: LocalStack, seeds: Seeds, client: httpx2.Client, latency: float, rate: int
-) -> dict[str, Any]:
-    """Send everything once; the time is from the first to the last accepted message."""
-    before = len(ledger(client))
-    cpu = cpu_seconds()
-    report, _ = send(stack.environment(), seeds, once=True)
-    cpu = cpu_seconds() - cpu
-    times = [datetime.fromisoformat(row["at"]).timestamp() for row in ledger(client)[before:]]
-    assert len(times) == report.sent, report
-    busiest = max(
-        sum(start <= at < start + 1 for at in times[i : i + 2000]) for i, start in enumerate(times)
-    )
+def loop_row(name: str, latency: float, took: Sequence[float], cpu: float) -> Row:
+    """Return the row of a loop that sends one after the other."""
     return {
-        "what": f"vmhub send, a number of {rate}/s",
+        "what": name,
         "latency": latency,
-        "messages": report.sent,
-        "per second": round(report.sent / (times[-1] - times[0]), 1),
-        "busiest second": busiest,
-        "CPU s per 1,000": round(1000 * cpu / report.sent, 2),
-        "reads per message": round(report.documents_read / report.sent, 2),
-        "writes per message": round(report.writes_sent / report.sent, 2),
+        "messages": len(took),
+        "per second": round(len(took) / sum(took), 1),
+        "CPU s per 1,000": round(1000 * cpu / len(took), 2),
+        **shares(took),
     }
 
 
-def measure_one_by_one(
-    client: httpx2.Client, text: Template, latency: float, count: int
-) -> dict[str, Any]:
-    """Post one after the other, without Firestore at all."""
-    began, cpu = time.monotonic(), cpu_seconds()
-    for _ in range(count):
-        body = message_body(f"+5511{900_000_000 + next(_next)}", text, "v1.x.x")
-        path = f"/v24.0/{WHATSAPP_ACCOUNT['phoneNumberId']}/marketing_messages"
-        client.post(path, json=body, headers=authorization()).raise_for_status()
+def shares(seconds: Iterable[float]) -> Row:
+    """Return the median and what 99 of 100 do not exceed."""
+    ordered = sorted(seconds)
     return {
-        "what": "httpx2, one after the other, no Firestore",
-        "latency": latency,
-        "messages": count,
-        "per second": round(count / (time.monotonic() - began), 1),
-        "CPU s per 1,000": round(1000 * (cpu_seconds() - cpu) / count, 2),
+        "median s": round(ordered[len(ordered) // 2], 3),
+        "99 % s": round(ordered[min(len(ordered) - 1, len(ordered) * 99 // 100)], 3),
     }
 
 
-def measure_idle(
-    stack: LocalStack, seeds: Seeds, client: httpx2.Client, text: Template, count: int = 20
-) -> dict[str, Any]:
-    """Put one target at a time before an idle sender; how long until WhatsApp has it."""
-    waits: list[float] = []
-
-    def feed() -> None:
-        time.sleep(4)
-        for index in range(count):
-            before = len(ledger(client))
-            began = time.time()
-            asyncio.run(put_targets(stack, text, 1, 80))
-            while len(rows := ledger(client)) == before:
-                time.sleep(0.05)
-            waits.append(datetime.fromisoformat(rows[-1]["at"]).timestamp() - began)
-            time.sleep(1 + 0.13 * index % 1)
-        os.kill(os.getpid(), 15)
-
-    thread = threading.Thread(target=feed, daemon=True)
-    thread.start()
-    send(stack.environment(), seeds, once=False)
-    thread.join()
-    return {
-        "what": "from PENDING to the POST, idle sender",
-        "latency": 0.0,
-        "messages": count,
-        "median s": round(statistics.median(waits), 2),
-        "longest s": round(max(waits), 2),
-    }
-
-
-def ledger(client: httpx2.Client) -> list[dict[str, Any]]:
-    """Return the accepted messages."""
-    rows: list[dict[str, Any]] = client.get("/_fake/ledger").json()["messages"]
-    return rows
+def busiest(times: Sequence[float]) -> int:
+    """Return the most messages of any second; the times are in order."""
+    most = first = 0
+    for last, at in enumerate(times):
+        while times[first] <= at - 1:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
 
 
 def cpu_seconds() -> float:

@@ -6,12 +6,14 @@ No call that sends is ever repeated by the library: a repeated one is a second m
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.request import getproxies
 
 import httpx2
 import orjson
 
 from loader.base.errors import ServiceError
 from whatsapp.outcomes import NotSent, Refused, Unknown, read_answer
+from whatsapp.pools import SpreadTransport
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +30,8 @@ _TIMEOUT_SECONDS = 30.0
 # Shorter than any server's own, so that a connection is not used just as the other end closes it:
 # what was sent on it would be of unknown outcome.
 _KEEPALIVE_SECONDS = 4.0
+# Connections of one pool.
+_POOL_SIZE = 8
 _CALLBACK_DATA = "biz_opaque_callback_data"
 _INVALID_PARAMETER = 100
 _OK = 200
@@ -71,17 +75,31 @@ def new_client(url: str, *, connections: int = 512) -> httpx2.AsyncClient:
         connections: How many calls may be under way; the sender keeps below it by itself.
 
     """
+    # The local stack's fake is on this machine; a proxy of the environment must not see it.
+    is_real = url == API_URL
+    verified = httpx2.create_ssl_context(trust_env=is_real)
+
+    def limits(size: int) -> httpx2.Limits:
+        return httpx2.Limits(
+            max_connections=size,
+            max_keepalive_connections=size,
+            keepalive_expiry=_KEEPALIVE_SECONDS,
+        )
+
+    def new_pool(size: int) -> httpx2.AsyncHTTPTransport:
+        return httpx2.AsyncHTTPTransport(verify=verified, limits=limits(size), trust_env=is_real)
+
+    # Only a client that makes its own pool finds the environment's proxies.
+    has_proxy = is_real and bool(getproxies())
+    spread = SpreadTransport(new_pool, connections=connections, size=_POOL_SIZE)
     return httpx2.AsyncClient(
         base_url=f"{url}/{_VERSION}",
         timeout=_TIMEOUT_SECONDS,
-        limits=httpx2.Limits(
-            max_connections=connections,
-            max_keepalive_connections=connections,
-            keepalive_expiry=_KEEPALIVE_SECONDS,
-        ),
+        limits=limits(connections),
+        transport=None if has_proxy else spread,
+        verify=verified,
         follow_redirects=False,
-        # The local stack's fake is on this machine; a proxy of the environment must not see it.
-        trust_env=url == API_URL,
+        trust_env=is_real,
     )
 
 

@@ -7,12 +7,21 @@ The open attempt in the document is the lock: it is written before the POST, in 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from loader.base.errors import ServiceError
 from loader.firestore.aio import LostRaceError
 from whatsapp.api import endpoint_of, message_body
-from whatsapp.attempts import Attempt, claim_fields, deferrals, result_fields, send_result
+from whatsapp.attempts import (
+    SENDING,
+    Attempt,
+    claim_fields,
+    deferrals,
+    result_fields,
+    send_result,
+    unknown_ending,
+)
 from whatsapp.error_classes import ErrorClass
 from whatsapp.outcomes import (
     Accepted,
@@ -29,7 +38,6 @@ from whatsapp.targets import WhyNot, is_late, why_not
 if TYPE_CHECKING:
     import random
     from collections.abc import Awaitable, Callable, Mapping
-    from datetime import datetime
 
     from whatsapp.accounts import Account
     from whatsapp.api import Endpoint
@@ -111,15 +119,22 @@ class Attempter:
             return Result(WhyNot.SUPPRESSED)
         # Before anything is begun: without a token nothing can be sent.
         await books.token(account)
+        if books.forbids(account, target.template):
+            return Result(WhyNot.PAUSED)
         person = phone_key(self._phone_secret, target.phone)
-        reason = books.reserve(account, person)
+        reason = books.reserve(account, person, category)
         if reason is not None:
             return Result(reason)
         attempt = Attempt(
-            self._new_id(), target.next_number, self._now(), person, account.portfolio_id
+            self._new_id(), target.next_number, self._now(), person, account.portfolio_id, category
         )
-        claimed = await self._claim(target, attempt)
+        try:
+            claimed = await self._claim(target, attempt)
+        except ServiceError:
+            books.give_back(account, category)
+            raise
         if claimed is None:
+            books.give_back(account, category)
             return Result(WhyNot.TAKEN)
         answer, reason = await self._post(claimed, attempt, account, category, books)
         ended = await self._ended(claimed, attempt, answer)
@@ -215,7 +230,7 @@ class Attempter:
         # Nothing is waited for from here to the POST.
         if is_late(target, self._now()):
             return WhyNot.EXPIRED
-        return WhyNot.PAUSED if books.forbids(account) else None
+        return WhyNot.PAUSED if books.forbids(account, target.template) else None
 
     # The result
 
@@ -284,6 +299,29 @@ class Attempter:
             except ServiceError:
                 return
             del self.unrecorded[attempt_id]
+
+    async def give_up(self, name: str, before: datetime) -> bool:
+        """End a target's open attempt that began before an instant, as failed for good.
+
+        Returns:
+            Whether there is one.
+
+        Raises:
+            ServiceError: Firestore does not take it; the attempt stays open.
+
+        """
+        target = await self._store.target(name)
+        if target is None or not target.has_open_attempt:
+            return False
+        entry = target.log[-1]
+        began, attempt_id = entry.get("at"), entry.get("attemptId")
+        if entry.get("status") != SENDING or not isinstance(attempt_id, str):
+            return False
+        if not isinstance(began, datetime) or began > before:
+            return False
+        attempt = Attempt(attempt_id, int(entry.get("attempt") or 1), began, "", "")
+        await self.record(Unrecorded(target, attempt, unknown_ending()))
+        return True
 
     def _not_sent(self) -> Ending:
         return ending(NotSent(), now=self._now(), attempts=0, deferrals=0, rng=self._rng)

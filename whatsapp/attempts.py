@@ -46,6 +46,8 @@ class Attempt:
     at: datetime
     phone_key: str
     portfolio_id: str
+    category: str = ""
+    """Of the template, as WhatsApp had it last: the message is billed by it."""
 
     def callback_data(self, cnpj: str) -> str:
         """Return what WhatsApp echoes in every status; no personal data."""
@@ -76,8 +78,10 @@ def send_fields(target: TargetState, attempt: Attempt) -> dict[str, Any]:
         "attempt": attempt.number,
         "phoneKey": attempt.phone_key,
         "portfolioId": attempt.portfolio_id,
+        "category": attempt.category,
         "at": attempt.at,
         "status": SENDING,
+        "updatedAt": attempt.at,
     }
 
 

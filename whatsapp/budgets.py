@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -13,26 +14,22 @@ __all__ = ["MoneyBudget", "PeopleBudget", "people_limit"]
 
 _DAY = timedelta(hours=24)
 _SHARE = 0.9
-_TIERS = {
-    "TIER_50": 50,
-    "TIER_250": 250,
-    "TIER_1K": 1_000,
-    "TIER_2K": 2_000,
-    "TIER_10K": 10_000,
-    "TIER_100K": 100_000,
-}
+_TIER = re.compile(r"TIER_(\d{1,7})(K?)")
 _UNLIMITED = "TIER_UNLIMITED"
 _LEAST = 250
 
 
 def people_limit(tier: object) -> int | None:
-    """Return the people of 24 hours that WhatsApp grants; None: no limit.
+    """Return the people of 24 hours that WhatsApp grants, such as ``TIER_2K``; None: no limit.
 
-    A tier that is not known counts as the least that a verified portfolio has.
+    A tier that cannot be read counts as the least that a verified portfolio has.
     """
     if tier == _UNLIMITED:
         return None
-    return _TIERS.get(str(tier), _LEAST)
+    found = _TIER.fullmatch(str(tier))
+    if found is None:
+        return _LEAST
+    return int(found[1]) * (1_000 if found[2] else 1)
 
 
 class PeopleBudget:

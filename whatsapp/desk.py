@@ -17,6 +17,7 @@ from whatsapp.targets import MARGIN, WhyNot
 from whatsapp.templates import read_listed, why_unsendable
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Callable, Mapping
     from datetime import datetime
     from typing import Any
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from whatsapp.attempt import Result
     from whatsapp.outcomes import Answer
     from whatsapp.prices import Prices
-    from whatsapp.targets import Waiting
+    from whatsapp.targets import Template, Waiting
     from whatsapp.templates import Listed, SeedTemplate
     from whatsapp.tokens import Secrets
 
@@ -34,6 +35,7 @@ __all__ = ["Desk", "Owner"]
 _LARGEST_RAMP = 64
 _TEMPLATES_KEPT = timedelta(minutes=10)
 _LIMIT_KEPT = timedelta(hours=1)
+# What the seed's templates are submitted as.
 _CATEGORY = "MARKETING"
 
 
@@ -57,7 +59,7 @@ class DeskStore(Protocol):
     async def sent_people(
         self, portfolio_id: str, since: datetime
     ) -> list[tuple[str, datetime]]: ...
-    async def billed_sends(self, cnpj: str, since: datetime) -> int: ...
+    async def billed_sends(self, cnpj: str, since: datetime) -> Counter[str]: ...
 
 
 class Desk:
@@ -105,7 +107,7 @@ class Desk:
             return WhyNot.DISABLED
         if waiting.template is None:
             return WhyNot.UNFIT
-        if self.pauses.holding(self.scope(account, waiting), self._now()) is not None:
+        if self.pauses.holding(self.scope(account, waiting.template), self._now()) is not None:
             return WhyNot.PAUSED
         listed = self.listed(account, waiting)
         if why_unsendable(listed, self._seed.get(waiting.template)):
@@ -130,9 +132,9 @@ class Desk:
         _, templates = self._templates.get(account.waba_id, (None, {}))
         return templates.get(waiting.template) if waiting.template else None
 
-    def scope(self, account: Account, waiting: Waiting) -> Scope:
-        """Return everything that a message depends on."""
-        name, language = waiting.template or ("", "")
+    def scope(self, account: Account, template: tuple[str, str] | None) -> Scope:
+        """Return everything that a message of a template, by name and language, depends on."""
+        name, language = template or ("", "")
         return Scope(
             template=f"{account.waba_id}/{name}/{language}",
             number=account.phone_number_id,
@@ -178,9 +180,9 @@ class Desk:
         today = self._now().astimezone(ZoneInfo(account.timezone))
         if self._months.get(account.cnpj) != (today.year, today.month):
             since = today.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-            count = await self._store.billed_sends(account.cnpj, since)
+            billed = await self._store.billed_sends(account.cnpj, since)
             budget = MoneyBudget(account.monthly_budget_brl)
-            budget.load(count * self._price(_CATEGORY))
+            budget.load(sum(count * self._price(category) for category, count in billed.items()))
             self.money[account.cnpj] = budget
             self._months[account.cnpj] = today.year, today.month
         self.money[account.cnpj].set_limit(account.monthly_budget_brl)
@@ -190,10 +192,10 @@ class Desk:
 
     # While an attempt is made: `whatsapp.attempt.Books`
 
-    def reserve(self, account: Account, person: str) -> WhyNot | None:
-        """Take a place in the budgets; return why there is none."""
+    def reserve(self, account: Account, person: str, category: str) -> WhyNot | None:
+        """Take a place in the budgets for a template of this category; return why there is none."""
         money = self.money.get(account.cnpj)
-        price = self._price(_CATEGORY)
+        price = self._price(category)
         if money is not None and not money.take(price):
             return WhyNot.BUDGET
         people = self.people.get(account.portfolio_id)
@@ -203,11 +205,23 @@ class Desk:
             return WhyNot.BUDGET
         return None
 
-    def forbids(self, account: Account) -> bool:
-        """Return whether nothing may be begun any more: the lease is lost, the process ends."""
+    def give_back(self, account: Account, category: str) -> None:
+        """Give back the money of a message that is not sent."""
+        money = self.money.get(account.cnpj)
+        if money is not None:
+            money.give_back(self._price(category))
+
+    def forbids(self, account: Account, template: Template | None) -> bool:
+        """Return whether nothing may be posted any more.
+
+        The lease is lost, the process ends, or a pause has begun with another message's answer.
+        """
         current = self.accounts.get(account.cnpj)
         may_go = current is not None and current.is_enabled and not self.stopping.is_set()
-        return not may_go or not self._owner.holds(account.portfolio_id)
+        if not may_go or not self._owner.holds(account.portfolio_id):
+            return True
+        scope = self.scope(account, (template.name, template.language) if template else None)
+        return self.pauses.holding(scope, self._now()) is not None
 
     async def turn(self, account: Account, phone: str) -> None:
         """Wait until the number may send one more message to this person, and count it."""
@@ -242,9 +256,8 @@ class Desk:
 
     def heard(self, waiting: Waiting, account: Account, result: Result) -> None:
         """Learn from what became of a target."""
-        money = self.money.get(account.cnpj)
-        if money is not None and result.ending is not None:
-            money.give_back(self._price(result.category))
+        if result.ending is not None:
+            self.give_back(account, result.category)
         answer = result.answer
         if answer is None or result.why_not is not None:
             return
@@ -254,7 +267,7 @@ class Desk:
             ramp.begin_anew()
         if isinstance(answer, Accepted):
             ramp.succeeded()
-        if self.pauses.heard(self.scope(account, waiting), answer, now) is not None:
+        if self.pauses.heard(self.scope(account, waiting.template), answer, now) is not None:
             ramp.begin_anew()
             self._forget(account, answer)
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from whatsapp.api import Endpoint
     from whatsapp.attempts import Attempt
     from whatsapp.outcomes import Answer
-    from whatsapp.targets import TargetState, WhyNot
+    from whatsapp.targets import TargetState, Template, WhyNot
 
 __all__ = ["Books", "SendApi", "SendStore"]
 
@@ -53,11 +53,17 @@ class SendApi(Protocol):
 class Books(Protocol):
     """What the sender keeps in its head while attempts are made."""
 
-    def reserve(self, account: Account, person: str) -> WhyNot | None:
-        """Take a place in the budgets; return why there is none."""
+    def reserve(self, account: Account, person: str, category: str) -> WhyNot | None:
+        """Take a place in the budgets for a template of this category; return why there is none."""
 
-    def forbids(self, account: Account) -> bool:
-        """Return whether nothing may be begun any more: the lease is lost, the process ends."""
+    def give_back(self, account: Account, category: str) -> None:
+        """Give back the money of a message that is not sent."""
+
+    def forbids(self, account: Account, template: Template | None) -> bool:
+        """Return whether nothing may be posted any more.
+
+        The lease is lost, the process ends, or a pause has begun with another message's answer.
+        """
 
     async def turn(self, account: Account, phone: str) -> None:
         """Wait until the number may send one more message to this person, and count it."""

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from loader.base.errors import ServiceError, VmhubError
-from whatsapp.attempt import Unrecorded
-from whatsapp.attempts import CLAIM, SENDING, Attempt, unknown_ending
+from whatsapp.attempts import CLAIM
 from whatsapp.order import WaitingLine
 from whatsapp.pauses import PauseKind
 from whatsapp.report import SendReport
@@ -68,6 +67,7 @@ class Sender:
         now: Callable[[], datetime],
         cnpj: str | None = None,
         record: Callable[[SendReport], Awaitable[None]] | None = None,
+        most_under_way: int = 256,
     ) -> None:
         """Use these parts.
 
@@ -79,10 +79,12 @@ class Sender:
             now: The clock.
             cnpj: Send for this laundromat only.
             record: Told what was done, every ten minutes and at the end.
+            most_under_way: Attempts at a time. With more than the processor can serve, answers
+                would come later than they are waited for, and their outcome would be unknown.
 
         """
         self._store, self._attempter, self._desk, self._owner = store, attempter, desk, owner
-        self._now, self._cnpj, self._record = now, cnpj, record
+        self._now, self._cnpj, self._record, self._most = now, cnpj, record, most_under_way
         self._lines: dict[str, WaitingLine] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._under_way: Counter[tuple[PauseKind, str]] = Counter()
@@ -230,12 +232,19 @@ class Sender:
     def _begin(self) -> int:
         """Begin every attempt that may begin now."""
         begun = 0
-        for portfolio_id, line in self._lines.items():
+        asked = deque(self._lines)
+        while asked and len(self._tasks) < self._most:
+            portfolio_id = asked.popleft()
             if not self._owner.holds(portfolio_id):
                 continue
-            while (waiting := line.take(self._may_go)) is not None:
-                self._start(waiting)
-                begun += 1
+            waiting = self._lines[portfolio_id].take(self._may_go)
+            if waiting is None:
+                continue
+            self._start(waiting)
+            begun += 1
+            # In turn over the portfolios, too: the last one begins the next round.
+            asked.append(portfolio_id)
+            self._lines[portfolio_id] = self._lines.pop(portfolio_id)
         return begun
 
     def _may_go(self, waiting: Waiting) -> bool:
@@ -247,13 +256,13 @@ class Sender:
             return False
         if desk.breaker.is_open and self._tasks:
             return False
-        unproven = desk.pauses.unproven(desk.scope(account, waiting))
+        unproven = desk.pauses.unproven(desk.scope(account, waiting.template))
         return not any(self._under_way[part] for part in unproven)
 
     def _start(self, waiting: Waiting) -> None:
         account = self._desk.accounts[waiting.cnpj]
         self._desk.ramp(account).under_way += 1
-        parts = self._desk.scope(account, waiting).parts()
+        parts = self._desk.scope(account, waiting.template).parts()
         self._under_way.update(parts)
 
         def ended() -> None:
@@ -300,20 +309,10 @@ class Sender:
             self._begin_task(waiting.name, self._close(waiting), lambda: None)
 
     async def _close(self, waiting: Waiting) -> None:
-        target = await self._store.target(waiting.name)
-        if target is None or not target.has_open_attempt:
-            return
-        entry = target.log[-1]
-        began, attempt_id = entry.get("at"), entry.get("attemptId")
-        if entry.get("status") != SENDING or not isinstance(attempt_id, str):
-            return
-        if not isinstance(began, datetime) or began > self._now() - _GIVEN_UP_AFTER:
-            return
-        attempt = Attempt(attempt_id, int(entry.get("attempt") or 1), began, "", "")
         with contextlib.suppress(ServiceError):
             # With the next poll, should Firestore not take it.
-            await self._attempter.record(Unrecorded(target, attempt, unknown_ending()))
-            self.report.given_up += 1
+            before = self._now() - _GIVEN_UP_AFTER
+            self.report.given_up += await self._attempter.give_up(waiting.name, before)
 
     # Records
 

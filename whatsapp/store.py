@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from google.cloud.firestore_v1.types import RunQueryRequest
 
 from loader.base.errors import ConfigurationError, ServiceError
+from loader.base.fields import Fields
 from loader.firestore.aio import encoded_write
 from loader.firestore.values import decode_fields, decode_instant
 from loader.messages import Status
@@ -217,17 +219,26 @@ class Store:
         found = [decode_fields(document.fields) for document in documents]
         return [(str(fields["phoneKey"]), fields["at"]) for fields in found]
 
-    async def billed_sends(self, cnpj: str, since: datetime) -> int:
-        """Return how many of a laundromat's attempts since an instant did not fail so far."""
+    async def billed_sends(self, cnpj: str, since: datetime) -> Counter[str]:
+        """Return a laundromat's attempts since an instant that are billed or may be, by category.
+
+        The category is the one that WhatsApp billed, else the one the template had; empty: nobody
+        knows. What failed, or is not billable by its status, is left out.
+        """
         documents = await self._query(
             self._database.path("users", cnpj),
             "sends",
             [("at", _FROM_ON, {"timestamp_value": since})],
-            fields=("status",),
+            fields=("status", "category", "pricing"),
             doing="a laundromat's attempts",
         )
-        statuses = [decode_fields(document.fields).get("status") for document in documents]
-        return sum(status != Status.FAILED for status in statuses)
+        found = map(Fields, (decode_fields(document.fields) for document in documents))
+        return Counter(
+            (send.map("pricing").text("category") or send.text("category") or "").upper()
+            for send in found
+            if send.text("status") != Status.FAILED
+            and send.map("pricing").flag("billable") is not False
+        )
 
     # Calls
 

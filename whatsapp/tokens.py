@@ -12,6 +12,7 @@ import re
 from typing import TYPE_CHECKING
 
 from google.api_core import exceptions as google_errors
+from google.api_core.retry import Retry, if_transient_error
 from google.auth.exceptions import GoogleAuthError
 
 from loader.base.errors import ServiceError
@@ -19,10 +20,21 @@ from loader.base.errors import ServiceError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
+    from google.cloud.secretmanager import SecretManagerServiceClient
+
 __all__ = ["SecretError", "Secrets", "read_secret"]
 
 _KEPT_SECONDS = 300.0
 _MANAGED = re.compile(r"projects/[^/]+/secrets/[^/]+/versions/[^/]+")
+# A version that is disabled or destroyed is a FailedPrecondition.
+_REFUSALS = (
+    google_errors.PermissionDenied,
+    google_errors.NotFound,
+    google_errors.FailedPrecondition,
+    google_errors.InvalidArgument,
+)
+# Short: the client's own patience of a minute would hold up every laundromat.
+_RETRY = Retry(predicate=if_transient_error, initial=0.2, timeout=3.0)
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
 
 
@@ -30,19 +42,32 @@ class SecretError(ServiceError):
     """A secret cannot be read."""
 
 
-def read_secret(name: str, variables: Mapping[str, str] | None = None) -> str:
+def _secret_manager() -> SecretManagerServiceClient:
+    # Imported here: only the real service needs it.
+    from google.cloud import secretmanager  # noqa: PLC0415
+
+    return secretmanager.SecretManagerServiceClient()
+
+
+def read_secret(
+    name: str,
+    variables: Mapping[str, str] | None = None,
+    *,
+    connect: Callable[[], SecretManagerServiceClient] = _secret_manager,
+) -> str:
     """Return a secret.
 
     Args:
         name: ``projects/…/secrets/…/versions/…``, or the name of an environment variable.
         variables: The environment; None: this process's.
+        connect: Returns a client of Secret Manager.
 
     Raises:
         SecretError: It cannot be read; the message holds nothing but its name.
 
     """
     if _MANAGED.fullmatch(name):
-        return _managed(name)
+        return _managed(name, connect)
     if not _VARIABLE.fullmatch(name):
         # The name is not repeated: somebody may have put the token itself there.
         message = "a tokenSecret is neither a version of Secret Manager nor a variable's name"
@@ -54,17 +79,23 @@ def read_secret(name: str, variables: Mapping[str, str] | None = None) -> str:
     return value
 
 
-def _managed(name: str) -> str:
-    # Imported here: only the real service needs it.
-    from google.cloud import secretmanager  # noqa: PLC0415
-
+def _managed(name: str, connect: Callable[[], SecretManagerServiceClient]) -> str:
     try:
-        version = secretmanager.SecretManagerServiceClient().access_secret_version(name=name)
+        version = connect().access_secret_version(name=name, retry=_RETRY, timeout=20.0)
+        value: str = version.payload.data.decode().strip()
+    except UnicodeDecodeError:
+        message = f"{name} is no text"
+        raise SecretError(message, hint="add a version that holds the access token") from None
+    except _REFUSALS as error:
+        message = f"{name} cannot be read ({type(error).__name__})"
+        hint = (
+            "it needs an enabled version, and the service account "
+            "roles/secretmanager.secretAccessor on it"
+        )
+        raise SecretError(message, hint=hint) from None
     except (google_errors.GoogleAPICallError, google_errors.RetryError, GoogleAuthError) as error:
         message = f"{name} cannot be read ({type(error).__name__})"
-        hint = "the service account needs roles/secretmanager.secretAccessor on it"
-        raise SecretError(message, hint=hint, is_transient=True) from None
-    value: str = version.payload.data.decode().strip()
+        raise SecretError(message, is_transient=True) from None
     if not value:
         message = f"{name} is empty"
         raise SecretError(message, hint="add a version that holds the access token")

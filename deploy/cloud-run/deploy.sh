@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Deploys the hourly run and the alerts as Cloud Run jobs, each with its schedule. Safe to repeat:
+# Deploys the hourly run and the alerts as Cloud Run jobs, each with its schedule, and the sender as a
+# worker pool. Alerts and the sender need secrets first, and are left out without them. Safe to repeat:
 # it updates what exists and deletes nothing. A new account may not be known everywhere at once; if
 # a role cannot be granted for that reason, run this again.
 #
@@ -10,12 +11,15 @@
 #   IMAGE     the image that was pushed, with its tag or digest
 #   LOCATION  of BigQuery's datasets, default southamerica-east1
 #   TASKS     shards that run at the same time, default 1
+#   TOKENS    names of the secrets that hold WhatsApp's access tokens, with spaces between them
+#   IMPERSONATE  the accounts that accounts.sh makes, 'vmhub-{cnpj}@my-project.iam.gserviceaccount.com',
+#             once every laundromat has one; default: the job's own account
 #   JOBS      laundromats in parallel within a shard, default 4; more need more memory in run.yaml
 set -euo pipefail
 cd "$(dirname "$0")"
 
 : "${PROJECT:?the Google Cloud project}" "${REGION:?of the jobs}" "${IMAGE:?the image to run}"
-: "${LOCATION:=southamerica-east1}" "${TASKS:=1}" "${JOBS:=4}"
+: "${LOCATION:=southamerica-east1}" "${TASKS:=1}" "${JOBS:=4}" "${TOKENS:=}" "${IMPERSONATE:=}"
 
 address() { printf '%s@%s.iam.gserviceaccount.com' "$1" "$PROJECT"; }
 
@@ -36,16 +40,31 @@ project_roles() { # account, role…
     done
 }
 
-job() { # file: a job of Cloud Run, with ${…} filled in
+replace() { # file with ${…} to be filled in, what it describes…
     local text name rendered
     text=$(<"$1")
-    for name in PROJECT REGION IMAGE LOCATION TASKS JOBS; do
+    shift
+    for name in PROJECT REGION IMAGE LOCATION TASKS JOBS IMPERSONATE; do
         text=${text//"\${$name}"/${!name}}
     done
     rendered=$(mktemp)
     printf '%s\n' "$text" >"$rendered"
-    gcloud run jobs replace "$rendered" --project "$PROJECT" --region "$REGION"
+    gcloud "$@" replace "$rendered" --project "$PROJECT" --region "$REGION"
     rm -f "$rendered"
+}
+
+has_secret() { # name
+    gcloud secrets versions describe latest --secret "$1" --project "$PROJECT" >/dev/null 2>&1
+}
+
+may_read() { # account, secret…
+    local name member
+    member="serviceAccount:$(address "$1")"
+    shift
+    for name in "$@"; do
+        gcloud secrets add-iam-policy-binding "$name" --project "$PROJECT" \
+            --member "$member" --role roles/secretmanager.secretAccessor >/dev/null
+    done
 }
 
 clock() { # job, cron expression in UTC
@@ -68,24 +87,32 @@ gcloud services enable run.googleapis.com cloudscheduler.googleapis.com \
     firestore.googleapis.com --project "$PROJECT"
 
 account vmhub-run "The hourly run of VMHub campaigns"
+account vmhub-send "The sender of VMHub campaigns"
 account vmhub-alert "The alerts of VMHub campaigns"
 account vmhub-scheduler "Begins the jobs of VMHub campaigns"
 
 project_roles vmhub-run \
     roles/bigquery.jobUser roles/bigquery.readSessionUser roles/datastore.user
+project_roles vmhub-send roles/bigquery.jobUser roles/datastore.user
 project_roles vmhub-alert roles/bigquery.jobUser roles/datastore.viewer
 
-job run.yaml
+replace run.yaml run jobs
 clock vmhub-run "5 * * * *"
 
-if ! gcloud secrets versions describe latest --secret vmhub-alert-urls --project "$PROJECT" \
-    >/dev/null 2>&1; then
+if has_secret vmhub-phone-key; then
+    # shellcheck disable=SC2086 # several names
+    may_read vmhub-send vmhub-phone-key $TOKENS
+    replace send.yaml beta run worker-pools
+else
+    echo "No sender: there is no secret vmhub-phone-key yet, a random text. Make it, then run this again:" >&2
+    echo "  openssl rand -hex 32 | gcloud secrets create vmhub-phone-key --project $PROJECT --data-file=-" >&2
+fi
+
+if has_secret vmhub-alert-urls; then
+    may_read vmhub-alert vmhub-alert-urls
+    replace alert.yaml run jobs
+    clock vmhub-alert "35 * * * *"
+else
     echo "No alerts: there is no secret vmhub-alert-urls yet. Make it, then run this again:" >&2
     echo "  gcloud secrets create vmhub-alert-urls --project $PROJECT --data-file=-" >&2
-    exit 0
 fi
-gcloud secrets add-iam-policy-binding vmhub-alert-urls --project "$PROJECT" \
-    --member "serviceAccount:$(address vmhub-alert)" \
-    --role roles/secretmanager.secretAccessor >/dev/null
-job alert.yaml
-clock vmhub-alert "35 * * * *"

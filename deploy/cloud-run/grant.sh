@@ -20,6 +20,7 @@ for cnpj in "$@"; do
 done
 grant dataEditor VMHUB_OPS vmhub-run
 grant dataEditor VMHUB_OPS vmhub-alert
+grant dataEditor VMHUB_OPS vmhub-send
 for cnpj in "$@"; do
     grant dataViewer "${cnpj}_RAW" vmhub-run
     grant metadataViewer "${cnpj}_RAW" vmhub-alert

@@ -72,6 +72,10 @@ def check_laundromat(
     """Check whether a laundromat can be served; see `loader.operations.check.all_checks`."""
     from loader.bigquery.warehouse_probe import WarehouseProbe  # noqa: PLC0415
     from loader.operations.check.all_checks import check  # noqa: PLC0415
+    from whatsapp.compare import compare_for  # noqa: PLC0415
+    from whatsapp.process import Seeds  # noqa: PLC0415
+
+    seeds = Seeds(services.project.root / "seeds")
 
     return check(
         services.project,
@@ -83,6 +87,7 @@ def check_laundromat(
         location=services.environment.location,
         as_of=as_of,
         raw_max_age=raw_max_age,
+        compare_templates=lambda cnpj: compare_for(services.environment, seeds, cnpj),
     )
 
 

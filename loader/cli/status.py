@@ -14,6 +14,7 @@ from loader.base.environment import ALERT_URLS_VARIABLE
 from loader.base.errors import ServiceError
 from loader.cli.options import AsOfOption, JsonOption, open_services, parse_instant
 from loader.cli.output import list_lines, print_result, result_console
+from loader.cli.sending_status import show_sending
 from loader.operations.status.facts import Limits
 from loader.operations.status.receivers import Receivers
 
@@ -62,9 +63,24 @@ def status_command(
     memory_mib: Annotated[
         float, typer.Option(help="Alert when a process of a run used more memory than this.", min=0)
     ] = _DEFAULTS.memory_mib,
+    waiting_minutes: Annotated[
+        float, typer.Option(help="Alert when a target waits longer to be sent.", min=0)
+    ] = _DEFAULTS.waiting_minutes,
+    send_failed_percent: Annotated[
+        float,
+        typer.Option(
+            help="Alert when more than this share of an hour's messages failed, customers' own "
+            "reasons left out; at least five.",
+            min=0,
+            max=100,
+        ),
+    ] = _DEFAULTS.send_failed_percent,
+    unknown_attempts: Annotated[
+        int, typer.Option(help="Alert when this many attempts have an unknown outcome.", min=1)
+    ] = _DEFAULTS.unknown_attempts,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the last runs, what fails since when, and whose RAW data is stale.
+    """Show the last runs, what fails since when, whose RAW data is stale, and how sending does.
 
     Ends with 3 when something should be looked at. docs/alerts.md says what to do.
 
@@ -78,6 +94,9 @@ def status_command(
         raw_max_age=timedelta(hours=raw_max_age),
         run_minutes=run_minutes,
         memory_mib=memory_mib,
+        waiting_minutes=waiting_minutes,
+        send_failed_percent=send_failed_percent,
+        unknown_attempts=unknown_attempts,
     )
     report = status_of_fleet(open_services(), as_of=instant, limits=limits, receivers=receivers)
     print_result(report, show_status, as_json=as_json)
@@ -135,6 +154,7 @@ def show_status(report: StatusReport) -> None:
                 "Heaviest", "MiB", report.heaviest, lambda item: f"{item.peak_memory_mib:.0f}"
             )
         )
+    show_sending(report.sending, report.as_of)
     if report.alerts:
         console.print("\nAlerts; docs/alerts.md says what to do")
         list_lines(console, [f"{name}: {text}" for name, text in report.alerts.items()])

@@ -13,8 +13,9 @@ from loader.base.errors import ConfigurationError, ExitCode, ServiceError
 from loader.cli.options import JsonOption, open_services
 from loader.cli.output import line_console, print_json
 from loader.dbt.project import find_project
+from whatsapp.compare import compare
 from whatsapp.process import Connections, Seeds, connections
-from whatsapp.templates import creation, differences, read_listed, read_seed_templates
+from whatsapp.templates import creation, read_listed, read_seed_templates
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -56,11 +57,15 @@ def templates_check(cnpj: OneCnpjOption = None, *, as_json: JsonOption = False) 
     """
 
     async def check(found: Connections, account: Account, token: str) -> list[TemplateLine]:
-        listed = read_listed(await found.api.templates(account.waba_id, token))
         return [
-            _line(account, seed, "; ".join(wrong) or "ok", is_ok=not wrong)
-            for key, seed in _seed().items()
-            for wrong in (differences(listed.get(key), seed),)
+            TemplateLine(
+                text.waba_id,
+                text.name,
+                text.language,
+                "; ".join(text.differences) or "ok",
+                is_ok=not text.differences,
+            )
+            for text in await compare(found, account, token, _seeds())
         ]
 
     _each_account(cnpj, check, as_json=as_json)
@@ -85,7 +90,7 @@ def templates_push(
     async def push(found: Connections, account: Account, token: str) -> list[TemplateLine]:
         listed = read_listed(await found.api.templates(account.waba_id, token))
         lines = []
-        for key, seed in _seed().items():
+        for key, seed in read_seed_templates(_seeds().templates).items():
             if key in listed:
                 lines.append(_line(account, seed, "is there", is_ok=True))
             elif not yes:
@@ -136,8 +141,8 @@ def _each_account(
         raise typer.Exit(ExitCode.PARTLY_FAILED)
 
 
-def _seed() -> dict[tuple[str, str], SeedTemplate]:
-    return read_seed_templates(Seeds(find_project().root / "seeds").templates)
+def _seeds() -> Seeds:
+    return Seeds(find_project().root / "seeds")
 
 
 def _line(account: Account, seed: SeedTemplate, state: str, *, is_ok: bool) -> TemplateLine:

@@ -100,6 +100,8 @@ class Matches:
         self._created_at = array("q")
         self._claimed_until = array("q")
         self._is_recorded = bytearray()
+        self._has_open_attempt = bytearray()
+        self._doubts: dict[int, str] = {}
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -149,14 +151,19 @@ class Matches:
             created_at=_from_microseconds(self._created_at[number]),
             claimed_until=_from_microseconds(self._claimed_until[number]),
             is_recorded=bool(self._is_recorded[number]),
+            doubt=self._doubts.get(number, ""),
+            has_open_attempt=bool(self._has_open_attempt[number]),
         )
 
     def _remember(self, document: TargetDocument) -> None:
+        if document.doubt:
+            self._doubts[len(self._update_times)] = document.doubt
         self._payloads += document.payload
         self._update_times.append(_to_microseconds(document.update_time))
         self._created_at.append(_to_microseconds(document.created_at))
         self._claimed_until.append(_to_microseconds(document.claimed_until))
         self._is_recorded.append(document.is_recorded)
+        self._has_open_attempt.append(document.has_open_attempt)
 
 
 class Withdrawals:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
+from loader.base.environment import Environment
 from loader.dbt.project import find_project
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ echo "$*" >>"$CALLS"
 case " $* " in
     *" describe "*) exit "$KNOWS_NOTHING" ;;
     *" run jobs replace "*) cp "$4" "$CALLS.$(sed -n 's/^  name: //p' "$4")" ;;
+    *" run worker-pools replace "*) cp "$5" "$CALLS.$(sed -n 's/^  name: //p' "$5")" ;;
 esac
 """
 
@@ -57,11 +59,13 @@ def test_deploying_twice_makes_everything_once_and_brings_it_in_line_afterwards(
     tmp_path: Path,
 ) -> None:
     first = _deploy(tmp_path / "first", "deploy.sh", is_known=False, **NAMED)
-    assert first.count("iam service-accounts create") == 3
+    assert first.count("iam service-accounts create") == 4
     assert "scheduler jobs create http vmhub-run" in first
     # Without a secret there are no receivers of alerts.
     assert "vmhub-alert-urls" in first
     assert "scheduler jobs create http vmhub-alert" not in first
+    # Nor is there a sender without the key of the phones.
+    assert "worker-pools" not in first
     again = _deploy(tmp_path / "again", "deploy.sh", is_known=True, **NAMED)
     assert not re.search(r"\bcreate\b", again)
     assert re.findall(r"scheduler jobs update http (\S+)", again) == ["vmhub-run", "vmhub-alert"]
@@ -99,11 +103,50 @@ def test_the_jobs_have_what_cloud_run_asks_for(tmp_path: Path) -> None:
     }
 
 
+def test_the_sender_is_a_worker_pool_that_reads_the_secrets_it_is_told(tmp_path: Path) -> None:
+    calls = _deploy(tmp_path / "d", "deploy.sh", is_known=True, TOKENS="token-a token-b", **NAMED)
+    assert re.search(r"^beta run worker-pools replace ", calls, re.MULTILINE)
+    read = re.findall(r"secrets add-iam-policy-binding (\S+) .*serviceAccount:(\S+?)@", calls)
+    assert read == [
+        ("vmhub-phone-key", "vmhub-send"),
+        ("token-a", "vmhub-send"),
+        ("token-b", "vmhub-send"),
+        ("vmhub-alert-urls", "vmhub-alert"),
+    ]
+    pool = yaml.safe_load((tmp_path / "d" / "calls.vmhub-send").read_text())
+    assert (pool["kind"], pool["metadata"]["name"]) == ("WorkerPool", "vmhub-send")
+    assert "${" not in json.dumps(pool)
+    annotations = pool["metadata"]["annotations"]
+    assert annotations["run.googleapis.com/manualInstanceCount"] == "1"
+    spec = pool["spec"]["template"]["spec"]
+    assert spec["serviceAccountName"] == "vmhub-send@my-project.iam.gserviceaccount.com"
+    [container] = spec["containers"]
+    assert container["args"][-1] == "send"
+    variables = {variable["name"]: variable["value"] for variable in container["env"]}
+    # The name of the secret, never what is in it.
+    assert variables["VMHUB_PHONE_KEY_SECRET"].endswith("/secrets/vmhub-phone-key/versions/latest")
+
+
+@pytest.mark.parametrize("accounts", ["", "vmhub-{cnpj}@my-project.iam.gserviceaccount.com"])
+def test_the_hourly_run_acts_as_each_laundromats_account_once_there_are_some(
+    tmp_path: Path, accounts: str
+) -> None:
+    _deploy(tmp_path / "d", "deploy.sh", is_known=True, IMPERSONATE=accounts, **NAMED)
+    run = yaml.safe_load((tmp_path / "d" / "calls.vmhub-run").read_text())
+    [container] = run["spec"]["template"]["spec"]["template"]["spec"]["containers"]
+    variables = {variable["name"]: variable["value"] for variable in container["env"]}
+    given = Environment.from_variables({**variables, "DBT_TARGET": "prod"})
+    assert given.account("12ABC34501DE35") == (
+        "vmhub-12abc34501de35@my-project.iam.gserviceaccount.com" if accounts else None
+    )
+
+
 def test_roles_are_granted_on_the_laundromats_own_datasets_only(tmp_path: Path) -> None:
     cnpjs = ("12ABC34501DE35", "11222333000181")
     calls = _deploy(tmp_path / "g", "grant.sh", *cnpjs, is_known=True, PROJECT="my-project")
     granted = re.findall(r"GRANT `roles/(\S+)` ON SCHEMA `my-project`.`(\S+)`", calls)
     assert granted == [
+        ("bigquery.dataEditor", "VMHUB_OPS"),
         ("bigquery.dataEditor", "VMHUB_OPS"),
         ("bigquery.dataEditor", "VMHUB_OPS"),
         *(

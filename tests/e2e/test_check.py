@@ -174,6 +174,7 @@ def test_a_fit_laundromat_passes_every_check_and_nothing_is_left_behind(services
         "last build",
         "sender",
         "pending targets",
+        "templates",
     ]
     assert {check.about for check in report.checks if check.name == "columns"} == {
         f"{table.dataset(NUMERIC_CNPJ)}.{table.name}" for table in services.project.source_tables()
@@ -218,7 +219,11 @@ def test_who_is_not_registered_is_told_how_and_all_else_is_checked(services: Ser
     _make(services)
     official_client(services.environment).document(USER).delete()
     report = _check(services)
-    assert _not_ok(report) == {("registry", USER): State.FIX, ("settings", USER): State.SKIPPED}
+    assert _not_ok(report) == {
+        ("registry", USER): State.FIX,
+        ("settings", USER): State.SKIPPED,
+        ("templates", USER): State.SKIPPED,
+    }
     assert "vmhub onboard" in _line(report, "registry").fix
     assert _line(report, "settings").found == f"not checked: needs registry {USER}, see there"
     assert report.exit_code == ExitCode.CONFIGURATION
@@ -492,6 +497,7 @@ def test_a_firestore_that_is_not_there_is_waited_for_once_and_bigquery_is_checke
         ("settings", USER): State.SKIPPED,
         ("scratch document", f"{USER}/operations/check"): State.SKIPPED,
         ("sender", USER): State.SKIPPED,
+        ("templates", USER): State.SKIPPED,
         ("pending targets", USER): State.SKIPPED,
     }
 

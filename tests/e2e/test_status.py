@@ -179,6 +179,51 @@ def test_a_fleet_without_any_trouble_ends_with_0(
     assert "No alerts." in ended.stdout
 
 
+def test_status_shows_what_the_senders_do_and_what_holds_them_back(
+    services: Services, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = {
+        "run_id": "s",
+        "started_at": (now - 2 * HOUR).isoformat(),
+        "recorded_at": (now - timedelta(minutes=4)).isoformat(),
+        "sent": 40,
+        "unknown": 1,
+        "failed": json.dumps({"unreachable": 3}),
+        "waiting": json.dumps({"paused": 7}),
+        "oldest_waiting_at": (now - 3 * HOUR).isoformat(),
+        "open_attempts": 1,
+        "people_left": json.dumps({"1001": 12}),
+        "money_left": json.dumps({NUMERIC_CNPJ: 3.5}),
+    }
+    pause = {
+        "run_id": "s",
+        "kind": "token",
+        "key": "TOKEN_A",
+        "reason": "190",
+        "begun_at": (now - timedelta(minutes=9)).isoformat(),
+        "until": (now + HOUR).isoformat(),
+    }
+    _put(services, "send_runs", sent)
+    _put(services, "send_pauses", pause)
+    report = json.loads(_invoke(services, monkeypatch, now, "--json").stdout)
+    assert {name: report["sending"][name] for name in ("sent", "failed", "waiting")} == {
+        "sent": 40,
+        "failed": {"unreachable": 3},
+        "waiting": {"paused": 7},
+    }
+    assert {"send_waiting", "send_paused:token:TOKEN_A"} <= report["alerts"].keys()
+    shown = _invoke(services, monkeypatch, now, "--waiting-minutes", "999").stdout
+    for part in (
+        "3 unreachable",
+        "180 minutes",
+        "token TOKEN_A until",
+        "1001: 12 people",
+        "R$ 3.50",
+    ):
+        assert part in shown
+    assert "send_waiting" not in shown
+
+
 def test_a_project_without_any_run_says_so(
     services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -402,7 +447,7 @@ def test_bigquery_takes_the_queries_and_prunes_by_the_bare_column(project: Proje
     for table in project.ops_tables().values():
         columns = {column.name: column.data_type for column in table.columns}
         analyzer.declare(f"VMHUB_OPS.{table.name}", columns)
-    for name in ("FLEET_RUNS", "LAUNDROMATS", "SERVED", "OPEN_ALERTS"):
+    for name in ("FLEET_RUNS", "LAUNDROMATS", "SERVED", "OPEN_ALERTS", "SEND_RUNS", "SEND_PAUSES"):
         sql = statement(getattr(queries, name), until=AS_OF)
         analyzer.analyze(sql.replace("`.`", ".").replace("@fleet_run_ids", "['a']"))
         reads = partition_problems(sql, project.source_tables())

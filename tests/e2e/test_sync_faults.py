@@ -24,9 +24,9 @@ from loader.local.stack import _start_firestore
 from loader.sync.model import Outcome, Target
 from loader.sync.run import SyncReport, sync
 from tests.faults.backends import EmulatorBackend
+from tests.faults.documents import Documents
 from tests.faults.memory import MemoryBackend
 from tests.faults.relay import relaying
-from tests.faults.sender import Documents
 from tests.faults.server import Fault, FaultServer, Moment, Point, Stall, WriteFault, serving
 from tests.loader.fakes import CYCLE_START, EARLIER, FakeSource, make_target
 from tests.support import ALL_TRACKED, AS_OF, NUMERIC_CNPJ

@@ -82,6 +82,8 @@ class MemoryBackend:
         known = {"from_", "where", "select", "limit", "order_by", "start_at", "end_at"}
         _require({field.name for field, _ in query.ListFields()} <= known)
         orders = [order.field.field_path for order in query.order_by]
+        # What a range compares orders what it finds.
+        orders += [path for path in _ranges(query.where) if not orders]
         _require(orders in ([], ["__name__"]) or not query.HasField("start_at"))
         _require(all(order.direction != _DESCENDING for order in query.order_by))
         names = [
@@ -243,6 +245,14 @@ def _matches(document: Any, where: Any) -> bool:
     return bool(found == wanted)
 
 
+def _ranges(where: Any) -> list[str]:
+    """Return the fields of which a query asks for a range."""
+    if where.WhichOneof("filter_type") == "composite_filter":
+        return [path for part in where.composite_filter.filters for path in _ranges(part)]
+    is_range = where.field_filter.op == _FROM_ON
+    return [where.field_filter.field.field_path] if is_range else []
+
+
 def _shown(document: Any, request: Any, mask: str) -> Any:
     """Return a document with only the fields of a request."""
     if not request.HasField(mask):
@@ -277,25 +287,32 @@ def _is_in(name: str, parent: str, selector: Any) -> bool:
     return folder == f"{parent}/{selector.collection_id}"
 
 
-def _type_of(value: Any) -> str:
-    """Return a value's type; integers and doubles are numbers alike."""
+def _type_of(value: Any) -> int:
+    """Return a number for a value's type, in the order in which Firestore sorts types."""
     kind = str(value.WhichOneof("value_type"))
-    _require(kind in _SORTED)
-    return "number" if kind in _NUMBERS else kind
+    _require(kind in _TYPES)
+    return _TYPES[kind]
 
 
 def _sort_key(value: Any) -> Any:
-    """Return what orders a value among others of its type."""
+    """Return what orders a value among all others that may stand in the same field."""
     kind = str(value.WhichOneof("value_type"))
-    _require(kind in _SORTED)
-    if kind == "timestamp_value":
-        return value.timestamp_value.seconds, value.timestamp_value.nanos
     content = getattr(value, kind)
-    return content.encode() if kind == "string_value" else content
+    if kind == "timestamp_value":
+        content = content.seconds, content.nanos
+    return _type_of(value), content.encode() if kind == "string_value" else content
 
 
-_NUMBERS = {"integer_value", "double_value"}
-_SORTED = _NUMBERS | {"timestamp_value", "string_value"}
+# https://cloud.google.com/firestore/docs/concepts/data-types#value_type_ordering: integers and
+# doubles are numbers alike.
+_TYPES = {
+    "null_value": 0,
+    "boolean_value": 1,
+    "integer_value": 2,
+    "double_value": 2,
+    "timestamp_value": 3,
+    "string_value": 4,
+}
 
 
 def _same_fields(one: Any, other: Any) -> bool:

@@ -1,28 +1,22 @@
-"""Processes on one machine with one clock: senders that die or freeze, and a sync in between.
-
-Everything happens in one thread at a time, and follows from a seed.
-"""
+"""Senders as processes on one machine with one clock, that die or freeze as a seed says."""
 
 from __future__ import annotations
 
 import asyncio
-import queue
-import threading
 from typing import TYPE_CHECKING, Any
 
 import grpc
 
-from tests.faults.backends import Call, Refusal
 from tests.whatsapp.sending.connections import FakeTransport, MemoryChannel, rpc_error
+from whatsapp.targets import WhyNot
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Awaitable, Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
-    from tests.faults.backends import Backend
     from tests.whatsapp.sending.world import World
 
-__all__ = ["Leases", "SenderProcess", "SteppedChannel", "stepped"]
+__all__ = ["Leases", "SenderProcess"]
 
 _LASTS, _GOOD, _RENEWED = 45.0, 35.0, 10.0
 _CODES = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "INTERNAL")
@@ -76,6 +70,11 @@ class SenderProcess:
     @property
     def is_frozen(self) -> bool:
         return self.frozen_until > _seconds()
+
+    @property
+    def held_back_by_budget(self) -> bool:
+        """Whether a target waits for a place in a budget."""
+        return bool(self._sender.report.waiting[WhyNot.BUDGET.value])
 
     def stop(self) -> None:
         self._sender.stop()
@@ -161,98 +160,12 @@ class SenderProcess:
         self._good_until.clear()
 
     async def _renew(self) -> None:
-        while self.is_alive:
+        # No longer than its sender: a schedule has hours in which nothing runs.
+        while self.is_running:
             await asyncio.sleep(_RENEWED)
             if self.is_frozen:
                 await asyncio.sleep(self.frozen_until - _seconds())
             await self.take(list(self._good_until))
-
-
-class SteppedChannel:
-    """As much of a `grpc.Channel` as sync uses; before and after each call it waits to go on."""
-
-    def __init__(self, backend: Backend, point: Callable[[str, str], None]) -> None:
-        self._backend, self._point = backend, point
-
-    def unary_unary(
-        self, method: str, request_serializer: Any = None, response_deserializer: Any = None
-    ) -> Any:
-        answers = self._answers
-
-        class _Call:
-            def future(self, request: Any, **_: Any) -> Any:
-                return _Future(lambda: answers(method, request, request_serializer))
-
-        class _Future:
-            def __init__(self, answer: Callable[[], list[bytes]]) -> None:
-                self._answer = answer
-
-            def result(self) -> Any:
-                (reply,) = self._answer()
-                return response_deserializer(reply)
-
-        return _Call()
-
-    def unary_stream(
-        self, method: str, request_serializer: Any = None, response_deserializer: Any = None
-    ) -> Any:
-        def call(request: Any, **_: Any) -> Iterator[Any]:
-            for reply in self._answers(method, request, request_serializer):
-                yield response_deserializer(reply)
-
-        return call
-
-    def _answers(self, path: str, request: Any, serializer: Any) -> list[bytes]:
-        method = path.rsplit("/", 1)[1]
-        self._point(method, "before")
-        try:
-            replies = list(
-                self._backend.answer(Call(method, serializer(request) if serializer else request))
-            )
-        except Refusal as refusal:
-            raise rpc_error(refusal.code) from refusal
-        self._point(method, "after")
-        return replies
-
-
-async def stepped(
-    work: Callable[[Callable[[str, str], None]], Any], between: Callable[[], Awaitable[None]]
-) -> Any:
-    """Run something that blocks, and let the others go on at each of its points.
-
-    Args:
-        work: Given what to call at each point.
-        between: What happens there; the loop stands still everywhere else.
-
-    Returns:
-        What the work returns.
-
-    """
-    news: queue.Queue[tuple[str, Any]] = queue.Queue()
-    go: queue.Queue[None] = queue.Queue()
-
-    def point(_what: str, _moment: str) -> None:
-        news.put(("point", None))
-        go.get()
-
-    def run() -> None:
-        try:
-            news.put(("done", work(point)))
-        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
-            news.put(("failed", error))
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    while True:
-        kind, value = news.get()
-        if kind == "point":
-            await between()
-            go.put(None)
-            continue
-        thread.join()
-        if kind == "failed":
-            raise value
-        return value
 
 
 def _seconds() -> float:

@@ -23,13 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["routes"]
 
-_TIERS = {
-    250: "TIER_250",
-    2_000: "TIER_2K",
-    10_000: "TIER_10K",
-    100_000: "TIER_100K",
-    None: "TIER_UNLIMITED",
-}
 _PAGE = 25
 _BAD_GATEWAY = (
     "<html><head><title>502 Bad Gateway</title></head><body><h1>502 Bad Gateway</h1></body></html>"
@@ -145,14 +138,21 @@ def _fields(state: FakeState, node_id: str, waba_id: str) -> dict[str, Any]:
             "display_phone_number": number.display_phone_number,
             "quality_rating": number.quality_rating,
             "throughput": {"level": "STANDARD"},
-            "whatsapp_business_manager_messaging_limit": _TIERS[
+            "whatsapp_business_manager_messaging_limit": _tier(
                 state.portfolio_of(waba_id).people_in_24_hours
-            ],
+            ),
             "health_status": health,
         }
     if node_id in state.templates:
         return state.templates[node_id].listed() | {"health_status": health}
     return {"id": node_id, "health_status": health}
+
+
+def _tier(people: int | None) -> str:
+    """Return a limit as WhatsApp writes it: ``TIER_250``, ``TIER_2K``."""
+    if people is None:
+        return "TIER_UNLIMITED"
+    return f"TIER_{people // 1_000}K" if people % 1_000 == 0 else f"TIER_{people}"
 
 
 def _health(state: FakeState, node_id: str, waba_id: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 __all__ = [
     "Accounts",
@@ -29,8 +29,8 @@ class Portfolio(_Model):
     """A business portfolio; its limit is shared by all of its numbers."""
 
     id: str
-    people_in_24_hours: Literal[250, 2_000, 10_000, 100_000] | None = 250
-    """None is no limit."""
+    people_in_24_hours: PositiveInt | None = 250
+    """250, 2,000, 10,000 or 100,000 at WhatsApp; a test may want it smaller. None: no limit."""
 
 
 class Waba(_Model):

@@ -11,9 +11,11 @@ from loader.firestore.firestore_probe import FirestoreProbe
 from loader.operations.check.checklist import Checklist, CheckReport, Finding
 from loader.operations.check.quality import check_quality
 from loader.operations.check.rows import RowChecks
+from loader.operations.check.sending import check_templates
 from loader.operations.check.tables import FIRESTORE, TableChecks, check_documents
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from datetime import datetime, timedelta
 
     from loader.base.cnpj import Cnpj
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from loader.dbt.runner import Dbt
     from loader.firestore.client import Database
     from loader.firestore.registry import Registry, RegistryEntry
+    from loader.operations.check.checklist import Check
+    from loader.operations.check.sending import ComparedText
 
 __all__ = ["check"]
 
@@ -37,6 +41,7 @@ def check(
     location: str,
     as_of: datetime,
     raw_max_age: timedelta,
+    compare_templates: Callable[[Cnpj], Sequence[ComparedText] | None],
 ) -> CheckReport:
     """Check whether a laundromat can be served; the report holds every error.
 
@@ -52,10 +57,12 @@ def check(
         location: Where BigQuery runs queries.
         as_of: The instant from which ages are measured.
         raw_max_age: The newest sale may be this old without a warning.
+        compare_templates: Returns how each text of the seed stands in the laundromat's account of
+            WhatsApp; None: `vmhub send` does not send for it.
 
     """
     checklist = Checklist()
-    types, settings = _check_registry(checklist, project, registry, cnpj)
+    registered, types, settings = _check_registry(checklist, project, registry, cnpj)
     probe = FirestoreProbe(database, cnpj)
     check_documents(checklist, probe)
     tables = TableChecks(checklist, warehouse, cnpj, location, as_of)
@@ -83,13 +90,19 @@ def check(
     check_quality(checklist, warehouse, dbt, spec, columns)
     rows.last_build(campaign_dataset)
     rows.sender(types, columns["message_history"])
+    check_templates(checklist, cnpj, compare_templates, [registered])
     return CheckReport(cnpj, as_of, tuple(checklist.checks))
 
 
 def _check_registry(
     checklist: Checklist, project: Project, registry: Registry, cnpj: Cnpj
-) -> tuple[frozenset[str], dict[str, Any]]:
-    """Check the registry entry and settings; return the known campaigns, and valid settings."""
+) -> tuple[Check, frozenset[str], dict[str, Any]]:
+    """Check the registry entry and settings.
+
+    Returns:
+        The check of the entry, the known campaigns, and valid settings.
+
+    """
     entries: list[RegistryEntry] = []
     # The defaults, where its own cannot be used.
     usable: dict[str, Any] = {"cnpj": cnpj}
@@ -108,4 +121,4 @@ def _check_registry(
     registered = checklist.add("registry", place, entry, service=FIRESTORE)
     checklist.add("settings", place, settings, service=FIRESTORE, needs=[registered])
     known = frozenset(project.campaign_types())
-    return known.union(*(found.campaign_types for found in entries)), usable
+    return registered, known.union(*(found.campaign_types for found in entries)), usable

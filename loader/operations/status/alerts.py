@@ -6,12 +6,13 @@ docs/alerts.md has a section for each kind.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 from loader.base.clock import minute_text
 from loader.operations.status.facts import SILENCE
+from loader.operations.status.kinds import Kind
+from loader.operations.status.send_alerts import check_sending
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -37,17 +38,6 @@ _LISTED = 10
 _REASON_LENGTH = 300
 # One failing laundromat in a fleet of ten is not a rate.
 _FEWEST_FAILED = 2
-
-
-class Kind(StrEnum):
-    """What can be wrong, most urgent first."""
-
-    NO_RUN = "no_run"
-    ERROR_RATE = "error_rate"
-    FAILING = "failing"
-    STALE_RAW = "stale_raw"
-    OVER_TIME = "over_time"
-    OVER_MEMORY = "over_memory"
 
 
 @dataclass(frozen=True)
@@ -97,6 +87,7 @@ def conditions(facts: Facts, limits: Limits) -> Conditions:
     undecided: set[str] = set()
     _check_runs(facts, limits, wrong, undecided)
     _check_laundromats(facts, limits, wrong, undecided)
+    check_sending(facts, limits, wrong, undecided)
     for table in facts.stale(limits.raw_max_age):
         wrong[f"{Kind.STALE_RAW}:{table.cnpj}"] = _stale_text(table)
     undecided |= {

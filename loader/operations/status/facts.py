@@ -8,9 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import takewhile
+from typing import TYPE_CHECKING
 
 from loader.base.errors import ExitCode
 from loader.base.shards import Shard
+
+if TYPE_CHECKING:
+    from loader.operations.status.sending import SendStatus
 
 __all__ = [
     "LOOK_BACK",
@@ -46,6 +50,12 @@ class Limits:
     """Duration of a run; a longer one hardly ends before the next begins."""
     memory_mib: float = 1500.0
     """A process took more."""
+    waiting_minutes: float = 120.0
+    """Age of the oldest target that waits to be sent."""
+    send_failed_percent: float = 20.0
+    """Share of an hour's messages that failed for a reason that is not the customer's."""
+    unknown_attempts: int = 10
+    """Attempts of unknown outcome: fewer are settled by their statuses."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +144,8 @@ class Facts:
     raw_tables: tuple[RawTable, ...] = ()
     served: ServedCount = ServedCount()
     """Counted over the runs of `last_runs`."""
+    sending: SendStatus | None = None
+    """None: no sender has written anything within a day."""
 
     @property
     def is_silent(self) -> bool:

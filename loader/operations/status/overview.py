@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from loader.operations.status.alerts import Notice
     from loader.operations.status.facts import Facts, FleetRun, LastRun, Limits, RawTable
     from loader.operations.status.receivers import Receivers
+    from loader.operations.status.sending import SendStatus
 
 __all__ = ["AlertDelivery", "StatusReport", "report_of", "status", "tell"]
 
@@ -61,6 +62,8 @@ class StatusReport:
     heaviest: tuple[LastRun, ...]
     alerts: dict[str, str]
     """What is beyond the limits."""
+    sending: SendStatus | None = None
+    """None: no sender has written anything within a day."""
     delivery: AlertDelivery | None = None
     """None: alerts were not asked for."""
 
@@ -132,6 +135,7 @@ def report_of(facts: Facts, limits: Limits, wrong: dict[str, str]) -> StatusRepo
         slowest=_highest(facts, lambda laundromat: laundromat.seconds),
         heaviest=_highest(facts, lambda laundromat: laundromat.peak_memory_mib),
         alerts=wrong,
+        sending=facts.sending,
     )
 
 

@@ -1,4 +1,4 @@
-"""The queries of `vmhub status`: four small ones, and the age of each RAW table.
+"""The queries of `vmhub status`: six small ones, and the age of each RAW table.
 
 Each query bills 10 MiB, the minimum per table. They count in SQL, to avoid reading many rows.
 """
@@ -23,6 +23,7 @@ from loader.operations.status.facts import (
     RawTable,
     ServedCount,
 )
+from loader.operations.status.sending import SEND_LOOK_BACK, SendPause, SendRow, send_status
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -30,11 +31,14 @@ if TYPE_CHECKING:
 
     from loader.base.cnpj import Cnpj
     from loader.bigquery.warehouse import Warehouse
+    from loader.operations.status.sending import SendStatus
 
 __all__ = [
     "FLEET_RUNS",
     "LAUNDROMATS",
     "OPEN_ALERTS",
+    "SEND_PAUSES",
+    "SEND_RUNS",
     "SERVED",
     "read_facts",
     "read_open_alerts",
@@ -149,6 +153,35 @@ OPEN_ALERTS = """
     where number_from_last = 1 and is_open
 """
 
+# A row every ten minutes and sender; what happened in an hour is a difference of two of them.
+SEND_RUNS = """
+    select
+        run_id,
+        started_at,
+        recorded_at,
+        sent,
+        unknown,
+        to_json_string(failed) as failed,
+        errors,
+        to_json_string(waiting) as waiting,
+        oldest_waiting_at,
+        open_attempts,
+        to_json_string(people_left) as people_left,
+        to_json_string(money_left) as money_left
+    from `VMHUB_OPS`.`send_runs`
+    where recorded_at >= {since} and recorded_at <= {until}
+"""
+SEND_PAUSES = """
+    select
+        kind,
+        key,
+        reason,
+        begun_at,
+        until
+    from `VMHUB_OPS`.`send_pauses`
+    where begun_at >= {since} and begun_at <= {until} and until > {until}
+"""
+
 # BigQuery allows a hundred look-ups per second and user, and a client keeps ten connections
 # (https://cloud.google.com/bigquery/quotas#api_request_quotas).
 _LOOK_UPS_AT_A_TIME = 8
@@ -194,7 +227,7 @@ def read_facts(
             *(RawTable(name, None, "not known", is_known=False) for name in broken),
         ),
     )
-    return _with_served(warehouse, facts)
+    return replace(_with_served(warehouse, facts), sending=_sending(warehouse, as_of))
 
 
 def read_open_alerts(warehouse: Warehouse, *, as_of: datetime) -> dict[str, datetime]:
@@ -250,6 +283,35 @@ def _laundromat(row: dict[str, Any]) -> LastRun:
 def _failed_step(steps: list[dict[str, Any]]) -> str:
     return next(
         (str(step["step"]) for step in steps if step.get("exit_code") not in SUCCESS_CODES), ""
+    )
+
+
+def _sending(warehouse: Warehouse, as_of: datetime) -> SendStatus | None:
+    since = as_of - SEND_LOOK_BACK
+    rows = _rows(warehouse, statement(SEND_RUNS, since=since, until=as_of))
+    if not rows:
+        return None
+    pauses = _rows(warehouse, statement(SEND_PAUSES, since=since, until=as_of))
+    return send_status(map(_send_row, rows), (SendPause(**pause) for pause in pauses), as_of)
+
+
+def _send_row(row: dict[str, Any]) -> SendRow:
+    def counters(name: str) -> dict[str, Any]:
+        return json.loads(row[name] or "null") or {}
+
+    return SendRow(
+        run_id=row["run_id"],
+        started_at=row["started_at"],
+        recorded_at=row["recorded_at"],
+        sent=row["sent"] or 0,
+        unknown=row["unknown"] or 0,
+        failed=counters("failed"),
+        errors=row["errors"] or 0,
+        waiting=counters("waiting"),
+        oldest_waiting_at=row["oldest_waiting_at"],
+        open_attempts=row["open_attempts"] or 0,
+        people_left=counters("people_left"),
+        money_left=counters("money_left"),
     )
 
 

@@ -53,12 +53,21 @@ def test_a_matched_document_is_returned_with_all_that_decides_about_it() -> None
     target = make_target()
     for instant in (None, AS_OF, LONG_AGO):
         matches = _matches([target])
-        known = make_document(created_at=instant, claimed_until=instant)
+        known = make_document(
+            created_at=instant,
+            claimed_until=instant,
+            is_recorded=instant is None,
+            has_open_attempt=instant is AS_OF,
+            doubt="attempts is a text" if instant is LONG_AGO else "",
+        )
         assert matches.add("BIRTHDAY", [known]) == []
         (found,) = matches.documents(0, [target])
         assert found is not None
         assert (found.update_time, found.status) == (known.update_time, known.status)
         assert (found.created_at, found.claimed_until) == (instant, instant)
+        assert found.is_recorded == known.is_recorded
+        assert found.has_open_attempt == known.has_open_attempt
+        assert found.doubt == known.doubt
 
 
 def test_the_same_customer_in_another_campaign_is_another_match() -> None:

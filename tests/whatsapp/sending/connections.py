@@ -10,6 +10,7 @@ import httpx2
 import orjson
 
 from tests.faults.backends import Call, Refusal
+from tests.faults.documents import OWNER
 from whatsapp.fake.connections import FakeConnections
 from whatsapp.fake.errors import ApiError
 from whatsapp.fake.sending import send
@@ -72,7 +73,7 @@ class MemoryChannel:
         raw = serializer(request) if serializer else request
         await self.hook(method, "before")
         try:
-            replies = list(self.backend.answer(Call(method, raw)))
+            replies = list(self.backend.answer(Call(method, raw, OWNER)))
         except Refusal as refusal:
             raise rpc_error(refusal.code) from refusal
         await self.hook(method, "after")

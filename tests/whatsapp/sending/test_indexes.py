@@ -21,7 +21,7 @@ from loader.firestore.client import Database
 from loader.firestore.registry import Registry
 from loader.firestore.targets import TargetStore
 from tests.faults.memory import MemoryBackend
-from tests.faults.processes import SteppedChannel
+from tests.faults.steps import SteppedChannel
 from tests.support import NUMERIC_CNPJ
 from tests.whatsapp.sending.connections import MemoryChannel
 from tests.whatsapp.sending.world import ROOT

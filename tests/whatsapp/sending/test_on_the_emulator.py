@@ -74,13 +74,13 @@ def test_an_attempt_from_poll_to_record(documents: Environment) -> None:
             target = await store.target(waiting.name)
             assert target is not None
             assert not await store.is_suppressed(target)
-            attempt = Attempt("a1", 1, NOW, "key", "3")
+            attempt = Attempt("a1", 1, NOW, "key", "3", "MARKETING")
             await store.claim(target, attempt)
             with pytest.raises(LostRaceError):
                 await store.claim(target, Attempt("a2", 1, NOW, "key", "3"))
             assert await store.sent_people("3", NOW - timedelta(hours=1)) == [("key", NOW)]
             assert await store.sent_people("4", NOW - timedelta(hours=1)) == []
-            assert await store.billed_sends(CNPJ, NOW) == 1
+            assert await store.billed_sends(CNPJ, NOW) == {"MARKETING": 1}
             claimed = await store.target(waiting.name)
             assert claimed is not None
             assert claimed.has_open_attempt

@@ -19,6 +19,7 @@ from loader.dbt.project import find_project
 from loader.firestore.aio import AsyncDatabase, encoded_write
 from loader.firestore.values import decode_fields
 from tests.faults.backends import Call
+from tests.faults.documents import OWNER, Documents
 from tests.faults.memory import MemoryBackend
 from tests.support import AS_OF, NUMERIC_CNPJ
 from tests.whatsapp.calls import ACCOUNTS, TOKEN, WABA, creation
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
+    from tests.faults.backends import Backend
     from whatsapp.fake.ledger import Message
     from whatsapp.report import SendReport
     from whatsapp.sender import SendOwner
@@ -79,7 +81,10 @@ class Owner:
 class World:
     """Everything outside the sender."""
 
-    def __init__(self, *, seed: int = 0) -> None:
+    def __init__(
+        self, *, seed: int = 0, backend: Backend | None = None, project: str = "test"
+    ) -> None:
+        self.root = f"projects/{project}/databases/(default)/documents"
         self.rng = random.Random(seed)
         self.began = AS_OF
         self.state = FakeState(clock=Clock(AS_OF), seed=seed)
@@ -87,7 +92,7 @@ class World:
         self.state.settings = Settings(review="APPROVED")
         for waba in (WABA, "3002"):
             self.state.create_template(waba, creation())
-        self.backend = MemoryBackend()
+        self.backend: Backend = backend or MemoryBackend()
         self.tokens = {"TOKEN_A": TOKEN}
         self.channel = MemoryChannel(self.backend)
         self.transport = FakeTransport(self.state, self.now)
@@ -161,27 +166,23 @@ class World:
         self.put(f"users/{cnpj}/suppressions/s{next(self._ids)}", fields)
 
     def put(self, path: str, fields: dict[str, Any]) -> None:
-        request = CommitRequest(database=ROOT.removesuffix("/documents"))
+        request = CommitRequest(database=self.root.removesuffix("/documents"))
         write = CommitRequest.pb(request).writes.add()
-        write.MergeFromString(encoded_write(f"{ROOT}/{path}", fields))
-        list(self.backend.answer(Call("Commit", CommitRequest.serialize(request))))
+        write.MergeFromString(encoded_write(f"{self.root}/{path}", fields))
+        list(self.backend.answer(Call("Commit", CommitRequest.serialize(request), OWNER)))
 
     def get(self, path: str) -> dict[str, Any]:
         request = BatchGetDocumentsRequest(
-            database=ROOT.removesuffix("/documents"), documents=[f"{ROOT}/{path}"]
+            database=self.root.removesuffix("/documents"), documents=[f"{self.root}/{path}"]
         )
         raw = BatchGetDocumentsRequest.serialize(request)
-        (reply,) = self.backend.answer(Call("BatchGetDocuments", raw))
+        (reply,) = self.backend.answer(Call("BatchGetDocuments", raw, OWNER))
         response = BatchGetDocumentsResponse.pb().FromString(reply)
         return decode_fields(response.found.fields)
 
     def sends(self, cnpj: str = CNPJ) -> list[dict[str, Any]]:
-        prefix = f"{ROOT}/users/{cnpj}/sends/"
-        return [
-            self.get(name.removeprefix(f"{ROOT}/"))
-            for name in self.backend.names()
-            if name.startswith(prefix)
-        ]
+        project = self.root.split("/")[1]
+        return [found.fields for found in Documents(self.backend, project, cnpj).sends()]
 
     # WhatsApp
 
@@ -202,11 +203,12 @@ class World:
         channel: MemoryChannel | None = None,
         transport: FakeTransport | None = None,
         owner: SendOwner | None = None,
+        most_under_way: int = 256,
     ) -> Sender:
         """Return a new sender, as a new process would have it."""
         loop = asyncio.get_running_loop()
         owner = owner or self.owner
-        database = AsyncDatabase(ROOT, channel or self.channel, (), "Firestore")
+        database = AsyncDatabase(self.root, channel or self.channel, (), "Firestore")
         store = Store(database, rng=self.rng)
         transport = transport or self.transport
         client = httpx2.AsyncClient(transport=transport, base_url="http://fake/v24.0")
@@ -230,7 +232,15 @@ class World:
         )
         secrets = Secrets(clock=loop.time, read=read)
         desk = Desk(store, api, secrets, owner, now=self.now, prices=PRICES, seed={})
-        return Sender(store, attempter, desk, owner, now=self.now, cnpj=cnpj)
+        return Sender(
+            store,
+            attempter,
+            desk,
+            owner,
+            now=self.now,
+            cnpj=cnpj,
+            most_under_way=most_under_way,
+        )
 
     async def once(self) -> SendReport:
         """Send what may be sent now, with a new sender."""

@@ -1,0 +1,23 @@
+"""The kinds of alerts."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+__all__ = ["Kind"]
+
+
+class Kind(StrEnum):
+    """What can be wrong, most urgent first."""
+
+    NO_RUN = "no_run"
+    ERROR_RATE = "error_rate"
+    FAILING = "failing"
+    STALE_RAW = "stale_raw"
+    SEND_PAUSED = "send_paused"
+    SEND_SILENT = "send_silent"
+    SEND_WAITING = "send_waiting"
+    SEND_FAILING = "send_failing"
+    SEND_UNKNOWN = "send_unknown"
+    OVER_TIME = "over_time"
+    OVER_MEMORY = "over_memory"

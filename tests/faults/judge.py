@@ -1,0 +1,110 @@
+"""Did a schedule keep the promises? What the fake WhatsApp accepted is the evidence."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from tests.faults.warehouse import CAMPAIGNS, counts
+from whatsapp.persons import same_person
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from tests.faults.documents import Documents, Found
+    from tests.faults.warehouse import Warehouse
+    from whatsapp.fake.ledger import Call, Message, MessageLedger
+
+__all__ = ["Judge"]
+
+
+class Judge:
+    """Looks at what was accepted, at the attempts and at the targets."""
+
+    def __init__(
+        self,
+        warehouse: Warehouse,
+        documents: Iterable[Documents],
+        require: Callable[[bool, str], None],
+    ) -> None:
+        """Judge by these; ``require`` is told whether something holds, and what is broken."""
+        self._warehouse, self._documents = warehouse, list(documents)
+        self._require = require
+        self.seen: Counter[str] = Counter()
+        """Situations that a test asks for."""
+
+    def waits(self, cnpj: str, target: Found) -> bool:
+        """Return whether a target could be sent, and is not."""
+        is_out = (cnpj, same_person(target.fields["phone"])) in self._warehouse.opted_out
+        return target.fields["status"] == "PENDING" and not target.is_open and not is_out
+
+    def targets(self) -> list[tuple[str, Found]]:
+        """Return all targets, each with its CNPJ."""
+        return [
+            (documents.root.split("/")[-2], found)
+            for documents in self._documents
+            for found in documents.all(CAMPAIGNS)
+        ]
+
+    def judge(self, ledger: MessageLedger) -> None:
+        """Judge everything."""
+        attempts = {
+            found.name.rsplit("/", 1)[1]: found.fields
+            for documents in self._documents
+            for found in documents.sends()
+        }
+        per_cycle: Counter[tuple[str, ...]] = Counter()
+        for message in ledger.messages:
+            assert message.callback_data is not None
+            _, cnpj, attempt_id = message.callback_data.split(".")
+            self._require(attempt_id in attempts, f"{attempt_id} was sent without an open attempt")
+            send = attempts[attempt_id]
+            key = (cnpj, send["campaignType"], send["customerId"])
+            per_cycle[*key, send["cycleKey"]] += 1
+            self._judge_message(key, send, message)
+        twice = [key for key, count in per_cycle.items() if count > 1]
+        self._require(not twice, f"messaged twice in a cycle: {twice}")
+        for cnpj, target in self.targets():
+            self._judge_target(cnpj, target, per_cycle)
+        self._note_situations(per_cycle, ledger.calls)
+
+    def _judge_message(
+        self, key: tuple[str, str, str], send: dict[str, Any], message: Message
+    ) -> None:
+        until = self._warehouse.expires_at[key]
+        self._require(message.at < until, f"{key} was sent after it expired")
+        out = self._warehouse.opted_out.get((key[0], same_person(message.to)))
+        self._require(out is None or message.at <= out, f"{key} was sent after an opt-out")
+        told = send["status"]
+        is_possible = told in {"SENT", "SENDING", "UNKNOWN"}
+        self._require(is_possible, f"{key} was accepted and is {told}")
+
+    def _judge_target(self, cnpj: str, target: Found, accepted: Counter[tuple[str, ...]]) -> None:
+        fields, is_open = target.fields, target.is_open
+        key = (cnpj, target.campaign_type, target.customer_id)
+        status = fields["status"]
+        known = {"PENDING", "SENT", "FAILED", "DELIVERED"}
+        self._require(status in known, f"{key} is {status}")
+        self._require(not (is_open and status != "PENDING"), f"{key} is {status} and open")
+        if status in {"SENT", "DELIVERED"}:
+            sent = accepted[*key, fields["cycleKey"]]
+            self._require(sent == 1, f"{key} says {status}, and nothing was accepted")
+        counted = sum(
+            entry["status"] == "SENT"
+            or (entry["status"] == "FAILED" and counts(entry["error"]["code"]))
+            for entry in fields.get("attemptLog", [])
+        )
+        self._require(counted == fields["attempts"], f"{key} counts {fields['attempts']}")
+        self._require(not self.waits(cnpj, target), f"{key} still waits")
+
+    def _note_situations(self, per_cycle: Counter[tuple[str, ...]], calls: Sequence[Call]) -> None:
+        self.seen["the portfolio is full"] += any(call.outcome == "131048" for call in calls)
+        by_phone: dict[tuple[str, str], set[str]] = {}
+        for cnpj, campaign_type, customer_id, _ in per_cycle:
+            if campaign_type == "BIRTHDAY":
+                phone = self._warehouse.phones[customer_id]
+                by_phone.setdefault((cnpj, phone), set()).add(customer_id)
+        if any(len(customers) > 1 for customers in by_phone.values()):
+            self.seen["two birthdays on one phone"] += 1
+        if len({key[0] for key in per_cycle}) > 1:
+            self.seen["two laundromats on one number"] += 1
