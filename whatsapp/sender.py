@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Protocol
 
 from loader.base.errors import ServiceError, VmhubError
 from whatsapp.attempt import Unrecorded
-from whatsapp.attempts import CLAIM, SENDING, Attempt, unknown_ending
+from whatsapp.attempts import CLAIM, Attempt, unknown_ending
 from whatsapp.order import WaitingLine
 from whatsapp.pauses import PauseKind
 from whatsapp.report import SendReport
+from whatsapp.statuses import SENDING
 from whatsapp.tokens import SecretError
 
 if TYPE_CHECKING:
