@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from loader.base.errors import VmhubError
 from loader.firestore.aio import LostRaceError, encoded_write
-from whatsapp.outcomes import Accepted, NotSent
+from whatsapp.outcomes import Accepted, same_attempt_after
 from whatsapp.persons import phone_key, with_ninth_digit
 from whatsapp.webhook.parsing import CONFIRMATION_DATA
 
@@ -35,8 +35,6 @@ _WINDOW = timedelta(hours=24)
 _MARGIN = timedelta(minutes=5)
 _WAITING = 1_000
 _AT_A_TIME = 4
-_TRIES = 3
-_PAUSE_SECONDS = 2.0
 
 
 class ConfirmationApi(Protocol):
@@ -124,11 +122,13 @@ class Confirmations:
         if not await self._claim(wanted, phone):
             return "claimed"
         body = _body(phone, _text(wanted.tenants))
-        for _ in range(_TRIES):
+        tries = 1
+        answer = await self._api.send(sending.number_id, "messages", body, token)
+        # Again only while the answer proves that nothing was sent.
+        while (seconds := same_attempt_after(answer, tries)) is not None:
+            await self._sleep(seconds)
+            tries += 1
             answer = await self._api.send(sending.number_id, "messages", body, token)
-            if not isinstance(answer, NotSent):
-                break
-            await self._sleep(_PAUSE_SECONDS)
         match answer:
             case Accepted():
                 return "sent"

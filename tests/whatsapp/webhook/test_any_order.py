@@ -158,8 +158,8 @@ def ended(seed: int, way: int, *, fails: bool = False) -> dict[str, dict[str, An
 def _documents(world: Hooked) -> dict[str, dict[str, Any]]:
     """Return what must be the same.
 
-    Which of several opt-outs was confirmed need not be, nor what the sender was told of a failure: that is
-    a hint to wait, and is given at most twice a minute.
+    Which of several opt-outs was confirmed need not be, nor what the sender was told of a failure:
+    that is a hint to wait, and is given at most twice a minute.
     """
     paths = [name.removeprefix(f"{ROOT}/") for name in world.backend.names()]
     others = ("/confirmations/", "/news/failure")

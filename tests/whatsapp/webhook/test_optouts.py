@@ -240,6 +240,12 @@ def test_who_must_not_be_written_to_gets_no_confirmation(
     assert confirmations(world) == []
 
 
+def test_a_confirmation_is_tried_again_while_nothing_was_sent_for_sure(world: Hooked) -> None:
+    world.rule("error", 131056, times=2)
+    tell(world, *happened(world, "reply", text="sair"))
+    assert len(confirmations(world)) == 1
+
+
 def test_a_webhook_that_comes_after_the_window_is_not_confirmed(world: Hooked) -> None:
     told = happened(world, "reply", text="sair")
     world.pass_time(timedelta(hours=24))
