@@ -256,6 +256,16 @@ class Store:
         statuses = [decode_fields(document.fields).get("status") for document in documents]
         return sum(status != Status.FAILED for status in statuses)
 
+    async def news(self, portfolio_id: str, since: datetime) -> list[tuple[str, dict[str, Any]]]:
+        """Return what the webhook wrote about a portfolio since an instant, by name."""
+        documents = await self._query(
+            self._database.path("portfolios", portfolio_id),
+            "news",
+            [("updatedAt", FROM_ON, {"timestamp_value": since})],
+            doing="a portfolio's news",
+        )
+        return [(document.name, decode_fields(document.fields)) for document in documents]
+
     # Calls
 
     def _send_name(self, target: TargetState, attempt: Attempt) -> str:

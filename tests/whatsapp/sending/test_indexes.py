@@ -91,6 +91,7 @@ async def _ask_as_sender(recorder: Recorder) -> None:
     await store.is_suppressed(target)
     await store.sent_people("p", NOW)
     await store.billed_sends("u", NOW)
+    await store.news("p", NOW)
 
 
 async def _ask_as_webhook(recorder: Recorder) -> None:
