@@ -104,8 +104,15 @@ class AsyncDatabase:
         except grpc.RpcError as error:
             raise translated(self, doing, error) from error
 
-    async def get(self, names: Sequence[str], doing: str) -> dict[str, Any]:
+    async def get(
+        self, names: Sequence[str], doing: str, *, fields: Sequence[str] | None = None
+    ) -> dict[str, Any]:
         """Return the raw documents there are, by name.
+
+        Args:
+            names: Full names.
+            doing: For errors.
+            fields: What is read of each; None: everything.
 
         Raises:
             ServiceError: Firestore does not answer as it should.
@@ -116,7 +123,8 @@ class AsyncDatabase:
             request_serializer=BatchGetDocumentsRequest.serialize,
             response_deserializer=BatchGetDocumentsResponse.pb().FromString,
         )
-        request = BatchGetDocumentsRequest(database=self.name, documents=names)
+        mask = {"field_paths": fields} if fields is not None else None
+        request = BatchGetDocumentsRequest(database=self.name, documents=names, mask=mask)
         metadata = (*self.metadata, routing_header("database", self.name))
         found: dict[str, Any] = {}
         answered = 0

@@ -28,7 +28,22 @@ if TYPE_CHECKING:
 __all__ = ["Recorder"]
 
 _IN_ONE_COMMIT = 100
+_TRIES_TOGETHER = 3
 _TRIES = 10
+# As much of a target as receipts and answers are about: its message is none of it.
+_TARGET_FIELDS = (
+    "status",
+    "cycleKey",
+    "attempts",
+    "attemptLog",
+    "messageId",
+    "lastError",
+    "nextAttemptAt",
+    "claimedUntil",
+    "deliveredAt",
+    "readAt",
+    "repliedAt",
+)
 _LONGEST_PAUSE_SECONDS = 0.3
 _ALONE_AT_A_TIME = 16
 
@@ -82,26 +97,27 @@ class Recorder:
         await self._apart(send.name, decide)
 
     async def _together(self, matched: Sequence[tuple[Document, list[Receipt]]]) -> None:
-        targets = await self._store.get(
-            name for send, _ in matched if (name := self._target_name(send)) is not None
-        )
-        writes: list[bytes] = []
-        changed = []
-        for send, receipts in matched:
-            await self._follow(send, receipts)
-            target = targets.get(self._target_name(send) or "")
-            found = self._writes(send, target, self._decision(receipts))
-            if found:
-                writes += found
-                changed.append((send, receipts))
-        try:
-            await self._store.commit(writes)
-        except LostRaceError:
-            if len(changed) == 1:
+        for _ in range(_TRIES_TOGETHER):
+            writes: list[bytes] = []
+            targets = await self._targets(send for send, _ in matched)
+            for send, receipts in matched:
+                await self._follow(send, receipts)
+                target = targets.get(self._target_name(send) or "")
+                writes += self._writes(send, target, self._decision(receipts))
+            try:
+                await self._store.commit(writes)
+            except LostRaceError:
                 await self._pause()
-            await _all(
-                self._apart(send.name, self._decision(receipts)) for send, receipts in changed
-            )
+            else:
+                return
+            now = await self._store.get(send.name for send, _ in matched)
+            # What was erased in between is nobody's any more.
+            matched = [(now[send.name], receipts) for send, receipts in matched if send.name in now]
+        await _all(self._apart(send.name, self._decision(receipts)) for send, receipts in matched)
+
+    async def _targets(self, sends: Iterable[Document]) -> dict[str, Document]:
+        names = [name for send in sends if (name := self._target_name(send)) is not None]
+        return await self._store.get(names, _TARGET_FIELDS)
 
     async def _follow(self, send: Document, receipts: Iterable[Receipt]) -> None:
         """Do what a failure asks for besides; before the receipt, which is news only once."""
@@ -126,10 +142,7 @@ class Recorder:
                 if send is None:
                     # Erased in between.
                     return
-                target_name = self._target_name(send)
-                target = None
-                if target_name is not None:
-                    target = (await self._store.get([target_name])).get(target_name)
+                target = (await self._targets([send])).get(self._target_name(send) or "")
                 try:
                     await self._store.commit(self._writes(send, target, decide))
                 except LostRaceError:

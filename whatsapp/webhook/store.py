@@ -62,13 +62,15 @@ class WebhookStore:
         found = await self._query(request, "the registry")
         return [(document.path[-1], document.fields) for document in found]
 
-    async def get(self, names: Iterable[str]) -> dict[str, Document]:
-        """Return the documents there are, by name."""
+    async def get(
+        self, names: Iterable[str], fields: tuple[str, ...] | None = None
+    ) -> dict[str, Document]:
+        """Return the documents there are, by name; of each these fields, or all of them."""
         asked = sorted(set(names))
         if not asked:
             return {}
         self.documents_read += len(asked)
-        raw = await _twice(lambda: self._database.get(asked, "reading documents"))
+        raw = await _twice(lambda: self._database.get(asked, "reading documents", fields=fields))
         return {name: _document(found) for name, found in raw.items()}
 
     async def sends(self, field: str, values: Iterable[str]) -> list[Document]:
