@@ -71,7 +71,7 @@ def main() -> None:
 
 def show(rows: list[dict[str, Any]]) -> None:
     """Print a column a measurement."""
-    table = Table("", *(f"{row['statuses a POST']} × {row['wanted']}/s" for row in rows))
+    table = Table("", *(f"{row['statuses a POST']} x {row['wanted']}/s" for row in rows))
     for name in rows[0]:
         table.add_row(name, *(str(row[name]) for row in rows))
     Console(stderr=True).print(table)
