@@ -71,10 +71,12 @@ class BrokenPromiseError(AssertionError):
 class SendSchedule:
     """Plays one seed."""
 
+    world_type: type[World] = World
+
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self._rng = random.Random(f"sending {seed}")
-        self.world = World(seed=seed)
+        self.world = self.world_type(seed=seed)
         self._leases = Leases()
         self._processes: list[SenderProcess] = []
         self._cnpjs: list[Cnpj] = [NUMERIC_CNPJ, ALPHANUMERIC_CNPJ][: self._rng.randint(1, 2)]

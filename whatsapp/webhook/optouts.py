@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "OptOut",
-    "Source",
+    "OptOutSource",
     "event_id",
     "of_choice",
     "of_message",
@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 
-class Source(StrEnum):
+class OptOutSource(StrEnum):
     """Where an opt-out comes from, as far as the webhook hears of it."""
 
     TEXT = "WHATSAPP_TEXT"
@@ -47,7 +47,7 @@ class OptOut:
 
     event_id: str
     """The document's id."""
-    source: Source
+    source: OptOutSource
     at: datetime
     person: Person
     message_id: str | None = None
@@ -55,7 +55,7 @@ class OptOut:
 
 def of_message(message: InboundMessage) -> OptOut:
     """Return the opt-out that somebody wrote or tapped."""
-    source = Source.BUTTON if message.is_button else Source.TEXT
+    source = OptOutSource.BUTTON if message.is_button else OptOutSource.TEXT
     return OptOut(
         event_id(message.message_id), source, message.at, message.person, message.message_id
     )
@@ -66,12 +66,14 @@ def of_choice(choice: Choice) -> OptOut:
     who = choice.person.user_id or same_person(choice.person.phone or "")
     told = f"{choice.number_id} {choice.value} {who} {choice.at.timestamp():.0f}"
     made = hashlib.sha256(told.encode()).hexdigest()[:32]
-    return OptOut(f"preference-{made}", Source.PREFERENCES, choice.at, choice.person)
+    return OptOut(f"preference-{made}", OptOutSource.PREFERENCES, choice.at, choice.person)
 
 
 def of_refusal(receipt: Receipt, attempt_id: str) -> OptOut:
     """Return the opt-out that WhatsApp tells by refusing a message, as the sender writes it."""
-    return OptOut(attempt_id, Source.PREFERENCES, receipt.at, receipt.person, receipt.message_id)
+    return OptOut(
+        attempt_id, OptOutSource.PREFERENCES, receipt.at, receipt.person, receipt.message_id
+    )
 
 
 def event_id(message_id: str) -> str:
@@ -124,7 +126,7 @@ def resumed_at(fields: Mapping[str, Any], resumes: Iterable[datetime]) -> dateti
 
     """
     began = fields.get("optedOutAt")
-    if fields.get("source") != Source.PREFERENCES or not isinstance(began, datetime):
+    if fields.get("source") != OptOutSource.PREFERENCES or not isinstance(began, datetime):
         return None
     later = [at for at in resumes if at > began]
     known = fields.get("resumedAt")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from loader.base.errors import ServiceError
 from loader.firestore.aio import LostRaceError, encoded_write
-from whatsapp.webhook.optouts import Source, person_keys, resumed_at, suppression
+from whatsapp.webhook.optouts import OptOutSource, person_keys, resumed_at, suppression
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -46,7 +46,7 @@ class Suppressor:
         with contextlib.suppress(LostRaceError):
             # Otherwise the event was applied before.
             await self._store.commit([encoded_write(name, fields, is_new=True)])
-        if opt_out.source is Source.PREFERENCES:
+        if opt_out.source is OptOutSource.PREFERENCES:
             found = await self._store.about(cnpj, _RESUMPTIONS, fields["keys"])
             await self._end(name, _instants(found))
 
