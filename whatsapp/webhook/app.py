@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -30,6 +31,7 @@ __all__ = ["Bounds", "WebhookApp"]
 _log = logging.getLogger(__name__)
 
 _OK, _BAD_REQUEST, _UNAUTHORIZED, _FORBIDDEN = 200, 400, 401, 403
+_READY_KEPT_SECONDS = 2.0
 _TIMEOUT, _TOO_LARGE, _FAILED, _BUSY = 408, 413, 500, 503
 
 
@@ -64,7 +66,9 @@ class WebhookApp:
     bounds: Bounds = Bounds()
     answers: Counter[int] = field(default_factory=Counter)
     """POSTs by the status that they were answered with."""
+    seconds: Callable[[], float] = time.monotonic
     _under_way: int = 0
+    _was_ready: tuple[float, bool] | None = None
 
     def starlette(self) -> Starlette:
         """Return the app."""
@@ -160,7 +164,11 @@ class WebhookApp:
 
     async def _ready(self, _request: Request) -> Response:
         """Answer whether POSTs can be applied: the secrets and Firestore can be read."""
-        is_ready = await self.is_ready()
+        # Anybody may ask; Firestore is asked every few seconds at most.
+        known = self._was_ready
+        if known is None or self.seconds() - known[0] >= _READY_KEPT_SECONDS:
+            known = self._was_ready = self.seconds(), await self.is_ready()
+        is_ready = known[1]
         return PlainTextResponse(
             "ready" if is_ready else "not ready", status_code=_OK if is_ready else _BUSY
         )

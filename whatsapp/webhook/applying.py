@@ -31,6 +31,7 @@ ItemT = TypeVar("ItemT")
 
 _AT_A_TIME = 16
 _NOBODYS_NUMBER = "no laundromat of the registry has this number"
+_NOBODY_KNOWN = "it has a user id only, to which nothing was ever sent"
 _NOBODYS_ACCOUNT = "no laundromat of the registry has this account"
 
 
@@ -149,6 +150,9 @@ class Applier:
             for send in await self._matcher.sent_to(tenants, opt_out.person):
                 customer = str(send.fields.get("customerId"))
                 customers.setdefault(send.path[1], []).append(customer)
+            if not customers:
+                # Written down all the same; but no target can be told to be this person's.
+                self._refuse(Unreadable("opt_out", _NOBODY_KNOWN, tenants[0].number_id))
         for tenant in tenants:
             await self._suppressor.suppress(tenant.cnpj, opt_out, customers.get(tenant.cnpj, []))
 

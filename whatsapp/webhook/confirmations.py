@@ -100,6 +100,9 @@ class Confirmations:
                 # The opt-out holds; only the courtesy is missing.
                 _log.warning("a confirmation was not sent: %s", error)
                 outcome = "error"
+            except Exception as error:  # noqa: BLE001 - its text may quote a person's number
+                _log.error("a confirmation was not sent: %s", type(error).__name__)
+                outcome = "error"
         self.outcomes[outcome] += 1
 
     async def confirm(self, wanted: Wanted) -> str:

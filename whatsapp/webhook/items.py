@@ -136,7 +136,7 @@ class Unreadable:
     """An item that cannot be read; holds nothing of the item itself."""
 
     kind: str
-    """status, message, choice, news or body."""
+    """status, message, choice, opt_out, news or body."""
     reason: str
     number_id: str | None = None
     """The business's number, when that could be read."""

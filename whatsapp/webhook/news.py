@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from whatsapp.webhook.store import Document, WebhookStore
 
 __all__ = ["NewsDesk"]
+
+_log = logging.getLogger(__name__)
 
 _TRIES = 10
 # The same failure of five hundred messages need not be told five hundred times.
@@ -82,6 +85,14 @@ class NewsDesk:
         for portfolio_id in portfolios:
             if await self._tell(portfolio_id, _key(news), told):
                 self._record(self._row(portfolio_id, told, news.number))
+                _log.warning(
+                    "%s of account %s: %s %s %s",
+                    news.kind,
+                    news.waba_id,
+                    news.event,
+                    news.reason,
+                    " ".join(news.template or ()),
+                )
         return bool(portfolios)
 
     async def failed(self, send: Document, receipt: Receipt, refused: Refused) -> None:

@@ -144,6 +144,7 @@ class Service:
             lambda: secrets.get(names.verify_token),
             is_ready,
             bounds or Bounds(),
+            seconds=seconds,
         )
         return cls(store, directory, confirmations, parking, applier, app, log)
 

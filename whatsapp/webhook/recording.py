@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from loader.base.errors import ServiceError
 from loader.firestore.aio import LostRaceError, encoded_write
 from whatsapp.error_classes import ErrorClass
+from whatsapp.statuses import FAILED, is_forward
 from whatsapp.targets import read_target
 from whatsapp.webhook.optouts import of_refusal
 from whatsapp.webhook.receipts import changes, told_send, told_target
@@ -131,7 +132,7 @@ class Recorder:
                 )
                 opt_out = of_refusal(receipt, send.path[-1])
                 await self._suppressor.suppress(send.path[1], opt_out, customers)
-            elif told_send(send.fields, "", receipt, self._rules) != send.fields:
+            elif is_forward(send.fields.get("status"), FAILED):
                 await self._news.failed(send, receipt, refused)
 
     async def _apart(self, name: str, decide: Any) -> None:

@@ -181,6 +181,21 @@ def test_a_hidden_phone_is_found_by_the_user_id_of_what_was_sent(world: Hooked) 
     assert confirmations(world) == []
 
 
+def test_a_user_id_that_nobody_knows_is_written_down_and_never_silent(world: Hooked) -> None:
+    world.state.set_recipient(Recipient(phone=ANA, user_id="BR.1", hides_phone=True))
+
+    async def play() -> None:
+        service = await world.service()
+        assert await world.posted(service, *happened(world, "reply", text="sair")) == [200]
+        (row,) = service.log._rows["webhook_rejects"]  # noqa: SLF001
+        assert row["kind"] == "opt_out"
+        assert "BR.1" not in str(row)
+
+    run_in_virtual_time(play())
+    (found,) = world.suppressions()
+    assert found["keys"] == ["user:BR.1"]
+
+
 # Numbers that are shared
 
 
