@@ -45,6 +45,7 @@ class Kind(StrEnum):
     NO_RUN = "no_run"
     ERROR_RATE = "error_rate"
     FAILING = "failing"
+    WHATSAPP = "whatsapp"
     STALE_RAW = "stale_raw"
     OVER_TIME = "over_time"
     OVER_MEMORY = "over_memory"
@@ -99,6 +100,12 @@ def conditions(facts: Facts, limits: Limits) -> Conditions:
     _check_laundromats(facts, limits, wrong, undecided)
     for table in facts.stale(limits.raw_max_age):
         wrong[f"{Kind.STALE_RAW}:{table.cnpj}"] = _stale_text(table)
+    for event in facts.account_events:
+        if event.is_bad:
+            wrong[f"{Kind.WHATSAPP}:{event.kind}:{event.key}"] = (
+                f"WhatsApp says of {event.kind} {event.key} since "
+                f"{minute_text(event.happened_at)}: {event.event} {event.reason}".rstrip()
+            )
     undecided |= {
         f"{Kind.STALE_RAW}:{table.cnpj}" for table in facts.raw_tables if not table.is_known
     }

@@ -1,4 +1,4 @@
-"""The queries of `vmhub status`: four small ones, and the age of each RAW table.
+"""The queries of `vmhub status`: five small ones, and the age of each RAW table.
 
 Each query bills 10 MiB, the minimum per table. They count in SQL, to avoid reading many rows.
 """
@@ -15,8 +15,10 @@ from loader.base.errors import NotFoundError, ServiceError, VmhubError
 from loader.base.shards import Shard
 from loader.bigquery.literals import timestamp
 from loader.operations.status.facts import (
+    ACCOUNTS_LOOK_BACK,
     LOOK_BACK,
     SUCCESS_CODES,
+    AccountEvent,
     Facts,
     FleetRun,
     LastRun,
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from loader.bigquery.warehouse import Warehouse
 
 __all__ = [
+    "ACCOUNT_EVENTS",
     "FLEET_RUNS",
     "LAUNDROMATS",
     "OPEN_ALERTS",
@@ -148,6 +151,39 @@ OPEN_ALERTS = """
     from numbered
     where number_from_last = 1 and is_open
 """
+# What `vmhub webhook` heard last of each template, number and account.
+ACCOUNT_EVENTS = """
+    with
+
+    numbered as (
+        select
+            kind,
+            waba_id,
+            coalesce(template, business_number, '') as what,
+            event,
+            coalesce(reason, '') as reason,
+            happened_at,
+            row_number() over (
+                partition by kind, waba_id, template, business_number
+                order by happened_at desc, recorded_at desc, event
+            ) as number_from_last
+        from `VMHUB_OPS`.`webhook_events`
+        where
+            recorded_at >= {since}
+            and recorded_at <= {until}
+            and kind in ('template', 'number', 'account')
+    )
+
+    select
+        kind,
+        waba_id,
+        what,
+        event,
+        reason,
+        happened_at
+    from numbered
+    where number_from_last = 1
+"""
 
 # BigQuery allows a hundred look-ups per second and user, and a client keeps ten connections
 # (https://cloud.google.com/bigquery/quotas#api_request_quotas).
@@ -184,6 +220,8 @@ def read_facts(
     runs = tuple(run for run in map(_fleet_run, rows) if run is not None)
     rows = _rows(warehouse, statement(LAUNDROMATS, until=as_of))
     laundromats = tuple(_laundromat(row) for row in rows if row["cnpj"] in active)
+    since = as_of - ACCOUNTS_LOOK_BACK
+    rows = _rows(warehouse, statement(ACCOUNT_EVENTS, since=since, until=as_of))
     facts = Facts(
         as_of,
         runs,
@@ -193,6 +231,7 @@ def read_facts(
             *_raw_tables(warehouse, cnpjs),
             *(RawTable(name, None, "not known", is_known=False) for name in broken),
         ),
+        tuple(map(_account_event, rows)),
     )
     return _with_served(warehouse, facts)
 
@@ -211,6 +250,11 @@ def _rows(
     except NotFoundError:
         # The first row creates its table.
         return []
+
+
+def _account_event(row: dict[str, Any]) -> AccountEvent:
+    key = ":".join(part for part in (row["waba_id"], row["what"]) if part)
+    return AccountEvent(row["kind"], key, row["event"], row["reason"], row["happened_at"])
 
 
 def _fleet_run(row: dict[str, Any]) -> FleetRun | None:

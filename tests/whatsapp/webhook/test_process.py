@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -18,6 +19,9 @@ import pytest
 
 from loader.local.servers import free_port
 from loader.local.whatsapp import WHATSAPP_SECRETS
+from loader.operations.status.alerts import conditions
+from loader.operations.status.facts import Limits
+from loader.operations.status.queries import read_facts
 from tests.support import NUMERIC_CNPJ, official_client
 from tests.whatsapp.calls import ANA, NOW, NUMBER, TOKEN, message
 from whatsapp.fake.payloads import sign
@@ -114,6 +118,9 @@ def test_from_signed_posts_to_documents_through_the_end_of_the_process(
         fake.set(webhooks=fake.settings["webhooks"] | {"doubles_percent": 0})
         fake.happen("raw", waba_id="3001", field="messages", value={"statuses": [{"id": "x"}]})
         assert {one["status"] for one in fake.deliver()} == {200}
+        paused = {"template_id": fake.template_id(), "status": "PAUSED"}
+        fake.happen("template_status", **paused)
+        assert {one["status"] for one in fake.deliver()} == {200}
         fake.set(webhooks=fake.settings["webhooks"] | {"app_secret": "wrong"})
         fake.happen("reply", number_id=NUMBER, sender="5511990000009", text="SAIR")
         assert {one["status"] for one in fake.deliver()} == {401}
@@ -136,6 +143,11 @@ def test_from_signed_posts_to_documents_through_the_end_of_the_process(
     for text in (out, err):
         assert "99000" not in text
 
+    check_documents(documents, fake)
+    check_rows(services)
+
+
+def check_documents(documents: Any, fake: Fake) -> None:
     send = documents.document("users", CNPJ, "sends", "a1").get().to_dict()
     assert (send["status"], send["pricing"]["billable"]) == ("READ", True)
     target = documents.document("users", CNPJ, "campaigns", "BIRTHDAY", "targets", "c1").get()
@@ -146,12 +158,19 @@ def test_from_signed_posts_to_documents_through_the_end_of_the_process(
     texts = [row["text"] for row in fake.ledger(f"?to={ANA[1:]}") if row["template"] is None]
     assert len(texts) == 1
     assert "Lava Bem" in texts[0]
+
+
+def check_rows(services: Services) -> None:
     rejects = services.warehouse.query(
         "select kind, reason from `VMHUB_OPS.webhook_rejects`", doing="reading rejects"
     )
     assert [tuple(row.values()) for row in rejects] == [
         ("status", "metadata.phone_number_id is missing")
     ]
+    as_of = NOW + timedelta(hours=1)
+    facts = read_facts(services.warehouse, [], [], as_of=as_of)
+    alerts = conditions(facts, Limits()).wrong
+    assert "whatsapp:template:3001:vmhub_test_v1 pt_BR" in alerts
     runs = services.warehouse.query("select items from `VMHUB_OPS.webhook_runs`", doing="runs")
     assert len(list(runs)) >= 1
 
