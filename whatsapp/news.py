@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from whatsapp.error_classes import ErrorClass
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -26,6 +28,7 @@ class PortfolioNews:
     event: str
     """WhatsApp's word, or the code of a failure."""
     reason: str = ""
+    """WhatsApp's; of a failure the class of its code."""
     waba_id: str = ""
     template: tuple[str, str] | None = None
     """Name and language."""
@@ -69,6 +72,9 @@ def read_news(fields: Mapping[str, Any]) -> PortfolioNews | None:
     def text(name: str) -> str:
         return str(fields.get(name) or "")
 
+    is_failure = text("kind") == "failure"
+    if is_failure and not (text("event").isdecimal() and text("reason") in set(ErrorClass)):
+        return None
     name, language = text("templateName"), text("templateLanguage")
     return PortfolioNews(
         text("kind"),

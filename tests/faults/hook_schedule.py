@@ -99,8 +99,6 @@ class HookSchedule(SendSchedule):
                 self._service = await self.world.service()
             if not await self._is_taken(self._service, post):
                 self._posts.append(post)
-        if self._service is not None and self._is_calm:
-            await self._service.try_again()
 
     async def _is_taken(self, service: Service, post: list[Item]) -> bool:
         raw = payloads.body(post, without_contacts=self._hook_rng.random() < 0.3)
@@ -171,6 +169,8 @@ class HookSchedule(SendSchedule):
             await self._deliver()
             await asyncio.sleep(1)
         if self._service is not None:
+            # As a process does every ten seconds.
+            await self._service.try_again()
             await self._service.confirmations.drain(600)
 
     def _judge(self) -> None:

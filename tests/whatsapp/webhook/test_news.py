@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support import AS_OF
 from tests.whatsapp.calls import NUMBER, WABA
 from tests.whatsapp.sending.virtual_time import run_in_virtual_time
 from tests.whatsapp.sending.world import CNPJ, phone_of
 from tests.whatsapp.webhook.world import Hooked, body, status, whole
 from whatsapp.fake.config import Portfolio
+from whatsapp.news import read_news
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -212,3 +214,13 @@ def test_an_announced_category_and_other_fields_are_ignored_and_strangers_reject
         assert service.counts()["items"] == {"ignored": 2, "rejected": 2}
 
     run_in_virtual_time(play())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"at": "yesterday"}, {"at": None}, {"event": "x"}, {"reason": "weather"}, {"reason": None}],
+)
+def test_a_document_that_somebody_has_changed_is_no_news(changes: dict[str, Any]) -> None:
+    fields = {"kind": "failure", "at": AS_OF, "event": "131042", "reason": "laundromat"}
+    assert read_news(fields) is not None
+    assert read_news(fields | changes) is None
