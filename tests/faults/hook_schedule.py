@@ -227,9 +227,9 @@ class HookSchedule(SendSchedule):
             if has_arrived and not is_open:
                 self._require(status == "DELIVERED", f"{key} has arrived and is {status}")
             is_out = (key[0], same_person(fields["phone"])) in self._opted_out
+            person = {f"customer:{key[2]}", f"phone:{same_person(fields['phone'])}"}
             is_suppressed = any(
-                f"customer:{key[2]}" in found["keys"]
-                for found in self.world.suppressions(fields["cnpj"])
+                person & set(found["keys"]) for found in self.world.suppressions(fields["cnpj"])
             )
             waits = status == "PENDING" and not is_open
             self._require(not waits or is_out or is_suppressed, f"{key} still waits")
