@@ -69,6 +69,10 @@ bench-send: $(INSTALLED) ## Measure the sender beside one call after the other (
 	@"$(BIN)/python" bench/send.py $(if $(QUICK),--quick) $(if $(PYWA),--pywa "$(PYWA)") \
 	    $(if $(JSON),--json "$(JSON)")
 
+.PHONY: bench-webhook
+bench-webhook: $(INSTALLED) ## Measure the webhook: POSTs of 1 and 100 statuses (QUICK=1, JSON=…)
+	@"$(BIN)/python" bench/webhook.py $(if $(QUICK),--quick) $(if $(JSON),--json "$(JSON)")
+
 SITE := target/docs
 
 .PHONY: docs

@@ -31,6 +31,7 @@ class _Entry(BaseModel):
     monthly_budget_brl: Annotated[float, Field(ge=0)] | None = None
     test_phones: frozenset[str] | None = None
     messages_per_second: Annotated[int, Field(ge=1, le=1000)] = 80
+    keep_replies: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,6 @@ from loader.base.errors import ServiceError
 from loader.firestore.aio import LostRaceError
 from whatsapp.api import endpoint_of, message_body
 from whatsapp.attempts import (
-    SENDING,
     Attempt,
     claim_fields,
     deferrals,
@@ -33,6 +32,7 @@ from whatsapp.outcomes import (
     same_attempt_after,
 )
 from whatsapp.persons import phone_key, same_person
+from whatsapp.statuses import SENDING
 from whatsapp.targets import WhyNot, is_late, why_not
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from whatsapp.api import Endpoint
     from whatsapp.outcomes import Answer
     from whatsapp.ports import Books, SendApi, SendStore
-    from whatsapp.targets import TargetState, Waiting
+    from whatsapp.targets import SendState, TargetState, Waiting
 
 __all__ = ["Attempter", "Result", "Unrecorded"]
 
@@ -74,6 +74,8 @@ class Unrecorded:
     attempt: Attempt
     result: Accepted | Ending | Unknown
     suppression: dict[str, Any] | None = None
+    send: SendState | None = None
+    """The attempt's own document as it is known; None: it is read."""
     may_not_be: bool = False
     """Nobody knows whether the attempt was begun in the document."""
 
@@ -129,25 +131,28 @@ class Attempter:
             self._new_id(), target.next_number, self._now(), person, account.portfolio_id, category
         )
         try:
-            claimed = await self._claim(target, attempt)
+            begun = await self._claim(target, attempt)
         except ServiceError:
             books.give_back(account, category)
             raise
-        if claimed is None:
+        if begun is None:
             books.give_back(account, category)
             return Result(WhyNot.TAKEN)
+        claimed, send = begun
         answer, reason = await self._post(claimed, attempt, account, category, books)
-        ended = await self._ended(claimed, attempt, answer)
+        ended = await self._ended(claimed, attempt, answer, send)
         return Result(reason, answer, ended, category)
 
     # The claim
 
-    async def _claim(self, target: TargetState, attempt: Attempt) -> TargetState | None:
+    async def _claim(
+        self, target: TargetState, attempt: Attempt
+    ) -> tuple[TargetState, SendState | None] | None:
         """Begin the attempt; None: somebody else was faster."""
         is_doubtful = False
         for tries in range(1, _COMMIT_TRIES + 1):
             try:
-                update_time = await self._store.claim(target, attempt)
+                update_time, send = await self._store.claim(target, attempt)
             except LostRaceError:
                 if not is_doubtful:
                     return None
@@ -157,11 +162,13 @@ class Attempter:
                 is_doubtful = True
             else:
                 log = tuple(claim_fields(target, attempt)["attemptLog"])
-                return replace(target, update_time=update_time, log=log)
+                return replace(target, update_time=update_time, log=log), send
             # It may have taken effect, or do so yet: then the same commit is refused.
             current = await self._reread(target, attempt)
-            if current is None or current.entry(attempt.attempt_id) is not None:
-                return current
+            if current is None:
+                return None
+            if current.entry(attempt.attempt_id) is not None:
+                return current, None
             if current.update_time != target.update_time:
                 return None
             await self._pause(tries)
@@ -234,7 +241,9 @@ class Attempter:
 
     # The result
 
-    async def _ended(self, target: TargetState, attempt: Attempt, answer: Answer) -> Ending | None:
+    async def _ended(
+        self, target: TargetState, attempt: Attempt, answer: Answer, send: SendState | None
+    ) -> Ending | None:
         suppression = None
         result: Accepted | Ending | Unknown
         if isinstance(answer, Accepted | Unknown):
@@ -249,7 +258,7 @@ class Attempter:
             )
             if isinstance(answer, Refused) and answer.error_class is ErrorClass.OPTED_OUT:
                 suppression = self._suppression(target)
-        unrecorded = Unrecorded(target, attempt, result, suppression)
+        unrecorded = Unrecorded(target, attempt, result, suppression, send)
         try:
             await self.record(unrecorded)
         except ServiceError:
@@ -264,16 +273,21 @@ class Attempter:
 
         """
         target: TargetState | None = item.target
+        send = item.send
+        if send is None:
+            target, send = await self._store.both(item.target, item.attempt)
         for tries in range(1, _COMMIT_TRIES + 1):
-            fields = None
+            fields = changed = None
             if target is not None and not isinstance(item.result, Unknown):
                 fields = result_fields(target, item.attempt, item.result, now=self._now())
+            if send is not None:
+                changed = send_result(item.result, send.fields, now=self._now())
             try:
                 await self._store.record(
                     target or item.target,
                     item.attempt,
                     fields=fields,
-                    send=send_result(item.result, now=self._now()),
+                    send=(send, changed) if send is not None and changed is not None else None,
                     suppression=item.suppression,
                 )
             except LostRaceError:
@@ -284,7 +298,7 @@ class Attempter:
                 await self._pause(tries)
             else:
                 return
-            target = await self._store.target(item.target.name)
+            target, send = await self._store.both(item.target, item.attempt)
         message = "recording an attempt: the target changes all the time"
         raise ServiceError(message, is_transient=True)
 
@@ -295,7 +309,7 @@ class Attempter:
                 current = await self._store.target(item.target.name)
                 is_there = current is not None and current.entry(attempt_id) is not None
                 if is_there or not item.may_not_be:
-                    await self.record(replace(item, target=current or item.target))
+                    await self.record(replace(item, send=None))
             except ServiceError:
                 return
             del self.unrecorded[attempt_id]
@@ -328,12 +342,14 @@ class Attempter:
 
     def _suppression(self, target: TargetState) -> dict[str, Any]:
         assert target.phone is not None
+        now = self._now()
         return {
             "keys": [f"customer:{target.customer_id}", f"phone:{same_person(target.phone)}"],
             "phone": target.phone,
             "customerId": target.customer_id,
             "source": "WHATSAPP_PREFERENCES",
-            "optedOutAt": self._now(),
+            "optedOutAt": now,
+            "updatedAt": now,
         }
 
     async def _pause(self, tries: int) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from loader.messages import Status
 from whatsapp.outcomes import UNKNOWN_OUTCOME, Accepted, Ending, Unknown
+from whatsapp.statuses import SENDING, UNKNOWN, is_arrived, is_forward
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,17 +22,17 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CLAIM",
-    "SENDING",
     "Attempt",
     "claim_fields",
     "deferrals",
+    "error_fields",
+    "replaced",
     "result_fields",
     "send_fields",
     "send_result",
     "unknown_ending",
 ]
 
-SENDING = "SENDING"
 CLAIM = timedelta(minutes=5)
 """How long others are asked to leave a document alone. The open attempt holds longer."""
 
@@ -109,7 +110,7 @@ def result_fields(
         if not is_missing:
             return None
         known = {**entry, "messageId": result.message_id}  # type: ignore[union-attr]
-        return {"attemptLog": _replaced(target, entry, known), "updatedAt": now}
+        return {"attemptLog": replaced(target.log, entry, known), "updatedAt": now}
     if isinstance(result, Accepted):
         ended = {**entry, "status": Status.SENT.value, "messageId": result.message_id}
         fields: dict[str, Any] = {
@@ -128,24 +129,38 @@ def result_fields(
             "lastError": error,
             "nextAttemptAt": result.next_attempt_at,
         }
-    log = _replaced(target, entry, ended)
+        if any(is_arrived(other) for other in target.log):
+            # An earlier attempt has reached the person after all, while this one was under way.
+            fields |= {"status": Status.DELIVERED.value, "lastError": None, "nextAttemptAt": None}
+    log = replaced(target.log, entry, ended)
     if not is_newest:
         return {"attemptLog": log, "updatedAt": now}
     return {**fields, "attemptLog": log, "updatedAt": now, "claimedUntil": None}
 
 
-def send_result(result: Accepted | Ending | Unknown, *, now: datetime) -> dict[str, Any]:
-    """Return the fields of ``sends/{attemptId}`` with which an attempt ends."""
+def send_result(
+    result: Accepted | Ending | Unknown, send: Mapping[str, Any], *, now: datetime
+) -> dict[str, Any] | None:
+    """Return the fields of ``sends/{attemptId}`` with which an attempt ends; None: it knows more.
+
+    Args:
+        result: What became of it.
+        send: The document as it is now: a webhook may have been faster.
+        now: The instant.
+
+    """
     match result:
         case Accepted():
-            fields: dict[str, Any] = {"status": Status.SENT.value, "messageId": result.message_id}
-            if result.user_id is not None:
-                fields["userId"] = result.user_id
+            said: dict[str, Any] = {"status": Status.SENT.value}
         case Ending():
-            fields = {"status": Status.FAILED.value, "error": error_fields(result)}
+            said = {"status": Status.FAILED.value, "error": error_fields(result)}
         case Unknown():
-            fields = {"status": "UNKNOWN", "reason": result.reason}
-    return {**fields, "updatedAt": now}
+            said = {"status": UNKNOWN, "reason": result.reason}
+    fields = said if is_forward(send.get("status"), said["status"]) else {}
+    if isinstance(result, Accepted):
+        ids = {"messageId": result.message_id, "userId": result.user_id}
+        fields |= {key: value for key, value in ids.items() if value and not send.get(key)}
+    return {**fields, "updatedAt": now} if fields else None
 
 
 def error_fields(result: Ending) -> dict[str, Any]:
@@ -174,7 +189,8 @@ def deferrals(target: TargetState, codes: frozenset[str]) -> int:
     return sum(isinstance(error, dict) and error.get("code") in codes for error in errors)
 
 
-def _replaced(
-    target: TargetState, entry: Mapping[str, Any], by: dict[str, Any]
+def replaced(
+    log: tuple[dict[str, Any], ...], entry: Mapping[str, Any], by: dict[str, Any]
 ) -> list[dict[str, Any]]:
-    return [by if other is entry else other for other in target.log]
+    """Return a log with another entry in the place of one."""
+    return [by if other is entry else other for other in log]

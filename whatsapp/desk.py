@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from whatsapp.accounts import Account
     from whatsapp.attempt import Result
+    from whatsapp.news import PortfolioNews
     from whatsapp.outcomes import Answer
     from whatsapp.prices import Prices
     from whatsapp.targets import Template, Waiting
@@ -35,8 +36,14 @@ __all__ = ["Desk", "Owner"]
 _LARGEST_RAMP = 64
 _TEMPLATES_KEPT = timedelta(minutes=10)
 _LIMIT_KEPT = timedelta(hours=1)
+_BELIEVED = timedelta(hours=3)
 # What the seed's templates are submitted as.
 _CATEGORY = "MARKETING"
+
+# WhatsApp's words in news of templates and accounts (webhooks/reference).
+_GOOD_AGAIN = {"APPROVED", "REINSTATED", "UNPAUSED"}
+_RESTRICTED = {"ACCOUNT_DELETED", "DISABLE", "RESTRICTED_BIZ_INITIATED_MESSAGING"}
+_REINSTATED = {"REINSTATE", "ACCOUNT_RECONNECTED"}
 
 
 class Owner(Protocol):
@@ -270,6 +277,48 @@ class Desk:
         if self.pauses.heard(self.scope(account, waiting.template), answer, now) is not None:
             ramp.begin_anew()
             self._forget(account, answer)
+
+    def told(self, portfolio_id: str, news: PortfolioNews) -> None:
+        """Learn what a webhook told, as if WhatsApp had answered so.
+
+        Of an event that comes late only the caches are dropped: how things are now is read anew.
+        """
+        now = self._now()
+        is_late = now - news.at > _BELIEVED
+        template = "/".join((news.waba_id, *(news.template or ("", ""))))
+        match news.kind:
+            case "template" | "category":
+                # Nothing is sent with the account's templates until they are read anew.
+                self._templates.pop(news.waba_id, None)
+                if news.kind == "template" and news.event in _GOOD_AGAIN:
+                    self.pauses.end(PauseKind.TEMPLATE, template)
+                elif news.kind == "template" and not is_late:
+                    self.pauses.pause(PauseKind.TEMPLATE, template, news.event, now)
+            case "number" | "limit":
+                # Read anew before the next message: an event of a number may mean another limit.
+                self._limits.pop(portfolio_id, None)
+            case "account":
+                self._account_changed(news, now)
+            case "failure" if not is_late:
+                scope = Scope(template, news.number_id, news.token_secret, portfolio_id)
+                refused = Refused(int(news.event), ErrorClass(news.reason), counts=False)
+                self.pauses.heard(scope, refused, now)
+                if news.number_id in self._ramps:
+                    self._ramps[news.number_id].begin_anew()
+
+    def _account_changed(self, news: PortfolioNews, now: datetime) -> None:
+        words = {news.event, *news.reason.split()}
+        numbers = {
+            account.phone_number_id
+            for account in self.accounts.values()
+            if account.waba_id == news.waba_id
+        }
+        for number in numbers:
+            if words & _REINSTATED:
+                self.pauses.end(PauseKind.NUMBER, number)
+            elif words & _RESTRICTED:
+                reason = min(words & _RESTRICTED)
+                self.pauses.pause(PauseKind.NUMBER, number, reason, now)
 
     async def look_at_tokens(self) -> None:
         """Read the secrets of paused tokens anew; one that was replaced is used at once."""

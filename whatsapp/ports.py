@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from whatsapp.api import Endpoint
     from whatsapp.attempts import Attempt
     from whatsapp.outcomes import Answer
-    from whatsapp.targets import TargetState, Template, WhyNot
+    from whatsapp.targets import SendState, TargetState, Template, WhyNot
 
 __all__ = ["Books", "SendApi", "SendStore"]
 
@@ -26,8 +26,13 @@ class SendStore(Protocol):
     async def is_suppressed(self, target: TargetState) -> bool:
         """Return whether the customer must not be written to."""
 
-    async def claim(self, target: TargetState, attempt: Attempt) -> datetime:
-        """Begin an attempt, and return the target's update time."""
+    async def both(
+        self, target: TargetState, attempt: Attempt
+    ) -> tuple[TargetState | None, SendState | None]:
+        """Return a target and one of its attempts as they are now."""
+
+    async def claim(self, target: TargetState, attempt: Attempt) -> tuple[datetime, SendState]:
+        """Begin an attempt, and return the target's update time and the attempt's document."""
 
     async def record(
         self,
@@ -35,7 +40,7 @@ class SendStore(Protocol):
         attempt: Attempt,
         *,
         fields: dict[str, Any] | None,
-        send: dict[str, Any],
+        send: tuple[SendState, dict[str, Any]] | None,
         suppression: dict[str, Any] | None = None,
     ) -> None:
         """Write down what became of an attempt."""

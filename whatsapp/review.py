@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from loader.base.errors import ConfigurationError
 from loader.messages import Status
 from whatsapp.attempt import Unrecorded
-from whatsapp.attempts import SENDING, Attempt
+from whatsapp.attempts import Attempt
 from whatsapp.error_classes import ErrorClass
 from whatsapp.outcomes import NOT_SENT, UNKNOWN_OUTCOME, Accepted, Ending
+from whatsapp.statuses import SENDING
 
 if TYPE_CHECKING:
     from whatsapp.attempt import Attempter

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from loader.base.errors import ServiceError, VmhubError
 from whatsapp.attempts import CLAIM
+from whatsapp.hearing import NewsReader
 from whatsapp.order import WaitingLine
 from whatsapp.pauses import PauseKind
 from whatsapp.report import SendReport
@@ -88,15 +89,16 @@ class Sender:
         self._lines: dict[str, WaitingLine] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._under_way: Counter[tuple[PauseKind, str]] = Counter()
-        self._news = asyncio.Event()
+        self._woken = asyncio.Event()
         self._accounts_at: float | None = None
+        self._news = NewsReader(store, desk.told, now=now)
         self._recorded_at = asyncio.get_running_loop().time()
         self.report = SendReport(now())
 
     def stop(self) -> None:
         """Begin nothing new; what is under way ends and is recorded."""
         self._desk.stopping.set()
-        self._news.set()
+        self._woken.set()
 
     def abandon(self) -> None:
         """Drop everything that is under way, unrecorded, as the end of the process would."""
@@ -144,6 +146,8 @@ class Sender:
             await self._attempter.record_late()
             await self._desk.look_at_tokens()
             waiting = await self._store.waiting(self._cnpj)
+            known = (self._desk.accounts.get(found.cnpj) for found in waiting)
+            await self._news.read(one.portfolio_id for one in known if one is not None)
         except ServiceError as error:
             if not error.is_transient or self.report.polls == 0:
                 raise
@@ -224,9 +228,9 @@ class Sender:
                 return begun
             if left is None and not self._tasks:
                 return begun
-            self._news.clear()
+            self._woken.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), left)
+                await asyncio.wait_for(self._woken.wait(), left)
         return begun
 
     def _begin(self) -> int:
@@ -279,7 +283,7 @@ class Sender:
         def note(task: asyncio.Task[None]) -> None:
             ended()
             del self._tasks[name]
-            self._news.set()
+            self._woken.set()
             if not task.cancelled() and (error := task.exception()) is not None:
                 # Its attempt, if there is one, stays open: nobody sends it again.
                 _log.error("an attempt ended with %s", type(error).__name__, exc_info=error)

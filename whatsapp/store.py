@@ -21,7 +21,15 @@ from loader.messages import Status
 from whatsapp.accounts import Account, read_account
 from whatsapp.attempts import claim_fields, send_fields
 from whatsapp.persons import same_person
-from whatsapp.targets import TargetState, Waiting, is_open, read_target, read_template
+from whatsapp.queries import CONTAINS_ANY, EQUAL, FROM_ON, query_request, text_values
+from whatsapp.targets import (
+    SendState,
+    TargetState,
+    Waiting,
+    is_open,
+    read_target,
+    read_template,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -38,7 +46,6 @@ _TRIES = 6
 _FIRST_PAUSE_SECONDS = 0.2
 # As much of a target as tells whether it can be sent, and in which order.
 _WAITING_FIELDS = ("expiresAt", "createdAt", "attempts", "attemptLog", "`data`.`template`")
-_EQUAL, _FROM_ON, _CONTAINS_ANY = "EQUAL", "GREATER_THAN_OR_EQUAL", "ARRAY_CONTAINS_ANY"
 
 
 class Store:
@@ -88,7 +95,7 @@ class Store:
         documents = await self._query(
             self._database.root,
             "targets",
-            [("status", _EQUAL, {"string_value": Status.PENDING.value})],
+            [("status", EQUAL, {"string_value": Status.PENDING.value})],
             fields=_WAITING_FIELDS,
             all_descendants=True,
             below=cnpj,
@@ -105,7 +112,7 @@ class Store:
             documents = await self._query(
                 self._database.root,
                 "targets",
-                [("status", _EQUAL, {"string_value": status.value})],
+                [("status", EQUAL, {"string_value": status.value})],
                 all_descendants=True,
                 below=cnpj,
                 doing="what failed",
@@ -135,11 +142,10 @@ class Store:
         keys = [f"customer:{target.customer_id}"]
         if target.phone is not None:
             keys.append(f"phone:{same_person(target.phone)}")
-        values = {"array_value": {"values": [{"string_value": key} for key in keys]}}
         documents = await self._query(
             self._database.path("users", target.cnpj),
             "suppressions",
-            [("keys", _CONTAINS_ANY, values)],
+            [("keys", CONTAINS_ANY, text_values(keys))],
             fields=("resumedAt",),
             doing="suppressions",
         )
@@ -147,29 +153,44 @@ class Store:
 
     # One attempt
 
-    async def claim(self, target: TargetState, attempt: Attempt) -> datetime:
+    async def claim(self, target: TargetState, attempt: Attempt) -> tuple[datetime, SendState]:
         """Begin an attempt: target and ``sends/{attemptId}`` in one commit.
 
         Returns:
-            The target's update time.
+            The target's update time, and the new document.
 
         Raises:
             LostRaceError: Somebody else has written the target; nothing was written.
             ServiceError: It may or may not have been written.
 
         """
+        send = send_fields(target, attempt)
         times = await self._commit(
             [
                 encoded_write(
                     target.name, claim_fields(target, attempt), update_time=target.update_time
                 ),
-                encoded_write(
-                    self._send_name(target, attempt), send_fields(target, attempt), is_new=True
-                ),
+                encoded_write(self._send_name(target, attempt), send, is_new=True),
             ],
             "claiming a target",
         )
-        return times[0]
+        return times[0], SendState(times[1], send)
+
+    async def both(
+        self, target: TargetState, attempt: Attempt
+    ) -> tuple[TargetState | None, SendState | None]:
+        """Return a target and one of its attempts as they are now."""
+        send_name = self._send_name(target, attempt)
+        found = await self._get([target.name, send_name], "reading an attempt")
+        raw, raw_send = found.get(target.name), found.get(send_name)
+        return (
+            read_target(target.name, decode_instant(raw.update_time), decode_fields(raw.fields))
+            if raw is not None
+            else None,
+            SendState(decode_instant(raw_send.update_time), decode_fields(raw_send.fields))
+            if raw_send is not None
+            else None,
+        )
 
     async def record(
         self,
@@ -177,7 +198,7 @@ class Store:
         attempt: Attempt,
         *,
         fields: dict[str, Any] | None,
-        send: dict[str, Any],
+        send: tuple[SendState, dict[str, Any]] | None,
         suppression: dict[str, Any] | None = None,
     ) -> None:
         """Write down what became of an attempt, all in one commit.
@@ -186,21 +207,27 @@ class Store:
             target: As it was read; the precondition.
             attempt: The attempt.
             fields: Of the target; None: it is left as it is.
-            send: Fields of ``sends/{attemptId}``.
+            send: ``sends/{attemptId}`` as it was read, the precondition, and its fields; None: it
+                is left as it is.
             suppression: Fields of a suppression, when the person does not want messages.
 
         Raises:
-            LostRaceError: The target was written in between; nothing was written.
+            LostRaceError: One of them was written in between; nothing was written.
             ServiceError: It may or may not have been written.
 
         """
-        writes = [encoded_write(self._send_name(target, attempt), send)]
+        writes = []
+        if send is not None:
+            state, changed = send
+            name = self._send_name(target, attempt)
+            writes.append(encoded_write(name, changed, update_time=state.update_time))
         if fields is not None:
             writes.append(encoded_write(target.name, fields, update_time=target.update_time))
         if suppression is not None:
             name = self._database.path("users", target.cnpj, "suppressions", attempt.attempt_id)
             writes.append(encoded_write(name, suppression))
-        await self._commit(writes, "recording an attempt")
+        if writes:
+            await self._commit(writes, "recording an attempt")
 
     async def sent_people(self, portfolio_id: str, since: datetime) -> list[tuple[str, datetime]]:
         """Return phone keys of a portfolio's attempts since an instant, the oldest first."""
@@ -208,8 +235,8 @@ class Store:
             self._database.root,
             "sends",
             [
-                ("portfolioId", _EQUAL, {"string_value": portfolio_id}),
-                ("at", _FROM_ON, {"timestamp_value": since}),
+                ("portfolioId", EQUAL, {"string_value": portfolio_id}),
+                ("at", FROM_ON, {"timestamp_value": since}),
             ],
             fields=("phoneKey", "at"),
             order=("at",),
@@ -228,7 +255,7 @@ class Store:
         documents = await self._query(
             self._database.path("users", cnpj),
             "sends",
-            [("at", _FROM_ON, {"timestamp_value": since})],
+            [("at", FROM_ON, {"timestamp_value": since})],
             fields=("status", "category", "pricing"),
             doing="a laundromat's attempts",
         )
@@ -239,6 +266,16 @@ class Store:
             if send.text("status") != Status.FAILED
             and send.map("pricing").flag("billable") is not False
         )
+
+    async def news(self, portfolio_id: str, since: datetime) -> list[tuple[str, dict[str, Any]]]:
+        """Return what the webhook wrote about a portfolio since an instant, by name."""
+        documents = await self._query(
+            self._database.path("portfolios", portfolio_id),
+            "news",
+            [("updatedAt", FROM_ON, {"timestamp_value": since})],
+            doing="a portfolio's news",
+        )
+        return [(document.name, decode_fields(document.fields)) for document in documents]
 
     # Calls
 
@@ -265,12 +302,13 @@ class Store:
         all_descendants: bool = False,
         below: str | None = None,
     ) -> list[Any]:
-        request = _request(
+        request = query_request(
             parent,
-            {"collection_id": collection_id, "all_descendants": all_descendants},
+            collection_id,
             filters,
-            fields,
-            order,
+            fields=fields,
+            order=order,
+            all_descendants=all_descendants,
         )
 
         if below is not None:
@@ -299,31 +337,6 @@ class Store:
                 longest = _FIRST_PAUSE_SECONDS * 2.0 ** (tries - 1)
                 await self._sleep(self._rng.uniform(0, longest))
         return await call()
-
-
-def _request(
-    parent: str,
-    selector: dict[str, Any],
-    filters: list[tuple[str, str, dict[str, Any]]],
-    fields: tuple[str, ...],
-    order: tuple[str, ...],
-) -> RunQueryRequest:
-    conditions = [
-        {"field_filter": {"field": {"field_path": path}, "op": op, "value": value}}
-        for path, op, value in filters
-    ]
-    query: dict[str, Any] = {"from_": [selector]}
-    if fields:
-        query["select"] = {"fields": [{"field_path": path} for path in fields]}
-    if len(conditions) == 1:
-        query["where"] = conditions[0]
-    elif conditions:
-        query["where"] = {"composite_filter": {"op": "AND", "filters": conditions}}
-    if order:
-        query["order_by"] = [
-            {"field": {"field_path": path}, "direction": "ASCENDING"} for path in order
-        ]
-    return RunQueryRequest(parent=parent, structured_query=query)
 
 
 def _waiting(document: Any) -> Waiting | None:

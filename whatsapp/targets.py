@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MARGIN",
     "MAX_LOG_ENTRIES",
+    "SendState",
     "TargetState",
     "Template",
     "Waiting",
@@ -115,6 +116,14 @@ class TargetState:
     def entry(self, attempt_id: str) -> dict[str, Any] | None:
         """Return an attempt's entry of the log."""
         return next((entry for entry in self.log if entry.get("attemptId") == attempt_id), None)
+
+
+@dataclass(frozen=True, slots=True)
+class SendState:
+    """``users/{cnpj}/sends/{attemptId}`` as it was read."""
+
+    update_time: datetime
+    fields: Mapping[str, Any]
 
 
 def is_open(log: tuple[dict[str, Any], ...], attempts: int) -> bool:

@@ -34,6 +34,7 @@ COMMANDS = (
     "explain",
     "preview",
     "send",
+    "webhook",
     "templates",
     "report",
     "schedule",

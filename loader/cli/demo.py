@@ -47,6 +47,9 @@ def demo_command(
 
     Example: vmhub demo --keep
     """
+    # Imported here: Google's clients take seconds, and help and usage errors do without.
+    from loader.local.demo import SENDING_AT  # noqa: PLC0415
+
     project = find_project()
     folder = project.state_dir / "demo"
     firestore_host = os.environ.get("FIRESTORE_EMULATOR_HOST") or None
@@ -54,11 +57,15 @@ def demo_command(
     if not keep:
         with (
             build_errors_in_full(context.obj),
-            local_stack(project, folder, firestore_host=firestore_host) as stack,
+            local_stack(
+                project, folder, firestore_host=firestore_host, receives=True, as_of=SENDING_AT
+            ) as stack,
         ):
             _demo(stack)
         return
-    stack = start_stack(project, folder, firestore_host=firestore_host)
+    stack = start_stack(
+        project, folder, firestore_host=firestore_host, receives=True, as_of=SENDING_AT
+    )
     try:
         with build_errors_in_full(context.obj):
             _demo(stack)
@@ -72,13 +79,14 @@ def demo_command(
 
 
 def _demo(stack: LocalStack) -> None:
-    # Imported here: Google's clients take seconds, and help and usage errors do without.
-    from loader.cli.demo_sending import prepared_sender  # noqa: PLC0415
+    from loader.cli.demo_sending import prepared_whatsapp  # noqa: PLC0415
     from loader.local.demo import run_demo  # noqa: PLC0415
     from loader.services import Services  # noqa: PLC0415
 
     services = Services(find_project(), stack.environment(), stack.state_dir)
-    show_demo(run_demo(services, _log.info, prepared_sender(services, stack)))
+    with prepared_whatsapp(services, stack) as phones:
+        report = run_demo(services, _log.info, phones)
+    show_demo(report)
 
 
 def show_demo(report: DemoReport) -> None:
@@ -97,6 +105,12 @@ def show_demo(report: DemoReport) -> None:
     console.print("\n[bold]3. vmhub send: through the fake WhatsApp onto the phones[/bold]")
     for done in report.first_sent:
         console.print(f"{done.cnpj}: {done.sent} sent, {done.failed} failed and may be retried")
+    told = report.receipts
+    console.print(
+        f"vmhub webhook heard of them: {told.get('DELIVERED', 0)} delivered, {told['read']} read."
+    )
+    who = report.opted_out
+    console.print(f"Customer {who.customer_id} writes {who.text}, and reads: {who.answer}")
     console.print("\n[bold]4. The next cycle, an hour later: nobody is targeted twice[/bold]")
     for cycle in report.second:
         console.print(f"\n{cycle.laundromat.name}, CNPJ {cycle.laundromat.cnpj}")
@@ -105,11 +119,14 @@ def show_demo(report: DemoReport) -> None:
     sent = sum(cycle.sync.total(Outcome.ALREADY_SENT) for cycle in report.second)
     requeued = sum(cycle.sync.total(Outcome.REQUEUED) for cycle in report.second)
     console.print(
-        f"\nIn the second cycle {created} documents were created, {sent} customers were left alone "
-        f"because their message had gone out, and {requeued} failed message was queued again."
+        f"\nIn the second cycle {created} documents were created, and {sent} customers were left "
+        f"alone because their message had gone out. Two had failed; {requeued} waited again."
     )
     again = sum(done.sent for done in report.second_sent)
-    console.print(f"The second hour of the sender sent {again} message: the one that had failed.")
+    console.print(
+        f"The second hour of the sender sent {again} message. {who.customer_id}, who had failed, "
+        "too, gets none any more."
+    )
     console.print("\n[bold]Where to look next[/bold]")
     for place, what in _NEXT:
         console.print(f"  {place:<58} {what}", markup=False)

@@ -24,7 +24,7 @@ __all__ = ["local_app", "print_variables"]
 _log = logging.getLogger(__name__)
 
 local_app = typer.Typer(
-    help="The local stack: emulators of Firestore and BigQuery, and a fake of WhatsApp.",
+    help="The local stack: emulators of Firestore and BigQuery, a fake WhatsApp, a webhook.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -47,6 +47,8 @@ def local_up(
 ) -> None:
     """Start the local stack in the background and print its variables.
 
+    `vmhub webhook` runs, too: what is sent is delivered and read after some seconds.
+
     If FIRESTORE_EMULATOR_HOST names an emulator, that one is used.
 
     Example: eval "$(vmhub local up)"
@@ -56,6 +58,7 @@ def local_up(
         _folder(state_dir),
         data_dir=data_dir.resolve() if data_dir else None,
         firestore_host=os.environ.get("FIRESTORE_EMULATOR_HOST") or None,
+        receives=True,
     )
     print_variables(stack)
 
@@ -116,6 +119,7 @@ def _addresses(stack: LocalStack) -> dict[str, str]:
         "bigquery": stack.bigquery_url,
         "bigquery_storage": stack.bigquery_storage_host,
         "whatsapp": stack.whatsapp_url,
+        "webhook": stack.webhook_url,
         "logs": str(stack.state_dir),
     }
 

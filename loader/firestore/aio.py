@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from loader.base.environment import Environment
 
-__all__ = ["AsyncDatabase", "LostRaceError", "connect_async", "encoded_write"]
+__all__ = ["AsyncDatabase", "LostRaceError", "connect_async", "encoded_delete", "encoded_write"]
 
 _SERVICE = "/google.firestore.v1.Firestore"
 _TIMEOUT_SECONDS = 20.0
@@ -52,7 +52,8 @@ _LOST_RACE = {
 # Field numbers of google.firestore.v1 with their wire type:
 # https://github.com/googleapis/googleapis/tree/master/google/firestore/v1
 _COMMIT_DATABASE, _COMMIT_WRITE = b"\x0a", b"\x12"
-_WRITE_UPDATE, _WRITE_MASK, _WRITE_PRECONDITION = b"\x0a", b"\x1a", b"\x22"
+_WRITE_UPDATE, _WRITE_DELETE = b"\x0a", b"\x12"
+_WRITE_MASK, _WRITE_PRECONDITION = b"\x1a", b"\x22"
 _DOCUMENT_NAME, _MASK_PATH = b"\x0a", b"\x0a"
 _IS_NEW = delimited(_WRITE_PRECONDITION, b"\x08\x00")
 _PRECONDITION_TIME = b"\x12"
@@ -103,8 +104,15 @@ class AsyncDatabase:
         except grpc.RpcError as error:
             raise translated(self, doing, error) from error
 
-    async def get(self, names: Sequence[str], doing: str) -> dict[str, Any]:
+    async def get(
+        self, names: Sequence[str], doing: str, *, fields: Sequence[str] | None = None
+    ) -> dict[str, Any]:
         """Return the raw documents there are, by name.
+
+        Args:
+            names: Full names.
+            doing: For errors.
+            fields: What is read of each; None: everything.
 
         Raises:
             ServiceError: Firestore does not answer as it should.
@@ -115,7 +123,8 @@ class AsyncDatabase:
             request_serializer=BatchGetDocumentsRequest.serialize,
             response_deserializer=BatchGetDocumentsResponse.pb().FromString,
         )
-        request = BatchGetDocumentsRequest(database=self.name, documents=names)
+        mask = {"field_paths": fields} if fields is not None else None
+        request = BatchGetDocumentsRequest(database=self.name, documents=names, mask=mask)
         metadata = (*self.metadata, routing_header("database", self.name))
         found: dict[str, Any] = {}
         answered = 0
@@ -193,6 +202,11 @@ def encoded_write(
         return write
     time = delimited(_PRECONDITION_TIME, encode_instant(update_time))
     return write + delimited(_WRITE_PRECONDITION, time)
+
+
+def encoded_delete(name: str) -> bytes:
+    """Return a write that deletes a document; one that is not there is no error."""
+    return delimited(_WRITE_DELETE, name.encode())
 
 
 def connect_async(environment: Environment) -> AsyncDatabase:

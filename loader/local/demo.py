@@ -1,12 +1,15 @@
-"""The demo: two cycles, the sender after each of them."""
+"""The demo: two cycles, sender and webhook after each of them, and somebody who opts out."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+from loader.base.retry import Retry
 from loader.dbt.spec import BuildSpec
+from loader.firestore.changes import ChangeReader
 from loader.firestore.targets import TargetStore
 from loader.local.sample import SAMPLE_AS_OF, load_sample, sample_laundromats
 from loader.local.stack import WHATSAPP_ACCOUNT
@@ -23,7 +26,13 @@ if TYPE_CHECKING:
     from loader.services import Services
     from loader.sync.run import SyncReport
 
-__all__ = ["Cycle", "DemoReport", "Sent", "run_demo"]
+__all__ = ["SENDING_AT", "Cycle", "DemoReport", "OptedOut", "Sent", "run_demo"]
+
+# A customer with a phone, and what they write.
+_OPTS_OUT = ("ipe-009", "5511900000009")
+_TEXT = "SAIR"
+SENDING_AT = SAMPLE_AS_OF + timedelta(minutes=20)
+"""When the first cycle's messages go out."""
 
 _SHOWN_DOCUMENTS = (("BIRTHDAY", "ipe-001"), ("REACTIVATION", "ipe-009"), ("LOYALTY", "ipe-016"))
 
@@ -48,6 +57,33 @@ class Sent:
 
 
 @dataclass(frozen=True)
+class OptedOut:
+    """Somebody who wants no more messages."""
+
+    customer_id: str
+    text: str
+    """What they write."""
+    answer: str
+    """What they read then."""
+
+
+class Phones(Protocol):
+    """The demo's WhatsApp: `loader.cli.demo_sending.DemoWhatsApp`."""
+
+    def set_clock(self, at: datetime) -> None:
+        """Let WhatsApp's clock go on from an instant."""
+
+    def send(self, cnpj: Cnpj, at: datetime) -> Sent:
+        """Send what waits of a laundromat, as if it were that instant."""
+
+    def told(self) -> None:
+        """Wait until the webhook has committed all that there is to tell."""
+
+    def writes(self, phone: str, text: str) -> str:
+        """Let a person write to the laundromats; return what they read in answer."""
+
+
+@dataclass(frozen=True)
 class DemoReport:
     """Everything that the demo shows."""
 
@@ -55,6 +91,9 @@ class DemoReport:
     first: tuple[Cycle, ...]
     documents: tuple[dict[str, Any], ...]
     first_sent: tuple[Sent, ...]
+    receipts: dict[str, int]
+    """Documents by their status, after the first cycle's receipts."""
+    opted_out: OptedOut
     second: tuple[Cycle, ...]
     second_sent: tuple[Sent, ...]
 
@@ -62,14 +101,14 @@ class DemoReport:
 def run_demo(
     services: Services,
     progress: Callable[[str], None],
-    send: Callable[[Cnpj, datetime], Sent],
+    phones: Phones,
 ) -> DemoReport:
     """Play the demo on a fresh local stack.
 
     Args:
         services: Connected to the stack.
         progress: Called with a short text when a part begins.
-        send: Sends what waits of a laundromat, as if it were that instant.
+        phones: Sends, and plays what people do.
 
     """
     laundromats = sample_laundromats(services.project)
@@ -93,17 +132,35 @@ def run_demo(
         services.registry.set_whatsapp(laundromat.cnpj, WHATSAPP_ACCOUNT)
 
     def send_all(at: datetime) -> tuple[Sent, ...]:
-        progress(f"sending as of {at:%H:%M} UTC; one message fails, which is tried for a while")
-        return tuple(send(laundromat.cnpj, at) for laundromat in laundromats)
+        progress(f"sending as of {at:%H:%M} UTC; a message that fails is tried for a while")
+        phones.set_clock(at)
+        sent = tuple(phones.send(laundromat.cnpj, at) for laundromat in laundromats)
+        phones.told()
+        return sent
 
-    first_sent = send_all(SAMPLE_AS_OF + timedelta(minutes=20))
+    first_sent = send_all(SENDING_AT)
+    receipts = _receipts(services, laundromats)
+    progress(f"{_OPTS_OUT[0]} writes {_TEXT}")
+    opted_out = OptedOut(_OPTS_OUT[0], _TEXT, phones.writes(_OPTS_OUT[1], _TEXT))
     next_hour = SAMPLE_AS_OF + timedelta(hours=1)
     second = tuple(
         _cycle(services, laundromat, next_hour, progress, arguments=("--selector", "hourly"))
         for laundromat in laundromats
     )
-    second_sent = send_all(next_hour + timedelta(minutes=20))
-    return DemoReport(rows, first, documents, first_sent, second, second_sent)
+    second_sent = send_all(SENDING_AT + timedelta(hours=1))
+    return DemoReport(rows, first, documents, first_sent, receipts, opted_out, second, second_sent)
+
+
+def _receipts(services: Services, laundromats: Sequence[SampleLaundromat]) -> dict[str, int]:
+    """Return how many documents have which status, and how many messages were read."""
+    changes = ChangeReader(services.database, Retry())
+    found: Counter[str] = Counter()
+    for laundromat in laundromats:
+        for campaign_type in services.project.campaign_types():
+            for document in changes.changed_of(laundromat.cnpj, campaign_type, None):
+                found[str(document.fields.get("status"))] += 1
+                found["read"] += "readAt" in document.fields
+    return dict(found)
 
 
 def _cycle(

@@ -11,7 +11,7 @@ import json
 import secrets
 import shutil
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.error import URLError
@@ -29,9 +29,16 @@ from loader.local.servers import (
     start_server,
     wait_until,
 )
+from loader.local.whatsapp import (
+    WHATSAPP_ACCOUNT,
+    WHATSAPP_SECRETS,
+    start_webhook,
+    start_whatsapp,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from datetime import datetime
 
     from loader.dbt.project import Project
 
@@ -44,21 +51,6 @@ __all__ = [
     "stop_stack",
 ]
 
-# What a laundromat of the local stack sends with: users/{cnpj}.whatsapp.
-WHATSAPP_ACCOUNT = {
-    "phoneNumberId": "5001",
-    "wabaId": "3001",
-    "portfolioId": "1001",
-    "tokenSecret": "WHATSAPP_TOKEN",
-    "enabled": True,
-}
-_TOKEN = "token-of-the-local-stack"  # noqa: S105 - of the fake
-_ACCOUNTS = {
-    "portfolios": [{"id": "1001", "people_in_24_hours": 2000}],
-    "wabas": [{"id": "3001", "portfolio_id": "1001"}],
-    "numbers": [{"id": "5001", "waba_id": "3001", "display_phone_number": "551140000001"}],
-    "tokens": [{"token": _TOKEN, "waba_ids": ["3001"]}],
-}
 _STATE_FILE = "stack.json"
 _FIRESTORE_DATA = "firestore"
 
@@ -75,6 +67,8 @@ class LocalStack:
     whatsapp_url: str
     servers: tuple[Server, ...]
     """The guards that this stack started, without emulators that were already running."""
+    webhook_url: str = ""
+    """Where the fake's webhooks go; empty: nowhere."""
     data_dir: Path | None = None
     """Where data is kept when the stack ends; None: data is lost."""
 
@@ -93,10 +87,7 @@ class LocalStack:
 
     def variables(self) -> dict[str, str]:
         """Return all variables of the stack; its secrets are the fake's, and none."""
-        return self.environment().variables() | {
-            str(WHATSAPP_ACCOUNT["tokenSecret"]): _TOKEN,
-            "VMHUB_PHONE_KEY": "local",
-        }
+        return self.environment().variables() | WHATSAPP_SECRETS
 
     def is_running(self) -> bool:
         """Return whether every server this stack started still runs."""
@@ -110,6 +101,8 @@ def start_stack(
     data_dir: Path | None = None,
     firestore_host: str | None = None,
     is_owned: bool = False,
+    receives: bool = False,
+    as_of: datetime | None = None,
 ) -> LocalStack:
     """Start the servers on free ports and wait until they answer.
 
@@ -120,6 +113,8 @@ def start_stack(
         firestore_host: ``host:port`` of a Firestore emulator to use instead of starting one. The
             stack has a project id of its own, so documents of other projects stay as they are.
         is_owned: The emulators end with this process.
+        receives: Start `vmhub webhook`, too, and let the fake tell it what becomes of messages.
+        as_of: Where the webhook's clock begins; None: it is the machine's.
 
     Raises:
         ConfigurationError: Java, gcloud or the emulator component is missing, or a stack
@@ -143,7 +138,7 @@ def start_stack(
     try:
         # Start both before waiting for either: each takes seconds.
         wait_for_bigquery = _start_bigquery(state_dir, data_dir, servers, is_owned=is_owned)
-        wait_for_whatsapp = _start_whatsapp(state_dir, servers, is_owned=is_owned)
+        wait_for_whatsapp = start_whatsapp(state_dir, servers, is_owned=is_owned)
         if firestore_host is None:
             firestore_host = _start_firestore(state_dir, data_dir, servers, is_owned=is_owned)
         whatsapp_url = wait_for_whatsapp()
@@ -166,6 +161,16 @@ def start_stack(
         servers=tuple(servers),
         data_dir=data_dir,
     )
+    if receives:
+        try:
+            url = start_webhook(
+                state_dir, stack.variables(), servers, is_owned=is_owned, as_of=as_of
+            )
+        except BaseException:
+            for server in servers:
+                end_server(server)
+            raise
+        stack = replace(stack, webhook_url=url, servers=tuple(servers))
     state = json.dumps(asdict(stack), indent=2, default=str)
     (state_dir / _STATE_FILE).write_text(state, encoding="utf-8")
     return stack
@@ -200,10 +205,22 @@ def stop_stack(stack: LocalStack) -> None:
 
 @contextmanager
 def local_stack(
-    project: Project, state_dir: Path, *, firestore_host: str | None = None
+    project: Project,
+    state_dir: Path,
+    *,
+    firestore_host: str | None = None,
+    receives: bool = False,
+    as_of: datetime | None = None,
 ) -> Iterator[LocalStack]:
-    """Start a stack for the block, and end it after the block."""
-    stack = start_stack(project, state_dir, firestore_host=firestore_host, is_owned=True)
+    """Start a stack for the block, and end it after the block; see `start_stack`."""
+    stack = start_stack(
+        project,
+        state_dir,
+        firestore_host=firestore_host,
+        is_owned=True,
+        receives=receives,
+        as_of=as_of,
+    )
     try:
         yield stack
     finally:
@@ -236,32 +253,6 @@ def _start_bigquery(
         wait_until(server, log, "the BigQuery emulator", ports_file.exists)
         ports: dict[str, int] = json.loads(ports_file.read_text(encoding="utf-8"))
         return ports
-
-    return wait
-
-
-def _start_whatsapp(state_dir: Path, servers: list[Server], *, is_owned: bool) -> Callable[[], str]:
-    address_file, accounts_file = state_dir / "whatsapp-url", state_dir / "whatsapp-accounts.json"
-    address_file.unlink(missing_ok=True)
-    accounts_file.write_text(json.dumps(_ACCOUNTS), encoding="utf-8")
-    log = state_dir / "whatsapp.log"
-    server = start_server(
-        # By its name: nothing below the command line imports the integration.
-        [*PYTHON_MODULE, "whatsapp.fake", str(address_file), str(accounts_file)],
-        log,
-        {},
-        is_owned=is_owned,
-    )
-    servers.append(server)
-
-    def wait() -> str:
-        wait_until(server, log, "the fake of WhatsApp", address_file.exists)
-        url = address_file.read_text(encoding="utf-8")
-        body = json.dumps({"review": "APPROVED"}).encode()
-        settings = Request(f"{url}/_fake/settings", data=body, method="PUT")  # noqa: S310 - ours
-        with urlopen(settings, timeout=10):  # noqa: S310 - our own server
-            pass
-        return url
 
     return wait
 

@@ -15,6 +15,8 @@ import yaml
 
 from loader.base.environment import Environment
 from loader.dbt.project import find_project
+from whatsapp.webhook.app import Bounds
+from whatsapp.webhook.process import secret_names
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -210,6 +212,35 @@ def test_no_file_of_deploy_names_a_registry_or_holds_a_credential() -> None:
     for path in [*files, ROOT / "Dockerfile"]:
         text = path.read_text(encoding="utf-8")
         assert not re.search(r"pkg\.dev|gcr\.io|ghcr\.io|private_key|://[^/\s]*:[^/\s]*@", text)
+
+
+def test_the_webhook_is_always_up_and_takes_as_much_as_its_process() -> None:
+    service = yaml.safe_load((CLOUD_RUN / "webhook.yaml").read_text(encoding="utf-8"))
+    template = service["spec"]["template"]
+    annotations = template["metadata"]["annotations"]
+    assert annotations["autoscaling.knative.dev/minScale"] == "1"
+    # It tries receipts again and sends confirmations between two POSTs.
+    assert annotations["run.googleapis.com/cpu-throttling"] == "false"
+    assert template["spec"]["containerConcurrency"] == Bounds().at_a_time
+    assert template["spec"]["timeoutSeconds"] > Bounds().body_seconds + Bounds().apply_seconds
+    [container] = template["spec"]["containers"]
+    assert container["args"][-3:] == ["webhook", "--host", "0.0.0.0"]
+    assert container["startupProbe"]["httpGet"]["path"] == "/readyz"
+    variables = {variable["name"]: variable["value"] for variable in container["env"]}
+    assert secret_names(variables).verify_token.endswith("vmhub-verify-token/versions/latest")
+
+
+def test_the_proxy_bounds_what_the_webhook_bounds() -> None:
+    site = (ROOT / "deploy" / "nginx" / "vmhub-webhook.conf").read_text(encoding="utf-8")
+    assert site.count("{") == site.count("}")
+    assert f"client_max_body_size {Bounds().body_bytes // 1024 // 1024}m;" in site
+    assert f"client_body_timeout {Bounds().body_seconds:.0f}s;" in site
+    # A POST is never passed on a second time, and bodies are in no log.
+    assert "proxy_next_upstream off;" in site
+    assert "access_log off;" in site
+    port = re.search(r"proxy_pass http://127.0.0.1:(\d+);", site)
+    assert port is not None
+    assert f"--port {port[1]}" in _unit("vmhub-webhook.service")["Service"]["ExecStart"]
 
 
 # systemd and cron

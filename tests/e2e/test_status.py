@@ -447,7 +447,10 @@ def test_bigquery_takes_the_queries_and_prunes_by_the_bare_column(project: Proje
     for table in project.ops_tables().values():
         columns = {column.name: column.data_type for column in table.columns}
         analyzer.declare(f"VMHUB_OPS.{table.name}", columns)
-    for name in ("FLEET_RUNS", "LAUNDROMATS", "SERVED", "OPEN_ALERTS", "SEND_RUNS", "SEND_PAUSES"):
+    for name in (
+        *("FLEET_RUNS", "LAUNDROMATS", "SERVED", "OPEN_ALERTS"),
+        *("SEND_RUNS", "SEND_PAUSES", "ACCOUNT_EVENTS"),
+    ):
         sql = statement(getattr(queries, name), until=AS_OF)
         analyzer.analyze(sql.replace("`.`", ".").replace("@fleet_run_ids", "['a']"))
         reads = partition_problems(sql, project.source_tables())

@@ -23,6 +23,10 @@ class Clock:
         """Stand still at this instant."""
         self._at = at
 
+    def run_from(self, at: datetime) -> None:
+        """Run on from this instant, as fast as the machine's clock."""
+        self._at, self._ahead = None, at - datetime.now(UTC)
+
     def advance(self, by: timedelta) -> None:
         """Move forward; a running clock goes on running."""
         if self._at is not None:

@@ -34,6 +34,8 @@ class _ClockSetting(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     at: AwareDatetime | None = None
+    runs_from: AwareDatetime | None = None
+    """It runs on from there."""
     advance_seconds: Annotated[float, Field(ge=0)] = 0
 
 
@@ -117,6 +119,8 @@ async def _set_clock(request: Request, state: FakeState) -> dict[str, str]:
     wanted = _ClockSetting.model_validate_json(await request.body())
     if wanted.at is not None:
         state.clock.set(wanted.at)
+    if wanted.runs_from is not None:
+        state.clock.run_from(wanted.runs_from)
     state.clock.advance(timedelta(seconds=wanted.advance_seconds))
     return {"now": state.clock.now().isoformat()}
 

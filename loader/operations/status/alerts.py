@@ -90,6 +90,12 @@ def conditions(facts: Facts, limits: Limits) -> Conditions:
     check_sending(facts, limits, wrong, undecided)
     for table in facts.stale(limits.raw_max_age):
         wrong[f"{Kind.STALE_RAW}:{table.cnpj}"] = _stale_text(table)
+    for event in facts.account_events:
+        if event.is_bad:
+            wrong[f"{Kind.WHATSAPP}:{event.kind}:{event.key}"] = (
+                f"WhatsApp says of {event.kind} {event.key} since "
+                f"{minute_text(event.happened_at)}: {event.event} {event.reason}".rstrip()
+            )
     undecided |= {
         f"{Kind.STALE_RAW}:{table.cnpj}" for table in facts.raw_tables if not table.is_known
     }

@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from loader.operations.status.sending import SendStatus
 
 __all__ = [
+    "ACCOUNTS_LOOK_BACK",
     "LOOK_BACK",
     "SILENCE",
     "SUCCESS_CODES",
+    "AccountEvent",
     "Facts",
     "FleetRun",
     "LastRun",
@@ -30,6 +32,8 @@ __all__ = [
 
 LOOK_BACK = timedelta(days=7)
 """Older runs are not read."""
+ACCOUNTS_LOOK_BACK = timedelta(days=60)
+"""A template that was disabled stays so; older events of WhatsApp's are not read."""
 SILENCE = timedelta(hours=2)
 """Time without a finished run before an alert: one hourly run may be missed or late."""
 SUCCESS_CODES = (ExitCode.OK, ExitCode.PARTLY_FAILED)
@@ -117,6 +121,33 @@ class RawTable:
     """False: BigQuery did not answer this time."""
 
 
+# WhatsApp's words for what stops messages, or soon will (webhooks/reference).
+_BAD_EVENTS = frozenset(
+    {
+        *("PAUSED", "DISABLED", "REJECTED", "FLAGGED", "DOWNGRADE"),
+        *("ACCOUNT_DELETED", "DISABLE", "RESTRICTED_BIZ_INITIATED_MESSAGING"),
+    }
+)
+
+
+@dataclass(frozen=True)
+class AccountEvent:
+    """The newest event of a template, a number or an account of WhatsApp's."""
+
+    kind: str
+    """template, number or account."""
+    key: str
+    """What it is about: the account, and the template or number."""
+    event: str
+    reason: str
+    happened_at: datetime
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether messages stop because of it, or soon may."""
+        return bool(_BAD_EVENTS & {self.event, *self.reason.split()})
+
+
 @dataclass(frozen=True)
 class ServedCount:
     """Number of laundromats that were served, and of those that failed."""
@@ -142,6 +173,8 @@ class Facts:
     without_runs: tuple[str, ...] = ()
     """CNPJs of laundromats without one."""
     raw_tables: tuple[RawTable, ...] = ()
+    account_events: tuple[AccountEvent, ...] = ()
+    """The newest of each template, number and account."""
     served: ServedCount = ServedCount()
     """Counted over the runs of `last_runs`."""
     sending: SendStatus | None = None

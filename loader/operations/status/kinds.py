@@ -13,6 +13,7 @@ class Kind(StrEnum):
     NO_RUN = "no_run"
     ERROR_RATE = "error_rate"
     FAILING = "failing"
+    WHATSAPP = "whatsapp"
     STALE_RAW = "stale_raw"
     SEND_PAUSED = "send_paused"
     SEND_SILENT = "send_silent"

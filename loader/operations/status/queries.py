@@ -1,4 +1,4 @@
-"""The queries of `vmhub status`: six small ones, and the age of each RAW table.
+"""The queries of `vmhub status`: seven small ones, and the age of each RAW table.
 
 Each query bills 10 MiB, the minimum per table. They count in SQL, to avoid reading many rows.
 """
@@ -15,8 +15,10 @@ from loader.base.errors import NotFoundError, ServiceError, VmhubError
 from loader.base.shards import Shard
 from loader.bigquery.literals import timestamp
 from loader.operations.status.facts import (
+    ACCOUNTS_LOOK_BACK,
     LOOK_BACK,
     SUCCESS_CODES,
+    AccountEvent,
     Facts,
     FleetRun,
     LastRun,
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from loader.operations.status.sending import SendStatus
 
 __all__ = [
+    "ACCOUNT_EVENTS",
     "FLEET_RUNS",
     "LAUNDROMATS",
     "OPEN_ALERTS",
@@ -152,6 +155,39 @@ OPEN_ALERTS = """
     from numbered
     where number_from_last = 1 and is_open
 """
+# What `vmhub webhook` heard last of each template, number and account.
+ACCOUNT_EVENTS = """
+    with
+
+    numbered as (
+        select
+            kind,
+            waba_id,
+            coalesce(template, business_number, '') as what,
+            event,
+            coalesce(reason, '') as reason,
+            happened_at,
+            row_number() over (
+                partition by kind, waba_id, template, business_number
+                order by happened_at desc, recorded_at desc, event
+            ) as number_from_last
+        from `VMHUB_OPS`.`webhook_events`
+        where
+            recorded_at >= {since}
+            and recorded_at <= {until}
+            and kind in ('template', 'number', 'account')
+    )
+
+    select
+        kind,
+        waba_id,
+        what,
+        event,
+        reason,
+        happened_at
+    from numbered
+    where number_from_last = 1
+"""
 
 # A row every ten minutes and sender; what happened in an hour is a difference of two of them.
 SEND_RUNS = """
@@ -217,6 +253,8 @@ def read_facts(
     runs = tuple(run for run in map(_fleet_run, rows) if run is not None)
     rows = _rows(warehouse, statement(LAUNDROMATS, until=as_of))
     laundromats = tuple(_laundromat(row) for row in rows if row["cnpj"] in active)
+    since = as_of - ACCOUNTS_LOOK_BACK
+    rows = _rows(warehouse, statement(ACCOUNT_EVENTS, since=since, until=as_of))
     facts = Facts(
         as_of,
         runs,
@@ -226,6 +264,7 @@ def read_facts(
             *_raw_tables(warehouse, cnpjs),
             *(RawTable(name, None, "not known", is_known=False) for name in broken),
         ),
+        tuple(map(_account_event, rows)),
     )
     return replace(_with_served(warehouse, facts), sending=_sending(warehouse, as_of))
 
@@ -244,6 +283,11 @@ def _rows(
     except NotFoundError:
         # The first row creates its table.
         return []
+
+
+def _account_event(row: dict[str, Any]) -> AccountEvent:
+    key = ":".join(part for part in (row["waba_id"], row["what"]) if part)
+    return AccountEvent(row["kind"], key, row["event"], row["reason"], row["happened_at"])
 
 
 def _fleet_run(row: dict[str, Any]) -> FleetRun | None:

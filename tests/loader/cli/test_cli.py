@@ -302,6 +302,9 @@ def test_onboarding_prints_one_object_and_can_be_repeated(
         "VMHUB_OPS.send_runs",
         "VMHUB_OPS.sync_runs",
         "VMHUB_OPS.sync_rejects",
+        "VMHUB_OPS.webhook_events",
+        "VMHUB_OPS.webhook_rejects",
+        "VMHUB_OPS.webhook_runs",
     }
     assert f"table {NUMERIC_CNPJ}_RAW.clientes is missing" in report["raw_problems"]
     second = vmhub(*arguments, variables=environment.variables()).json()

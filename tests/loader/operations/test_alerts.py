@@ -26,7 +26,15 @@ from loader.operations.status.alerts import (
     kind_of,
     notices,
 )
-from loader.operations.status.facts import Facts, FleetRun, LastRun, Limits, RawTable, ServedCount
+from loader.operations.status.facts import (
+    AccountEvent,
+    Facts,
+    FleetRun,
+    LastRun,
+    Limits,
+    RawTable,
+    ServedCount,
+)
 from loader.operations.status.overview import report_of, tell
 from loader.operations.status.receivers import Receivers
 from tests.loader.alert_receiver import SECRET, alert_receiver
@@ -466,3 +474,17 @@ def test_no_secret_is_logged_even_if_everything_else_is(
 def test_the_kind_of_an_alert_is_the_first_part_of_its_name() -> None:
     assert kind_of("no_run:2/3") is Kind.NO_RUN
     assert kind_of(f"failing:{NUMERIC_CNPJ}") is Kind.FAILING
+
+
+def test_what_whatsapp_says_of_a_template_is_an_alert_until_it_says_otherwise() -> None:
+    def said(event: str, reason: str = "", kind: str = "template") -> set[str]:
+        told = AccountEvent(kind, "3001:vmhub_v1 pt_BR", event, reason, AS_OF - HOUR)
+        facts = Facts(AS_OF, account_events=(told,))
+        return {alert for alert in conditions(facts, Limits()).wrong if alert.startswith("what")}
+
+    alert = {"whatsapp:template:3001:vmhub_v1 pt_BR"}
+    assert said("PAUSED") == said("DISABLED", "NONE") == alert
+    assert said("APPROVED") == said("UNPAUSED") == set()
+    restricted = "RESTRICTED_ADD_PHONE_NUMBER_ACTION RESTRICTED_BIZ_INITIATED_MESSAGING"
+    assert said("ACCOUNT_RESTRICTION", restricted, "account")
+    assert not said("ACCOUNT_RESTRICTION", "RESTRICTED_ADD_PHONE_NUMBER_ACTION", "account")

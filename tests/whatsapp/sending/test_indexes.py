@@ -27,6 +27,7 @@ from tests.whatsapp.sending.connections import MemoryChannel
 from tests.whatsapp.sending.world import ROOT
 from whatsapp.store import Store
 from whatsapp.targets import read_target
+from whatsapp.webhook.store import WebhookStore
 
 if TYPE_CHECKING:
     from tests.faults.backends import Call
@@ -41,7 +42,7 @@ ASKING = {
     "loader/firestore/firestore_probe.py",
     "loader/firestore/registry.py",
     "loader/firestore/targets.py",
-    "whatsapp/store.py",
+    "whatsapp/queries.py",
 }
 
 
@@ -74,6 +75,7 @@ def asked() -> list[Any]:
         changes.has_changed(NUMERIC_CNPJ, "BIRTHDAY", since)
     Registry(database).fleet()
     asyncio.run(_ask_as_sender(recorder))
+    asyncio.run(_ask_as_webhook(recorder))
     return recorder.queries
 
 
@@ -89,6 +91,19 @@ async def _ask_as_sender(recorder: Recorder) -> None:
     await store.is_suppressed(target)
     await store.sent_people("p", NOW)
     await store.billed_sends("u", NOW)
+    await store.news("p", NOW)
+
+
+async def _ask_as_webhook(recorder: Recorder) -> None:
+    from loader.firestore.aio import AsyncDatabase  # noqa: PLC0415
+
+    store = WebhookStore(AsyncDatabase(ROOT, MemoryChannel(recorder), (), "Firestore"))
+    await store.registry()
+    for field in ("messageId", "phoneKey", "userId"):
+        await store.sends(field, ["x"])
+    for collection in ("suppressions", "resumptions"):
+        await store.about("u", collection, ["x"])
+    await store.first("unmatched", "nextTryAt", 1)
 
 
 def needed(request: Any) -> tuple[str, str, tuple[tuple[str, str], ...]] | None:

@@ -75,7 +75,8 @@ def test_an_attempt_from_poll_to_record(documents: Environment) -> None:
             assert target is not None
             assert not await store.is_suppressed(target)
             attempt = Attempt("a1", 1, NOW, "key", "3", "MARKETING")
-            await store.claim(target, attempt)
+            _, send = await store.claim(target, attempt)
+            assert (await store.both(target, attempt))[1] == send
             with pytest.raises(LostRaceError):
                 await store.claim(target, Attempt("a2", 1, NOW, "key", "3"))
             assert await store.sent_people("3", NOW - timedelta(hours=1)) == [("key", NOW)]
@@ -90,13 +91,15 @@ def test_an_attempt_from_poll_to_record(documents: Environment) -> None:
             suppression = {"keys": ["customer:c1"], "optedOutAt": NOW}
             for _ in range(2):
                 # Written again after a lost answer, it changes nothing.
-                current = await store.target(waiting.name)
+                current, now = await store.both(target, attempt)
                 assert current is not None
+                assert now is not None
+                said = send_result(result, now.fields, now=NOW)
                 await store.record(
                     current,
                     attempt,
                     fields=result_fields(current, attempt, result, now=NOW),
-                    send=send_result(result, now=NOW),
+                    send=(now, said) if said is not None else None,
                     suppression=suppression,
                 )
             assert await store.waiting() == []

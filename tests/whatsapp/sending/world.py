@@ -114,6 +114,11 @@ class World:
 
     # Firestore
 
+    def names(self) -> list[str]:
+        """Return the names of all documents of the Firestore in memory."""
+        assert isinstance(self.backend, MemoryBackend)
+        return self.backend.names()
+
     def laundromat(self, cnpj: str = CNPJ, **changes: Any) -> None:
         account = {
             "phoneNumberId": "5001",

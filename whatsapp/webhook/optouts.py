@@ -1,0 +1,135 @@
+"""Opt-outs as documents: whom they name, and what ends them. Pure.
+
+A suppression is found by its keys, whatever of a person is known: phone, customer, user id. The
+document's id is made from the event, so that a repeated webhook writes the same document.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from whatsapp.persons import same_person, with_ninth_digit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from whatsapp.webhook.items import Choice, InboundMessage, Person, Receipt
+
+__all__ = [
+    "OptOut",
+    "OptOutSource",
+    "event_id",
+    "of_choice",
+    "of_message",
+    "of_refusal",
+    "person_keys",
+    "resumed_at",
+    "suppression",
+]
+
+
+class OptOutSource(StrEnum):
+    """Where an opt-out comes from, as far as the webhook hears of it."""
+
+    TEXT = "WHATSAPP_TEXT"
+    BUTTON = "WHATSAPP_BUTTON"
+    PREFERENCES = "WHATSAPP_PREFERENCES"
+
+
+@dataclass(frozen=True, slots=True)
+class OptOut:
+    """A person who wants no more messages from a moment on."""
+
+    event_id: str
+    """The document's id."""
+    source: OptOutSource
+    at: datetime
+    person: Person
+    message_id: str | None = None
+
+
+def of_message(message: InboundMessage) -> OptOut:
+    """Return the opt-out that somebody wrote or tapped."""
+    source = OptOutSource.BUTTON if message.is_button else OptOutSource.TEXT
+    return OptOut(
+        event_id(message.message_id), source, message.at, message.person, message.message_id
+    )
+
+
+def of_choice(choice: Choice) -> OptOut:
+    """Return the opt-out that somebody chose in the app; such an event has no id of its own."""
+    who = choice.person.user_id or same_person(choice.person.phone or "")
+    told = f"{choice.number_id} {choice.value} {who} {choice.at.timestamp():.0f}"
+    made = hashlib.sha256(told.encode()).hexdigest()[:32]
+    return OptOut(f"preference-{made}", OptOutSource.PREFERENCES, choice.at, choice.person)
+
+
+def of_refusal(receipt: Receipt, attempt_id: str) -> OptOut:
+    """Return the opt-out that WhatsApp tells by refusing a message, as the sender writes it."""
+    return OptOut(
+        attempt_id, OptOutSource.PREFERENCES, receipt.at, receipt.person, receipt.message_id
+    )
+
+
+def event_id(message_id: str) -> str:
+    """Return a message's id as a legal id of a document: WhatsApp's hold ``/`` now and then."""
+    return "m-" + quote(message_id, safe="")
+
+
+def person_keys(person: Person, customer_ids: Iterable[str] = ()) -> list[str]:
+    """Return the keys under which a person is looked for; both forms of a number are one."""
+    keys = {f"customer:{customer_id}" for customer_id in customer_ids}
+    if person.phone is not None:
+        keys.add(f"phone:{same_person(person.phone)}")
+    if person.user_id is not None:
+        keys.add(f"user:{person.user_id}")
+    return sorted(keys)
+
+
+def suppression(opt_out: OptOut, customer_ids: Iterable[str], *, now: datetime) -> dict[str, Any]:
+    """Return the fields of ``users/{cnpj}/suppressions/{event_id}``.
+
+    Args:
+        opt_out: The event.
+        customer_ids: The laundromat's customers that it is about; without any, the phone tells.
+        now: The instant.
+
+    """
+    customers = sorted(set(customer_ids))
+    phone, user_id = opt_out.person.phone, opt_out.person.user_id
+    fields = {
+        "keys": person_keys(opt_out.person, customers),
+        "phone": f"+{with_ninth_digit(phone)}" if phone is not None else None,
+        "customerId": customers[0] if customers else None,
+        "userId": user_id,
+        "source": opt_out.source.value,
+        "optedOutAt": opt_out.at,
+        "messageId": opt_out.message_id,
+        "updatedAt": now,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def resumed_at(fields: Mapping[str, Any], resumes: Iterable[datetime]) -> datetime | None:
+    """Return when a suppression ended; None: it holds.
+
+    Only what somebody chose in the app can be taken back in the app, and only by a later choice.
+
+    Args:
+        fields: The suppression.
+        resumes: When the person wanted messages again.
+
+    """
+    began = fields.get("optedOutAt")
+    if fields.get("source") != OptOutSource.PREFERENCES or not isinstance(began, datetime):
+        return None
+    later = [at for at in resumes if at > began]
+    known = fields.get("resumedAt")
+    if isinstance(known, datetime):
+        later.append(known)
+    return min(later, default=None)

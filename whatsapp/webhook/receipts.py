@@ -1,0 +1,235 @@
+"""What a receipt changes in ``sends/{attemptId}`` and in the target. Pure.
+
+Receipts come late, doubled and in any order. Each function takes a document's fields and returns
+what they are afterwards, so that receipts can follow each other; any order ends in the same fields.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from loader.messages import Status
+from whatsapp.attempts import deferrals, error_fields, replaced
+from whatsapp.error_classes import ErrorClass
+from whatsapp.outcomes import NOT_SENT, Ending, Refused, ending
+from whatsapp.statuses import DELIVERED, FAILED, READ, SENDING, SENT, is_arrived, is_forward
+from whatsapp.webhook.items import ToldStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from whatsapp.error_classes import ErrorClasses
+    from whatsapp.targets import TargetState
+    from whatsapp.webhook.items import Receipt
+
+__all__ = ["ReceiptRules", "changes", "earliest", "told_send", "told_target"]
+
+_STATUSES = {
+    ToldStatus.SENT: SENT,
+    ToldStatus.DELIVERED: DELIVERED,
+    ToldStatus.READ: READ,
+    ToldStatus.FAILED: FAILED,
+}
+_NO_CODE = "no_code"
+"""The code of a failed status that has none."""
+
+
+@dataclass(frozen=True)
+class ReceiptRules:
+    """What the codes of failed statuses mean."""
+
+    classes: ErrorClasses
+
+    def refused(self, receipt: Receipt) -> Refused | None:
+        """Return a failed status as if the POST had been answered so; None: it has no code."""
+        if receipt.code is None:
+            return None
+        meaning = self.classes.of(receipt.code)
+        return Refused(receipt.code, meaning.error_class, meaning.counts_as_attempt)
+
+    def ending(
+        self, receipt: Receipt, attempt_id: str, *, attempts: int = 0, deferred: int = 0
+    ) -> Ending:
+        """Return how an attempt ends with a failed status, as with an answer of the POST.
+
+        The instants follow from the status itself, and chance from the attempt's id: whenever and
+        how often it comes, it says the same.
+        """
+        refused = self.refused(receipt)
+        if refused is None:
+            return Ending(_NO_CODE, counts=False, is_recoverable=False, is_over=True)
+        return ending(
+            refused,
+            now=receipt.at,
+            attempts=attempts,
+            deferrals=deferred,
+            rng=random.Random(attempt_id),  # noqa: S311 - jitter
+        )
+
+    def counted(self, entry: Mapping[str, Any]) -> int:
+        """Return whether an entry of attemptLog is one of the customer's attempts, as 0 or 1."""
+        status = entry.get("status")
+        if status == SENDING:
+            return 0
+        if status != FAILED:
+            return 1
+        error = entry.get("error")
+        code = error.get("code") if isinstance(error, dict) else None
+        if code in {NOT_SENT, _NO_CODE}:
+            return 0
+        if isinstance(code, str) and code.isdecimal():
+            return int(self.classes.of(int(code)).counts_as_attempt)
+        return 1
+
+    @property
+    def deferred_codes(self) -> frozenset[str]:
+        """Return the codes with which WhatsApp spares a person."""
+        return frozenset(
+            str(code)
+            for code, meaning in self.classes.by_code.items()
+            if meaning.error_class is ErrorClass.DEFERRED
+        )
+
+
+def told_send(
+    send: Mapping[str, Any], attempt_id: str, receipt: Receipt, rules: ReceiptRules
+) -> dict[str, Any]:
+    """Return the fields of ``sends/{attemptId}`` after a receipt."""
+    said = dict(send)
+    status = _STATUSES[receipt.status]
+    if is_forward(send.get("status"), status):
+        said["status"] = status
+        said["error"] = (
+            error_fields(rules.ending(receipt, attempt_id)) if status == FAILED else None
+        )
+    said["messageId"] = send.get("messageId") or receipt.message_id
+    said["userId"] = send.get("userId") or receipt.person.user_id
+    said |= _instants(send, receipt)
+    if receipt.pricing:
+        known = send.get("pricing")
+        said["pricing"] = max(
+            dict(receipt.pricing), known if isinstance(known, dict) else {}, key=_dearness
+        )
+    return said
+
+
+def told_target(
+    state: TargetState,
+    fields: Mapping[str, Any],
+    attempt_id: str,
+    receipt: Receipt,
+    rules: ReceiptRules,
+    *,
+    now: datetime,
+) -> dict[str, Any]:
+    """Return the fields of a target after a receipt of one of its attempts.
+
+    Args:
+        state: The target.
+        fields: The same, as it is stored.
+        attempt_id: The attempt; it may be an earlier one.
+        receipt: What was told.
+        rules: What the codes mean.
+        now: The instant, for claims of other programs.
+
+    """
+    entry = state.entry(attempt_id)
+    if entry is None:
+        return dict(fields)
+    status = _STATUSES[receipt.status]
+    is_news = is_forward(entry.get("status"), status)
+    told = {**entry, "messageId": entry.get("messageId") or receipt.message_id}
+    before = state.attempts - rules.counted(entry)
+    ended: Ending | None = None
+    if is_news:
+        told["status"] = status
+        told.pop("error", None)
+        if status == FAILED:
+            deferred = deferrals(state, rules.deferred_codes)
+            ended = rules.ending(receipt, attempt_id, attempts=before, deferred=deferred)
+            told["error"] = error_fields(ended)
+    said = {
+        **fields,
+        "attemptLog": replaced(state.log, entry, told),
+        "attempts": max(0, before + rules.counted(told)),
+    }
+    others = [other for other in state.log if other is not entry]
+    if state.log[-1] is entry:
+        if is_news:
+            has_other = any(is_arrived(other) for other in others)
+            said |= _news(told, ended, has_other_arrived=has_other)
+        said |= _instants(fields, receipt)
+    elif is_arrived(told) and not _is_under_way(state, now):
+        # The person has the message: the attempt that waits, or has failed, is not made again.
+        if state.status in {Status.PENDING, Status.FAILED}:
+            said |= _ARRIVED | {"messageId": told["messageId"]}
+        if said.get("status") == Status.DELIVERED:
+            said |= _instants(fields, receipt)
+    return said
+
+
+_ARRIVED = {
+    "status": Status.DELIVERED.value,
+    "lastError": None,
+    "nextAttemptAt": None,
+    "claimedUntil": None,
+}
+
+
+def _news(
+    entry: Mapping[str, Any], ended: Ending | None, *, has_other_arrived: bool
+) -> dict[str, Any]:
+    """Return the target's own fields, of which the newest attempt has news."""
+    if ended is None:
+        is_sent = entry["status"] == SENT and not has_other_arrived
+        status = Status.SENT.value if is_sent else Status.DELIVERED.value
+        return _ARRIVED | {"status": status, "messageId": entry["messageId"]}
+    if has_other_arrived:
+        return _ARRIVED
+    return {
+        "status": Status.FAILED.value if ended.is_over else Status.PENDING.value,
+        "messageId": entry["messageId"],
+        "lastError": error_fields(ended),
+        "nextAttemptAt": ended.next_attempt_at,
+        "claimedUntil": None,
+    }
+
+
+def _is_under_way(state: TargetState, now: datetime) -> bool:
+    is_claimed = state.claimed_until is not None and state.claimed_until > now
+    return is_claimed or state.log[-1].get("status") == SENDING
+
+
+def _instants(fields: Mapping[str, Any], receipt: Receipt) -> dict[str, Any]:
+    """Return deliveredAt and readAt; the earliest that was ever told."""
+    match receipt.status:
+        case ToldStatus.DELIVERED:
+            names = ["deliveredAt"]
+        case ToldStatus.READ:
+            # "delivered" is left out when a message is read at once.
+            names = ["deliveredAt", "readAt"]
+        case _:
+            names = []
+    return {name: earliest(fields.get(name), receipt.at) for name in names}
+
+
+def earliest(known: object, told: datetime) -> datetime:
+    """Return the earlier of what a document has and what is told."""
+    return min(known, told) if isinstance(known, datetime) else told
+
+
+def _dearness(pricing: Mapping[str, Any]) -> tuple[bool, str]:
+    """Return what decides between two prices of one message: what is billed, then the text."""
+    return bool(pricing.get("billable")), str(sorted(pricing.items()))
+
+
+def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields that differ; None for those that are to be removed."""
+    return {
+        name: after.get(name)
+        for name in (*before, *(name for name in after if name not in before))
+        if before.get(name) != after.get(name)
+    }

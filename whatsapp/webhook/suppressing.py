@@ -1,0 +1,97 @@
+"""Suppressions and resumptions into documents, so that their order does not matter.
+
+Both sides write first and look afterwards: of a stop and a resume that come at the same moment, at
+least one finds the other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from loader.base.errors import ServiceError
+from loader.firestore.aio import LostRaceError, encoded_write
+from whatsapp.webhook.optouts import OptOutSource, person_keys, resumed_at, suppression
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from whatsapp.webhook.items import Person
+    from whatsapp.webhook.optouts import OptOut
+    from whatsapp.webhook.store import Document, WebhookStore
+
+__all__ = ["Suppressor"]
+
+_TRIES = 10
+_SUPPRESSIONS, _RESUMPTIONS = "suppressions", "resumptions"
+
+
+class Suppressor:
+    """Writes ``users/{cnpj}/suppressions`` and ``users/{cnpj}/resumptions``."""
+
+    def __init__(self, store: WebhookStore, *, now: Callable[[], datetime]) -> None:
+        """Use this store."""
+        self._store, self._now = store, now
+
+    async def suppress(self, cnpj: str, opt_out: OptOut, customer_ids: Iterable[str]) -> None:
+        """Suppress a person in one laundromat; committed when this returns.
+
+        Raises:
+            ServiceError: Firestore does not answer.
+
+        """
+        fields = suppression(opt_out, customer_ids, now=self._now())
+        name = self._store.path("users", cnpj, _SUPPRESSIONS, opt_out.event_id)
+        with contextlib.suppress(LostRaceError):
+            # Otherwise the event was applied before.
+            await self._store.commit([encoded_write(name, fields, is_new=True)])
+        if opt_out.source is OptOutSource.PREFERENCES:
+            found = await self._store.about(cnpj, _RESUMPTIONS, fields["keys"])
+            await self._end(name, _instants(found))
+
+    async def resume(self, cnpj: str, event: str, person: Person, at: datetime) -> None:
+        """End what the person chose before, in one laundromat.
+
+        Args:
+            cnpj: The laundromat.
+            event: The id of the choice.
+            person: Who.
+            at: When it was chosen.
+
+        Raises:
+            ServiceError: Firestore does not answer.
+
+        """
+        keys = person_keys(person)
+        name = self._store.path("users", cnpj, _RESUMPTIONS, event)
+        fields = {"keys": keys, "at": at, "updatedAt": self._now()}
+        with contextlib.suppress(LostRaceError):
+            await self._store.commit([encoded_write(name, fields, is_new=True)])
+        for found in await self._store.about(cnpj, _SUPPRESSIONS, keys):
+            await self._end(found.name, [at])
+
+    async def _end(self, name: str, resumes: list[datetime]) -> None:
+        """Write down that a suppression ended, unless it holds."""
+        for _ in range(_TRIES):
+            found = (await self._store.get([name])).get(name)
+            if found is None:
+                return
+            ended = resumed_at(found.fields, resumes)
+            if ended is None or found.fields.get("resumedAt") == ended:
+                return
+            fields = {"resumedAt": ended, "updatedAt": self._now()}
+            try:
+                await self._store.commit(
+                    [encoded_write(name, fields, update_time=found.update_time)]
+                )
+            except LostRaceError:
+                continue
+            return
+        message = "a suppression changes all the time"
+        raise ServiceError(message, is_transient=True)
+
+
+def _instants(found: list[Document]) -> list[datetime]:
+    instants = (document.fields.get("at") for document in found)
+    return [at for at in instants if isinstance(at, datetime)]
