@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime  # noqa: TC003 - its columns are made of these types
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from loader.base.fields import Fields
+from loader.base.persons import person_keys
 
-__all__ = ["OptOutRow", "SuppressionDocument", "opt_out_row"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["OptOutRow", "SuppressionDocument", "live_keys", "opt_out_row"]
 
 _MAX_ID = 1500
 _MAX_PHONE = 64
@@ -79,6 +83,22 @@ def opt_out_row(document: SuppressionDocument) -> tuple[OptOutRow, list[str]]:
         resumed_at=resumed_at,
     )
     return row, list(dict.fromkeys(fields.problems))
+
+
+def live_keys(documents: Iterable[SuppressionDocument]) -> frozenset[str]:
+    """Return the keys of all people whom suppressions that hold name.
+
+    One holds unless its end can be read: in doubt, nobody is written to.
+    """
+    keys: set[str] = set()
+    for document in documents:
+        row, _ = opt_out_row(document)
+        if row.resumed_at is None:
+            keys.update(_keys(Fields(document.fields)))
+            keys.update(
+                person_keys(phone=row.phone, customer_id=row.user_id, user_id=row.whatsapp_user_id)
+            )
+    return frozenset(keys)
 
 
 def _keys(fields: Fields) -> list[str]:

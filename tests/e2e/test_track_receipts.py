@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from google.cloud import firestore
 
+from loader.base.errors import RunError
 from loader.base.retry import Retry
 from loader.bigquery.history import merge_history
 from loader.bigquery.warehouse import Warehouse
 from loader.firestore.changes import ChangeReader
 from loader.messages import TrackedDocument
+from loader.sync.run import SyncOptions
 from loader.track.news import News
 from loader.track.tracking import has_news
 from tests.loader.told import LATER, PRICING, History
@@ -22,6 +24,7 @@ from tests.support import (
     ALPHANUMERIC_CNPJ,
     AS_OF,
     NUMERIC_CNPJ,
+    documents,
     history,
     make_laundromat,
     put_document,
@@ -231,3 +234,18 @@ def test_a_laundromat_has_news_when_any_of_its_documents_changed(
     assert not has_news(reader, entry)
     put(laundromats, "a", updatedAt=AS_OF)
     assert has_news(reader, entry)
+
+
+def test_sync_withdraws_who_opted_out_since_the_last_tracking_before_any_build(
+    laundromats: Services,
+) -> None:
+    for number in (1, 2):
+        put_document(laundromats, f"c{number}", phone=f"+551199000000{number}")
+    laundromats.track([NUMERIC_CNPJ], as_of=AS_OF)
+    put_suppression(laundromats, "old", keys=["customer:c2"], updatedAt=AS_OF - 72 * HOUR)
+    # As WhatsApp often has it: without the ninth digit.
+    put_suppression(laundromats, "new", keys=["phone:551190000001"], updatedAt=AS_OF - HOUR)
+    laundromat = laundromats.laundromat(NUMERIC_CNPJ)
+    with pytest.raises(RunError, match="never been published"):
+        laundromats.sync(laundromat, as_of=AS_OF, options=SyncOptions())
+    assert set(documents(laundromats.environment, NUMERIC_CNPJ)) == {("REACTIVATION", "c2")}
