@@ -35,6 +35,7 @@ COMMANDS = (
     "preview",
     "send",
     "templates",
+    "optout",
     "report",
     "schedule",
     "settings",
