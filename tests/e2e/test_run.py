@@ -127,6 +127,8 @@ def test_a_run_gives_what_track_build_and_sync_give_and_once_a_day_the_figures(
 ) -> None:
     make_small(services, CNPJ)
     put_document(services, "customer-0", cnpj=CNPJ, **sent())
+    [opt_outs] = [table for table in services.project.owned_tables() if table.name == "opt_outs"]
+    services.warehouse.append(opt_outs, CNPJ, [{"phone": "it is secret"}])
     assert server(services, AS_OF).serve(CNPJ).outcome is HourOutcome.OK
     assert server(services, AS_OF + HOUR).serve(CNPJ).outcome is HourOutcome.OK
     first, second = rows_of_runs(services)
@@ -139,6 +141,9 @@ def test_a_run_gives_what_track_build_and_sync_give_and_once_a_day_the_figures(
     }
     [sync] = [step for step in first["steps"] if step["step"] == "SYNC"]
     assert (sync["rows"], sync["outcomes"]) == (2, {"created": 2})
+    for row in (first, second):
+        [build] = [step for step in row["steps"] if step["step"] == "BUILD"]
+        assert build["outcomes"] == {"unreadable_opt_outs": 1}
 
 
 class NoWarehouse:
