@@ -29,16 +29,22 @@ recipients as (
     where whatsapp_user_id is not null
 ),
 
--- Who hides the number is known by WhatsApp's id, from a message that reached them.
+-- Who hides the number is known by WhatsApp's id, from messages that reached them, under every id
+-- that they have here.
 persons as (
     select
         held.numbers,
-        coalesce(held.customer_id, recipients.customer_id) as customer_id
+        known_id as customer_id
     from held
-    left join recipients
-        on
-            held.whatsapp_user_id = recipients.whatsapp_user_id
-            and held.customer_id is null
+    left join recipients on held.whatsapp_user_id = recipients.whatsapp_user_id
+    cross join
+        unnest(
+            if(
+                held.customer_id != recipients.customer_id,
+                [held.customer_id, recipients.customer_id],
+                [coalesce(held.customer_id, recipients.customer_id)]
+            )
+        ) as known_id
 ),
 
 -- Every number in the field opts out, and a field without any is still a row.

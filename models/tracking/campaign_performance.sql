@@ -34,7 +34,7 @@ error_classes as (
 prices as (
     select
         category,
-        cast(price_brl as numeric) as price_brl,
+        safe_cast(price_brl as numeric) as price_brl,
         if(
             row_number() over (partition by category order by valid_from) = 1,
             date '0001-01-01',
