@@ -39,6 +39,8 @@ optout_app = typer.Typer(
 
     Each opt-out is a document in Firestore. The sender and `vmhub sync` respect it at once;
     `vmhub track` brings it into BigQuery for the next build.
+
+    Example: vmhub optout add --cnpj 12ABC34501DE35 --customer 1004
     """,
 )
 
