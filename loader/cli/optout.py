@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from loader.base.cnpj import Cnpj
     from loader.firestore.changes import ChangeReader
     from loader.firestore.suppressions import SuppressionStore
-    from loader.operations.optouts.actions import OptOutReport, Person
+    from loader.operations.optouts.actions import OptOutReport, NamedPerson
     from loader.services import Services
 
 __all__ = ["optout_app"]
@@ -133,7 +133,7 @@ def optout_import(
 
     Example: vmhub optout import procon.csv --all --dry-run
     """
-    from loader.operations.optouts.actions import Person, opt_out  # noqa: PLC0415
+    from loader.operations.optouts.actions import NamedPerson, opt_out  # noqa: PLC0415
     from loader.operations.optouts.lists import read_list  # noqa: PLC0415
 
     named, now = named_laundromats(cnpj, is_all=is_all), parse_instant(None)
@@ -151,7 +151,7 @@ def optout_import(
         message = "no laundromat is registered"
         raise ConfigurationError(message, hint="run `vmhub onboard` first")
     phones = _phones(services, cnpjs[0], texts)
-    people = [Person(phone=phone) for phone in phones]
+    people = [NamedPerson(phone=phone) for phone in phones]
     reports = [
         opt_out(
             *_access(services, one),
@@ -177,18 +177,19 @@ def _access(services: Services, cnpj: Cnpj) -> tuple[ChangeReader, SuppressionSt
 
 def _people(
     services: Services, cnpj: Cnpj, phone: str | None, customer: str | None
-) -> list[Person]:
+) -> list[NamedPerson]:
     """Return whom the options name; several when the phone's field holds several numbers."""
-    from loader.operations.optouts.actions import Person  # noqa: PLC0415
+    from loader.operations.optouts.actions import NamedPerson  # noqa: PLC0415
 
     services.registry.entry(cnpj)
     if not phone and not customer:
         message = "nobody is named"
         raise ConfigurationError(message, hint="give --phone, --customer or both")
     if not phone:
-        return [Person(customer_id=customer)]
+        return [NamedPerson(customer_id=customer)]
     return [
-        Person(phone=found, customer_id=customer) for found in _phones(services, cnpj, {1: phone})
+        NamedPerson(phone=found, customer_id=customer)
+        for found in _phones(services, cnpj, {1: phone})
     ]
 
 

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from loader.firestore.changes import ChangeReader
     from loader.firestore.suppressions import SuppressionStore
 
-__all__ = ["OptOutReport", "Person", "opt_in", "opt_out"]
+__all__ = ["OptOutReport", "NamedPerson", "opt_in", "opt_out"]
 
 
 @dataclass(frozen=True)
-class Person:
+class NamedPerson:
     """Whom an opt-out names: by phone, by the laundromat's id of the customer, or both."""
 
     phone: str | None = None
@@ -54,7 +54,7 @@ def opt_out(
     reader: ChangeReader,
     store: SuppressionStore,
     cnpj: Cnpj,
-    people: Iterable[Person],
+    people: Iterable[NamedPerson],
     *,
     source: str,
     at: datetime,
@@ -101,7 +101,7 @@ def opt_out(
 
 
 def opt_in(
-    reader: ChangeReader, store: SuppressionStore, cnpj: Cnpj, person: Person, *, now: datetime
+    reader: ChangeReader, store: SuppressionStore, cnpj: Cnpj, person: NamedPerson, *, now: datetime
 ) -> OptOutReport:
     """End every suppression that names a person, whatever its source."""
     keys = set(person.keys())
@@ -114,7 +114,7 @@ def opt_in(
     return OptOutReport(cnpj, 1, len(ended), 0)
 
 
-def _event_id(source: str, person: Person) -> str:
+def _event_id(source: str, person: NamedPerson) -> str:
     """Return the document's id: the same for the same person and source."""
     named: Sequence[str] = person.keys()
     digest = hashlib.sha256("|".join(named).encode()).hexdigest()[:32]
