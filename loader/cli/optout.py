@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from loader.base.cnpj import Cnpj
     from loader.firestore.changes import ChangeReader
     from loader.firestore.suppressions import SuppressionStore
-    from loader.operations.optouts.actions import OptOutReport, NamedPerson
+    from loader.operations.optouts.actions import NamedPerson, OptOutReport
     from loader.services import Services
 
 __all__ = ["optout_app"]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from loader.firestore.changes import ChangeReader
     from loader.firestore.suppressions import SuppressionStore
 
-__all__ = ["OptOutReport", "NamedPerson", "opt_in", "opt_out"]
+__all__ = ["NamedPerson", "OptOutReport", "opt_in", "opt_out"]
 
 
 @dataclass(frozen=True)
