@@ -16,19 +16,33 @@ from typing import Any
 from loader.base.fields import Fields
 from loader.sync.model import Status
 
-__all__ = ["HistoryRow", "Oddity", "Status", "TrackedDocument", "Watermark", "history_rows"]
+__all__ = [
+    "MAX_CYCLE_KEY",
+    "MAX_MESSAGE_ID",
+    "READ",
+    "HistoryRow",
+    "Oddity",
+    "Status",
+    "TrackedDocument",
+    "Watermark",
+    "history_rows",
+    "is_recoverable",
+    "possible_instant",
+    "status_of",
+]
 
-_READ = "READ"
+READ = "READ"
+"""The status of a message whose reading was confirmed; a document says so by ``readAt``."""
 _UNKNOWN = "UNKNOWN"
 _STATUS = re.compile(r"[A-Z_]{1,32}")
 # Limits of texts that become columns of message_history; WhatsApp's ids have under 100 characters.
-_MAX_CYCLE_KEY = 100
-_MAX_MESSAGE_ID = 256
+MAX_CYCLE_KEY = 100
+MAX_MESSAGE_ID = 256
 _MAX_PHONE = 32
 # A sender's clock can be ahead of Firestore's by at most this.
 _CLOCK_MARGIN = timedelta(days=1)
 # Any other status in a log, such as SENDING, means that the attempt's end is not known.
-_KNOWN = {*Status, _READ}
+_KNOWN = {*Status, READ}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +96,12 @@ class TrackedDocument:
 
 @dataclass(frozen=True)
 class Oddity:
-    """A document that was sent but gives no row."""
+    """A document that cannot be read as it should."""
 
     campaign_type: str
+    """Of a target; of other documents their collection, ``sends`` or ``suppressions``."""
     customer_id: str
+    """Of a target; of ``sends`` the attempt's id, of ``suppressions`` empty."""
     reason: str
 
 
@@ -110,6 +126,12 @@ class HistoryRow:
     updated_at: datetime
     template_variant: str | None
     voucher_code: str | None
+    whatsapp_user_id: str | None = None
+    """WhatsApp's id of the person, business by business; it is known by a receipt only."""
+    price_category: str | None = None
+    """What WhatsApp charges the message as, in capitals, such as MARKETING."""
+    is_billable: bool | None = None
+    """Whether it charges the message; None: it has not said so."""
 
     @property
     def key(self) -> tuple[str, str, str, int]:
@@ -134,13 +156,13 @@ def history_rows(document: TrackedDocument, as_of: datetime) -> tuple[list[Histo
     attempts = _attempts(document, fields, as_of)
     if not attempts:
         return [], fields.problems
-    cycle_key = fields.text("cycleKey", most=_MAX_CYCLE_KEY)
+    cycle_key = fields.text("cycleKey", most=MAX_CYCLE_KEY)
     if not cycle_key:
         return [], ["no cycleKey: not a document that vmhub sync created", *fields.problems]
     data = fields.map("data")
     message, phone = data.text("message"), fields.text("phone", most=_MAX_PHONE)
-    variant = data.text("template_variant", most=_MAX_CYCLE_KEY)
-    voucher_code = data.text("voucher_code", most=_MAX_CYCLE_KEY)
+    variant = data.text("template_variant", most=MAX_CYCLE_KEY)
+    voucher_code = data.text("voucher_code", most=MAX_CYCLE_KEY)
     updated_at = fields.instant("updatedAt") or document.update_time
     delivered_at, read_at = fields.instant("deliveredAt"), fields.instant("readAt")
     replied_at = fields.instant("repliedAt")
@@ -182,7 +204,7 @@ class _Attempt:
 
 def _attempts(document: TrackedDocument, fields: Fields, as_of: datetime) -> list[_Attempt]:
     entries = fields.maps("attemptLog")
-    own_status = _status(fields)
+    own_status = status_of(fields)
     count = fields.count("attempts") or 0
     if not entries:
         if not count and own_status in ("", Status.PENDING):
@@ -221,55 +243,63 @@ def _attempt(
     *,
     is_last: bool,
 ) -> _Attempt:
-    status = _status(entry) or Status.SENT
+    status = status_of(entry) or Status.SENT
     if status not in _KNOWN:
         # A later attempt was made, so this one had failed.
         status = Status.PENDING if is_last else Status.FAILED
     error = entry.map("error")
-    message_id = entry.text("messageId", most=_MAX_MESSAGE_ID)
+    message_id = entry.text("messageId", most=MAX_MESSAGE_ID)
     if is_last:
-        own = _status(fields)
+        own = status_of(fields)
         # While it is PENDING again, the document says nothing about the last attempt.
         if own not in ("", Status.PENDING):
             status = own
-        message_id = message_id or fields.text("messageId", most=_MAX_MESSAGE_ID)
+        message_id = message_id or fields.text("messageId", most=MAX_MESSAGE_ID)
         error = error if entry.is_there("error") else fields.map("lastError")
         if fields.instant("readAt"):
-            status = _READ
+            status = READ
         elif status == Status.SENT and fields.instant("deliveredAt"):
             status = Status.DELIVERED
     has_failed = status == Status.FAILED
     return _Attempt(
         number,
-        at=_sent_at(document, fields, entry, as_of),
+        at=_sent_at(document, entry, as_of),
         status=status,
         message_id=message_id,
         error_code=error.code("code") if has_failed else None,
-        recoverable=_recoverable(error) if has_failed else None,
+        recoverable=is_recoverable(error) if has_failed else None,
         is_last=is_last,
     )
 
 
-def _sent_at(document: TrackedDocument, fields: Fields, entry: Fields, as_of: datetime) -> datetime:
+def _sent_at(document: TrackedDocument, entry: Fields, as_of: datetime) -> datetime:
     """Return when an attempt was made; by default the time of the document's last write.
 
     An attempt with an instant in the future would be invisible to builds until then, and its
     customer would get a second message.
     """
-    at = entry.instant("at")
-    if at is not None and at > max(document.update_time, as_of) + _CLOCK_MARGIN:
-        fields.problems.append("an attempt's instant is in the future")
-        at = None
+    at = possible_instant(entry, "at", document.update_time, as_of)
     return at or document.update_time
 
 
-def _recoverable(error: Fields) -> bool | None:
+def possible_instant(
+    fields: Fields, name: str, update_time: datetime, as_of: datetime
+) -> datetime | None:
+    """Return an attempt's instant; one in the future is a problem, and none."""
+    at = fields.instant(name)
+    if at is not None and at > max(update_time, as_of) + _CLOCK_MARGIN:
+        fields.problems.append("an attempt's instant is in the future")
+        return None
+    return at
+
+
+def is_recoverable(error: Fields) -> bool | None:
     """Return whether an error allows another attempt; an unreadable value does not."""
     flag = error.flag("recoverable")
     return False if flag is None and error.is_there("recoverable") else flag
 
 
-def _status(fields: Fields) -> str:
+def status_of(fields: Fields) -> str:
     """Return a status in capitals; ``UNKNOWN``, which counts as sent, when it is not one word."""
     text = fields.text("status")
     if text is None and not fields.is_there("status"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from loader.firestore.targets import TargetStore
 from loader.laundromat import Laundromat, resolve
 from loader.sync.run import Problem, SyncOptions, SyncReport, sync
 from loader.track.tracking import TrackReport, track
+from loader.wishes import live_keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
     from loader.dbt.runner import Dbt, ParsedProject
 
 __all__ = ["Services"]
+
+# The targets of a build that knew of no newer opt-outs than these have expired long before.
+_UNKNOWN_TO_BUILDS = timedelta(days=2)
 
 
 @dataclass(frozen=True)
@@ -145,19 +150,26 @@ class Services:
             self.database, cnpj, pace=pace, watermark=laundromat.entry.watermark.believed(as_of)
         )
 
+        reader = ChangeReader(self.database, Retry(sleep=interrupts.sleep))
+        tracked_until = store.watermark.until
+        since = min(tracked_until, as_of) - _UNKNOWN_TO_BUILDS if tracked_until else None
+
         def run(on_problem: Callable[[Problem], None]) -> SyncReport:
-            return sync(
+            report = sync(
                 self.warehouse.acting_for(cnpj),
                 store,
                 cnpj=cnpj,
                 as_of=as_of,
                 campaign_types=laundromat.campaign_types,
                 max_attempts=laundromat.settings["max_attempts"],
+                suppressed_keys=lambda: live_keys(reader.suppressions(since, cnpj)),
                 options=options,
                 interrupts=interrupts,
                 on_problem=on_problem,
                 on_progress=on_progress,
             )
+            documents_read = report.documents_read + reader.documents_read
+            return replace(report, documents_read=documents_read)
 
         if options.is_dry_run:
             return run(lambda _: None)

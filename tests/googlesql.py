@@ -54,6 +54,7 @@ _TABLE_PATH = re.compile(r"`([^`]+)`\.`([^`]+)`\.`([^`]+)`")
 _COMMENT = re.compile(r"--[^\n]*")
 _TYPES = {
     "BOOL": TypeKind.TYPE_BOOL,
+    "DATE": TypeKind.TYPE_DATE,
     "FLOAT64": TypeKind.TYPE_DOUBLE,
     "INT64": TypeKind.TYPE_INT64,
     "JSON": TypeKind.TYPE_JSON,
@@ -147,6 +148,10 @@ def struct_fields(type_: Any) -> dict[str, Any]:
     return {field.field_name: field.field_type for field in type_.struct_type.field}
 
 
+# dbt's names of types that BigQuery names otherwise.
+_SEED_TYPES = {"boolean": "BOOL"}
+
+
 @dataclass(frozen=True)
 class Analysis:
     """The results, by the name of the dbt node."""
@@ -196,7 +201,10 @@ def analyze_project(
     for node in (result.node for result in results):
         name = f"{node.database}.{node.schema}.{node.alias}"
         if node.resource_type == "seed":
-            google_sql.declare(name, dict.fromkeys(node.config.column_types, "STRING"))
+            types = node.config.column_types
+            google_sql.declare(
+                name, {column: _SEED_TYPES.get(of, of.upper()) for column, of in types.items()}
+            )
             continue
         if node.resource_type == "operation":
             # The hook that checks the vars does not run SQL.

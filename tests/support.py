@@ -182,6 +182,38 @@ def put_document(
     return reference
 
 
+def put_send(
+    services: Services, attempt_id: str, *, cnpj: Cnpj = NUMERIC_CNPJ, **fields: Any
+) -> firestore.DocumentReference:
+    """Write the document of an attempt, by default the first one to write to customer a."""
+    content = {
+        "campaignType": "REACTIVATION",
+        "customerId": "a",
+        "cycleKey": "2026-11",
+        "attempt": 1,
+        "at": AS_OF,
+        "status": "SENT",
+        "messageId": "m1",
+        "updatedAt": AS_OF,
+        **fields,
+    }
+    place = f"users/{cnpj}/sends/{attempt_id}"
+    reference = official_client(services.environment).document(place)
+    reference.set(content)
+    return reference
+
+
+def put_suppression(
+    services: Services, event_id: str, *, cnpj: Cnpj = NUMERIC_CNPJ, **fields: Any
+) -> firestore.DocumentReference:
+    """Write an opt-out as the webhook does."""
+    content = {"source": "WHATSAPP_TEXT", "optedOutAt": AS_OF, "updatedAt": AS_OF, **fields}
+    place = f"users/{cnpj}/suppressions/{event_id}"
+    reference = official_client(services.environment).document(place)
+    reference.set(content)
+    return reference
+
+
 def sent(status: str = "SENT", at: datetime = AS_OF, **fields: Any) -> dict[str, Any]:
     """Return the fields that a sender writes after one attempt."""
     entry = {"attempt": 1, "at": at, "status": status, "messageId": "m1"}

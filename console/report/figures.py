@@ -103,6 +103,11 @@ class Sums:
     failed_content: int = 0
     failed_sender: int = 0
     failed_unknown: int = 0
+    billed: int = 0
+    """Delivered messages that WhatsApp charges."""
+    unpriced: int = 0
+    """Delivered messages whose price is not known; they are not in the cost."""
+    cost_brl: Decimal = _NO_MONEY
     converted: int = 0
     """Messages with at least one credited purchase."""
     purchases: int = 0

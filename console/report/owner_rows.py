@@ -34,7 +34,10 @@ _PERFORMANCE = """
         failed_unreachable,
         failed_content,
         failed_sender,
-        failed_unknown
+        failed_unknown,
+        billed,
+        unpriced,
+        cost_brl
     from `{dataset}`.`campaign_performance`
     where business_date between cast(@first_on as date) and cast(@last_on as date)
 """

@@ -92,7 +92,17 @@ def _tiles(totals: Sums) -> tuple[_Tile, ...]:
         _Tile(words.number(totals.failed), "falharam"),
         _Tile(words.number(totals.purchases), "compras creditadas"),
         _Tile(words.money(totals.revenue_brl), "receita creditada", is_wide=True),
+        _Tile(words.money(totals.cost_brl), "custo das mensagens", _billed(totals), is_wide=True),
     )
+
+
+def _billed(totals: Sums) -> str:
+    """Return how many messages are in the cost, and how many cannot be."""
+    known = words.counted(totals.billed, "mensagem cobrada", "mensagens cobradas")
+    if not totals.unpriced:
+        return f"{known} pelo WhatsApp"
+    unpriced = words.counted(totals.unpriced, "entregue sem preço", "entregues sem preço")
+    return f"{known} pelo WhatsApp; {unpriced} conhecido"
 
 
 def _untraced(totals: Sums) -> str:

@@ -124,14 +124,14 @@ def purchases(figures: OwnerFigures) -> Chart:
     ]
     table = Table(
         "compras",
-        ("Campanha", "Mensagens com compra", "Compras", "Receita"),
+        ("Campanha", "Mensagens com compra", "Compras", "Receita", "Custo"),
         tuple(
             _purchase_row(campaign_name(campaign.campaign_type), campaign.sums)
             for campaign in figures.campaigns
             if campaign.sums.sent or campaign.sums.purchases
         ),
         _purchase_row("Total", figures.totals),
-        phone_columns="1fr 1fr 1.5fr",
+        phone_columns="1fr 1fr 1.5fr 1.5fr",
     )
     return Chart(bars("Receita creditada", content) if content else None, table)
 
@@ -230,6 +230,9 @@ def _notes(sums: Sums) -> Iterable[str]:
     if sums.purchases:
         bought = counted(sums.purchases, "compra creditada", "compras creditadas")
         yield f"{bought}: {money(sums.revenue_brl)}."
+    if sums.billed:
+        billed = counted(sums.billed, "mensagem cobrada", "mensagens cobradas")
+        yield f"{billed} pelo WhatsApp: {money(sums.cost_brl)}."
     if sums.failed:
         yield f"{counted(sums.failed, 'mensagem falhou', 'mensagens falharam')}."
     if sums.held_out:
@@ -259,7 +262,8 @@ def _voucher_row(name: str, sums: Sums) -> tuple[str, ...]:
 
 
 def _purchase_row(name: str, sums: Sums) -> tuple[str, ...]:
-    return name, number(sums.converted), number(sums.purchases), money(sums.revenue_brl)
+    revenue, cost = money(sums.revenue_brl), money(sums.cost_brl)
+    return name, number(sums.converted), number(sums.purchases), revenue, cost
 
 
 def _course(sums: Sums) -> tuple[int, ...]:

@@ -117,6 +117,17 @@ class Fields:
                 self.problems.append(f"{place} is {_kind(value)}")
         return found
 
+    def texts(self, name: str, *, most: int = _MAX_TEXT) -> list[str]:
+        """Return the texts of a list, each of at most ``most`` characters."""
+        found = []
+        for position, value in enumerate(self._read(name, _read_list) or []):
+            entry = Fields({"": value}, f"{self._place}{name}[{position}]")
+            entry.problems = self.problems
+            text = entry.text("", most=most)
+            if text is not None:
+                found.append(text)
+        return found
+
     def _read(self, name: str, read: Callable[[Any], ValueT]) -> ValueT | None:
         value = self._values.get(name)
         if value is None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, get_args, get_type_hints
 from loader.bigquery.declaration import Column
 from loader.bigquery.literals import timestamp
 from loader.messages import HistoryRow
+from loader.receipts import EARLIEST, KEPT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,8 +23,7 @@ __all__ = ["merge_history", "merge_statement"]
 # The rows are loaded into a table of their own, which is billed as another 10 MiB. BigQuery would
 # keep a query parameter, with people's texts and phones, with the job for six months
 # (https://cloud.google.com/bigquery/docs/information-schema-jobs).
-# Statuses move forward only. FAILED comes before DELIVERED: a receipt proves that a message arrived
-# although it was reported as failed, and the customer must not get it again.
+# What two rows of one key say together is the rule of `loader.receipts.merged`.
 _MERGE = """
 merge `{cnpj}_CAMPAIGN`.`message_history` as history
 using (
@@ -39,29 +39,13 @@ on
     and history.attempt = news.attempt
     and history.sent_at >= {since}
 when matched and (
-    news.status_rank > {history_rank}
-    or (history.message_id is null and news.message_id is not null)
-    or (history.delivered_at is null and news.delivered_at is not null)
-    or (history.read_at is null and news.read_at is not null)
-    or (history.replied_at is null and news.replied_at is not null)
+    {changes}
 ) then update set
-    status = if(news.status_rank > {history_rank}, news.status, history.status),
-    message_id = coalesce(history.message_id, news.message_id),
-    error_code = coalesce(history.error_code, news.error_code),
-    recoverable = coalesce(history.recoverable, news.recoverable),
-    delivered_at = coalesce(history.delivered_at, news.delivered_at),
-    read_at = coalesce(history.read_at, news.read_at),
-    replied_at = coalesce(history.replied_at, news.replied_at),
-    updated_at = news.updated_at
+    {values}
 when not matched then insert (
-    user_id, campaign_type, cycle_key, attempt, sent_at, status, message_content, phone,
-    message_id, error_code, recoverable, delivered_at, read_at, replied_at, updated_at,
-    template_variant, voucher_code
+    {columns}
 ) values (
-    news.user_id, news.campaign_type, news.cycle_key, news.attempt, news.sent_at, news.status,
-    news.message_content, news.phone, news.message_id, news.error_code, news.recoverable,
-    news.delivered_at, news.read_at, news.replied_at, news.updated_at, news.template_variant,
-    news.voucher_code
+    {news_columns}
 )
 """
 _RANK = """case upper(trim({status}))
@@ -104,10 +88,45 @@ def merge_history(
 
 def merge_statement(cnpj: Cnpj, *, since: datetime, news: str) -> str:
     """Return the statement that merges the rows of a table of {CNPJ}_CAMPAIGN into a history."""
+    history_rank = _RANK.format(status="history.status")
+    names = [column.name for column in _COLUMNS]
     return _MERGE.format(
         cnpj=cnpj,
         news=news,
         since=timestamp(since - _CLOCK_MARGIN),
         news_rank=_RANK.format(status="status"),
-        history_rank=_RANK.format(status="history.status"),
+        changes="\n    or ".join(_changes(history_rank)),
+        values=",\n    ".join(_values(history_rank)),
+        columns=", ".join(names),
+        news_columns=", ".join(f"news.{name}" for name in names),
     )
+
+
+def _changes(history_rank: str) -> list[str]:
+    """Return when a known row changes."""
+    return [
+        f"news.status_rank > {history_rank}",
+        "news.sent_at < history.sent_at",
+        "(news.is_billable and not coalesce(history.is_billable, false))",
+        *(
+            f"(history.{name} is null and news.{name} is not null)"
+            for name in (*KEPT, *EARLIEST, "is_billable")
+        ),
+        *(f"news.{name} < history.{name}" for name in EARLIEST),
+    ]
+
+
+def _values(history_rank: str) -> list[str]:
+    """Return what it changes to."""
+    return [
+        f"status = if(news.status_rank > {history_rank}, news.status, history.status)",
+        "sent_at = least(history.sent_at, news.sent_at)",
+        "updated_at = greatest(coalesce(history.updated_at, news.updated_at), news.updated_at)",
+        "is_billable = if(news.is_billable, true, coalesce(history.is_billable, news.is_billable))",
+        *(f"{name} = coalesce(history.{name}, news.{name})" for name in KEPT),
+        *(
+            f"{name} = least(coalesce(history.{name}, news.{name}), "
+            f"coalesce(news.{name}, history.{name}))"
+            for name in EARLIEST
+        ),
+    ]

@@ -333,6 +333,15 @@ class Warehouse:
             ]
         return max(built).astimezone(UTC) if built else None
 
+    def first_value(self, dataset: str, table: str, column: str) -> Any:
+        """Return the value of a column that all rows of a table share; None: there is no row."""
+        with self._service_errors(f"reading {dataset}.{table}"):
+            snapshot = Snapshot(self._reader, self._project, dataset, table, column)
+            values = (
+                value for batch in snapshot.batches() for value in batch.column(column).to_pylist()
+            )
+            return next(values, None)
+
     def opted_out(self, cnpj: Cnpj) -> set[tuple[str, str]]:
         """Return the campaign and customer id of each decision that an opt-out blocks."""
         dataset, table = f"{cnpj}_CAMPAIGN", "campaign_decisions"

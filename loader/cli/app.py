@@ -36,6 +36,7 @@ COMMANDS = (
     "send",
     "webhook",
     "templates",
+    "optout",
     "report",
     "schedule",
     "settings",

@@ -141,6 +141,10 @@ def show_status(report: StatusReport) -> None:
         ("Age of RAW data unknown", report.unknown_raw),
         ("Last run left rows to look at, VMHUB_OPS.sync_rejects", report.with_problems),
         ("In no run within 7 days", report.without_runs),
+        (
+            "Opt-outs that cannot be read, `vmhub check` says what to do",
+            [f"{cnpj} {count}" for cnpj, count in report.unreadable_opt_outs.items()],
+        ),
     ):
         if lines:
             console.print(f"\n{heading}: {len(lines)}")

@@ -40,7 +40,7 @@ def track_command(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Bring message_history up to date with what became of the messages.
+    """Bring message_history and opt_outs up to date with what became of the messages.
 
     Example: vmhub track --all
     """
@@ -62,7 +62,7 @@ def show_track(report: TrackReport) -> None:
         f"{len(report.laundromats)} laundromats"
     )
     table = Table()
-    for heading in ("CNPJ", "documents", "attempts", "unreadable", "error"):
+    for heading in ("CNPJ", "documents", "attempts", "opt-outs", "unreadable", "error"):
         table.add_column(heading)
     for laundromat in report.laundromats:
         if laundromat.documents or laundromat.error:
@@ -70,6 +70,7 @@ def show_track(report: TrackReport) -> None:
                 laundromat.cnpj,
                 str(laundromat.documents),
                 str(laundromat.rows),
+                str(laundromat.opt_outs),
                 str(len(laundromat.oddities)),
                 laundromat.error,
             )

@@ -53,7 +53,7 @@ _PAYLOAD = ("name", "phone", "data", "expiresAt", "cycleKey", "cycleStart")
 # Fields that decide what sync may do. If one of the first cannot be read, the document is in doubt,
 # and sync leaves it alone.
 _DECIDING = ("attempts", "attemptLog", "claimedUntil", "lastError", "nextAttemptAt")
-_READ = (*_DECIDING, "status", "createdAt", "updatedAt", "expiresAt")
+_READ = (*_DECIDING, "status", "createdAt", "updatedAt", "expiresAt", "phone")
 _UPDATED = (*_PAYLOAD, "updatedAt")
 _REQUEUED = (*_UPDATED, "status", "claimedUntil", "nextAttemptAt")
 _GIVEN_UP = ("updatedAt", "status")
@@ -98,7 +98,7 @@ class TargetStore:
             watermark: How far documents are tracked in message_history; None: not at all.
 
         """
-        self._watermark = watermark or Watermark()
+        self.watermark = watermark or Watermark()
         self.documents_read = 0
         self._database = database
         self._cnpj = cnpj
@@ -259,12 +259,13 @@ class TargetStore:
             next_attempt_at=fields.instant("nextAttemptAt"),
             is_recoverable=is_recoverable is not False,
             is_recorded=not was_sent
-            or self._watermark.covers(
+            or self.watermark.covers(
                 update_time, updated_at, keeps_log=fields.is_there("attemptLog")
             ),
             was_attempted=was_attempted,
             has_open_attempt=_is_open(log, attempts),
             doubt="; ".join(text for text in fields.problems if text.startswith(_DECIDING)),
+            phone=fields.text("phone"),
         )
 
     def _encode(self, write: Write, as_of: datetime) -> bytes:

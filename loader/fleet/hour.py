@@ -269,6 +269,14 @@ class HourRunner:
                 arguments=["--selector", selector],
             )
             step.queries, step.bytes_billed = report.queries, report.bytes_billed
+            if name == "BUILD":
+                step.outcomes = {"unreadable_opt_outs": self._unreadable_opt_outs(spec.cnpj)}
+
+    def _unreadable_opt_outs(self, cnpj: Cnpj) -> int:
+        """Return how many opt-outs may be anybody's; a laundromat without customers has none."""
+        warehouse = self._services.warehouse.acting_for(cnpj)
+        found = warehouse.first_value(f"{cnpj}_CAMPAIGN", "customer_facts", "unreadable_opt_outs")
+        return int(found or 0)
 
     def _sync(self, run: Run, laundromat: Laundromat, renewal: _Renewal) -> None:
         self._begin("SYNC", renewal)

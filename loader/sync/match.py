@@ -41,6 +41,8 @@ class RowState(IntEnum):
     """Another row of the same customer and campaign came before."""
     NOT_ASKED_FOR = 3
     """Its campaign must not be synced."""
+    SUPPRESSED = 4
+    """Its customer has opted out."""
 
 
 class RowKeys:

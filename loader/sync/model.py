@@ -30,6 +30,8 @@ class Outcome(StrEnum):
     IN_FLIGHT = "in_flight"
     ALREADY_SENT = "already_sent"
     EXHAUSTED = "exhausted"
+    SUPPRESSED = "suppressed"
+    """The customer has opted out since the targets were built, or a little before."""
     WITHDRAWN = "withdrawn"
     REJECTED = "rejected"
     FAILED = "failed"
@@ -85,3 +87,5 @@ class TargetDocument:
     """What of the fields that decide cannot be read; empty: all can."""
     has_open_attempt: bool = False
     """Whether the newest attempt has an unknown end: the message may have been sent."""
+    phone: str | None = None
+    """Where the message would go, in E.164."""

@@ -8,6 +8,7 @@ read ends in exactly one outcome.
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -27,11 +28,13 @@ from loader.sync.guards import (
     rejection,
 )
 from loader.sync.match import RowKeys, RowState, Withdrawals
+from loader.sync.model import Outcome
 from loader.sync.report import CampaignCounts, Ledger, Problem, SyncReport
+from loader.sync.suppressed import Suppressed
 from loader.sync.write import PlannedRow, Writing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
     from datetime import datetime
 
     from loader.base.cnpj import Cnpj
@@ -40,6 +43,8 @@ if TYPE_CHECKING:
     from loader.sync.ports import DocumentStore, TargetSource
 
 __all__ = ["CampaignCounts", "Problem", "SyncOptions", "SyncReport", "sync"]
+
+_log = logging.getLogger(__name__)
 
 _PENDING_AT_A_TIME = 1000
 
@@ -67,6 +72,7 @@ def sync(
     as_of: datetime,
     campaign_types: Iterable[str],
     max_attempts: int,
+    suppressed_keys: Callable[[], Collection[str]] = frozenset,
     options: SyncOptions | None = None,
     retry: Retry | None = None,
     interrupts: Interrupts | None = None,
@@ -83,6 +89,8 @@ def sync(
         campaign_types: Campaigns to sync even without rows: their pending documents may have to
             be withdrawn.
         max_attempts: Failed attempts after which a document waits for the next cycle.
+        suppressed_keys: Reads who has opted out and may be unknown to the build, as keys of
+            `loader.base.persons`.
         options: Guards, the dry run, and what to leave out.
         retry: How long to retry a service that does not answer, and the clock.
         interrupts: Takes note of signals once writing begins; before that they end the run.
@@ -100,18 +108,12 @@ def sync(
     retry = retry or Retry(sleep=interrupts.sleep)
     known = frozenset(campaign_types)
     _check_campaigns(options.campaigns, known)
-    built_at = published_at(source, cnpj, as_of, options.max_age)
-    plan = _Plan(cnpj, as_of, built_at, options, Ledger(on_problem))
-    rows = source.targets(cnpj)
-    matches = plan.read_rows(rows)
-    for campaign_type in sorted({*(options.campaigns or known), *plan.campaign_types}):
-        plan.read_pending(matches, campaign_type, _pending(store, campaign_type, retry))
-    matches.forget_keys()
+    ledger = Ledger(on_problem)
 
     def new_writing() -> Writing:
         return Writing(
             store,
-            plan.ledger,
+            ledger,
             as_of=as_of,
             max_attempts=max_attempts,
             retry=retry,
@@ -120,6 +122,30 @@ def sync(
             limit=options.limit,
         )
 
+    suppressed = Suppressed(frozenset(suppressed_keys()))
+    settled = [
+        (campaign_type, document)
+        for campaign_type in (sorted(options.campaigns or known) if suppressed.keys else ())
+        for part in _pending(store, campaign_type, retry)
+        for document in part
+        if suppressed.names(document) and must_withdraw(document, as_of=as_of)
+    ]
+    if settled:
+        # Before every guard: whatever is wrong with the targets, they are left alone at once.
+        for campaign_type, _ in settled:
+            ledger.add_campaign(campaign_type)
+        with interrupts.held_back():
+            new_writing().run(settled, ())
+        counted = sum(outcomes[Outcome.WITHDRAWN] for outcomes in ledger.outcomes.values())
+        _log.info("%s: %d pending targets of people who opted out withdrawn", cnpj, counted)
+    built_at = published_at(source, cnpj, as_of, options.max_age)
+    plan = _Plan(cnpj, as_of, built_at, options, ledger, suppressed)
+    plan.settled.update(_document_key(*item) for item in settled)
+    rows = source.targets(cnpj)
+    matches = plan.read_rows(rows)
+    for campaign_type in sorted({*(options.campaigns or known), *plan.campaign_types}):
+        plan.read_pending(matches, campaign_type, _pending(store, campaign_type, retry))
+    matches.forget_keys()
     share = (plan.withdrawal_count, plan.pending_count, options.max_withdraw_percent)
     if is_mass_withdrawal(*share):
         # Whoever has opted out is left alone at once, whatever is wrong with the others.
@@ -127,7 +153,7 @@ def sync(
         urgent = [item for item in plan.withdrawals if _document_key(*item) in opted_out]
         with interrupts.held_back():
             new_writing().run(urgent, ())
-        check_withdrawals(*share, opted_out=len(urgent))
+        check_withdrawals(*share, opted_out=len(urgent) + len(settled))
     writing = new_writing()
     with interrupts.held_back():
         writing.run(plan.withdrawals, plan.planned_rows(rows, matches, on_progress))
@@ -183,6 +209,9 @@ class _Plan:
     built_at: datetime
     options: SyncOptions
     ledger: Ledger
+    suppressed: Suppressed
+    settled: set[tuple[str, str]] = field(default_factory=set)
+    """Campaign and customer of the documents that were withdrawn before."""
     withdrawals: Withdrawals = field(default_factory=Withdrawals)
     campaign_types: set[str] = field(default_factory=set)
     """Campaigns with rows that may become documents."""
@@ -210,6 +239,8 @@ class _Plan:
             return RowState.NOT_ASKED_FOR
         if rejection(target, self.as_of):
             return RowState.REJECTED
+        if self.suppressed.names(target):
+            return RowState.SUPPRESSED
         self.campaign_types.add(target.campaign_type)
         return RowState.ACCEPTED
 
@@ -218,7 +249,13 @@ class _Plan:
     ) -> None:
         """Read a campaign's pending documents and match them with the rows."""
         self.ledger.add_campaign(campaign_type)
-        for part in parts:
+        for read in parts:
+            # In a dry run, or if withdrawing failed, they are still there.
+            part = [
+                document
+                for document in read
+                if _document_key(campaign_type, document) not in self.settled
+            ]
             self.pending_count += sum(not is_expired(document, self.as_of) for document in part)
             for document in matches.add(campaign_type, part):
                 if must_withdraw(document, as_of=self.as_of):
@@ -238,10 +275,13 @@ class _Plan:
                 break
             states = matches.states(position, len(part))
             documents = matches.documents(position, part)
+            for target, state in zip(part, states, strict=True):
+                if state == RowState.SUPPRESSED:
+                    self.ledger.count(target.campaign_type, target.customer_id, Outcome.SUPPRESSED)
             yield [
                 PlannedRow(target, self._reason(target, state) if state else "", document)
                 for target, state, document in zip(part, states, documents, strict=True)
-                if state != RowState.NOT_ASKED_FOR
+                if state not in (RowState.NOT_ASKED_FOR, RowState.SUPPRESSED)
             ]
             position += len(part)
             on_progress(position, len(matches))

@@ -1,6 +1,6 @@
-"""Firestore to message_history: read what changed, write it, then move the watermark.
+"""Firestore to BigQuery: read what changed, write it, then move the watermark.
 
-A laundromat's watermark is the instant up to which its documents are in message_history. It moves
+A laundromat's watermark is the instant up to which its documents are in its tables. It moves
 only after they are written, and every row has a key. So a run that was killed, repeated or doubled
 leaves the same table.
 """
@@ -8,18 +8,16 @@ leaves the same table.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from loader.base.errors import ExitCode, VmhubError
-from loader.base.fields import Fields
-from loader.bigquery.history import merge_history
 from loader.bigquery.runs import Run
-from loader.messages import Oddity, history_rows
+from loader.track.news import News, own_news
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from loader.base.cnpj import Cnpj
     from loader.bigquery.ops import OpsLog
@@ -27,7 +25,7 @@ if TYPE_CHECKING:
     from loader.bigquery.warehouse import Warehouse
     from loader.firestore.changes import ChangeReader
     from loader.firestore.registry import Registry, RegistryEntry
-    from loader.messages import HistoryRow, TrackedDocument
+    from loader.messages import Oddity
 
 __all__ = ["TrackReport", "TrackedLaundromat", "has_news", "track", "track_one"]
 
@@ -38,8 +36,6 @@ _OVERLAP = timedelta(minutes=10)
 # A laundromat that is further behind is read alone, so that others are not read again for it.
 _LAG = timedelta(hours=3)
 _AT_A_TIME = 400
-_TOLD_PROBLEMS = 5
-_BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -52,6 +48,8 @@ class TrackedLaundromat:
     """Attempts, new or already known."""
     statements: int
     oddities: tuple[Oddity, ...]
+    opt_outs: int = 0
+    """Suppressions, new or already known."""
     error: str = ""
     """Why nothing was written and the watermark stays; empty: all was written."""
 
@@ -79,28 +77,6 @@ class TrackReport:
         return ExitCode.PARTLY_FAILED if failed or is_odd or self.not_recorded else ExitCode.OK
 
 
-@dataclass
-class _News:
-    documents: int = 0
-    rows: dict[tuple[str, str, str, int], HistoryRow] = field(default_factory=dict)
-    oddities: list[Oddity] = field(default_factory=list)
-    oldest: datetime | None = None
-    """When the oldest document with rows was created."""
-
-    def add(self, document: TrackedDocument, as_of: datetime) -> None:
-        self.documents += 1
-        rows, problems = history_rows(document, as_of)
-        if problems:
-            reason = "; ".join(problems[:_TOLD_PROBLEMS])
-            self.oddities.append(Oddity(document.campaign_type, document.customer_id, reason))
-        if not rows:
-            return
-        self.rows.update((row.key, row) for row in rows)
-        created_at = Fields(document.fields).instant("createdAt") or _BEGINNING
-        first = min(created_at, *(row.sent_at for row in rows))
-        self.oldest = first if self.oldest is None else min(self.oldest, first)
-
-
 def track(
     reader: ChangeReader,
     warehouse: Warehouse,
@@ -112,11 +88,13 @@ def track(
     is_full: bool = False,
     broken: Mapping[str, str] | None = None,
 ) -> TrackReport:
-    """Bring the message_history of laundromats up to date with their target documents.
+    """Bring the tables of laundromats up to date with their documents.
+
+    Targets and sends become rows of message_history, suppressions of opt_outs.
 
     Args:
         reader: Reads the documents.
-        warehouse: Holds the histories.
+        warehouse: Holds the tables.
         registry: Keeps the watermarks.
         entries: The laundromats.
         as_of: The run's instant, to which the watermarks move.
@@ -134,22 +112,19 @@ def track(
     writer = _Writer(warehouse, registry, ops_log, as_of)
     unknown = 0
     if together:
-        marks = [entry.watermark.until for entry in together if entry.watermark.until]
-        news: dict[str, _News] = {entry.cnpj: _News() for entry in together}
-        strangers = {entry.cnpj for entry in apart}
-        for document in reader.changed(min(marks) - _OVERLAP):
-            if document.cnpj in news:
-                news[document.cnpj].add(document, as_of)
-            else:
-                unknown += document.cnpj not in strangers
+        news = {str(entry.cnpj): News() for entry in together}
+        strangers = {str(entry.cnpj) for entry in apart}
+        unknown = _read_together(reader, news, strangers, _oldest(together), as_of)
         for entry in together:
             writer.write(entry.cnpj, news.pop(entry.cnpj))
     for entry in apart:
         reader.read_time = None
-        own = _own_news(reader, entry, as_of, is_full=is_full)
+        own = own_news(reader, entry, as_of, since=None if is_full else _since(entry))
         writer.write(entry.cnpj, own, full_at=reader.read_time if is_full else None)
     writer.flush()
-    failed = [TrackedLaundromat(cnpj, 0, 0, 0, (), error) for cnpj, error in (broken or {}).items()]
+    failed = [
+        TrackedLaundromat(cnpj, 0, 0, 0, (), 0, error) for cnpj, error in (broken or {}).items()
+    ]
     return TrackReport(
         as_of,
         is_full,
@@ -158,6 +133,44 @@ def track(
         (*writer.done, *failed),
         not_recorded=writer.ops.failure,
     )
+
+
+def _oldest(entries: Sequence[RegistryEntry]) -> datetime:
+    """Return from when on one query for all of them reads."""
+    return min(filter(None, (_since(entry) for entry in entries)))
+
+
+def _read_together(
+    reader: ChangeReader,
+    news: Mapping[str, News],
+    strangers: Collection[str],
+    since: datetime,
+    as_of: datetime,
+) -> int:
+    """Read the fleet's changed documents; return how many are of laundromats that are not active.
+
+    Args:
+        reader: Reads the documents.
+        news: Takes them, by CNPJ.
+        strangers: Laundromats that are read alone.
+        since: From when on.
+        as_of: The run's instant.
+
+    """
+    unknown = 0
+
+    def of(cnpj: str) -> News:
+        nonlocal unknown
+        unknown += cnpj not in news and cnpj not in strangers
+        return news.get(cnpj) or News()
+
+    for target in reader.changed(since):
+        of(target.cnpj).add(target, as_of)
+    for send in reader.sends(since):
+        of(send.cnpj).add_send(send, as_of)
+    for suppression in reader.suppressions(since):
+        of(suppression.cnpj).add_suppression(suppression)
+    return unknown
 
 
 def _up_to_date(entries: Sequence[RegistryEntry]) -> list[RegistryEntry]:
@@ -183,7 +196,7 @@ def track_one(
     step: StepRecord,
     on_oddities: Callable[[Sequence[Oddity]], None],
 ) -> None:
-    """Bring one laundromat's message_history up to date, as part of a longer run.
+    """Bring one laundromat's tables up to date, as part of a longer run.
 
     Args:
         reader: Reads the documents.
@@ -192,15 +205,15 @@ def track_one(
         entry: The laundromat.
         as_of: The run's instant, to which the watermark moves.
         step: The record that takes the counts.
-        on_oddities: Records the documents that were sent but give no row. If it fails, the
+        on_oddities: Records the documents that cannot be read as they should. If it fails, the
             watermark does not move, since no later run would see them.
 
     Raises:
         VmhubError: The watermark did not move; the next run reads the same documents again.
 
     """
-    news = _own_news(reader, entry, as_of, is_full=False)
-    _merge(warehouse, entry.cnpj, news, step)
+    news = own_news(reader, entry, as_of, since=_since(entry))
+    news.write(warehouse, entry.cnpj, step)
     if news.oddities:
         step.exit_code = ExitCode.PARTLY_FAILED
         on_oddities(news.oddities)
@@ -208,40 +221,19 @@ def track_one(
 
 
 def has_news(reader: ChangeReader, entry: RegistryEntry) -> bool:
-    """Return whether tracking would find documents of a laundromat; reads at most one."""
+    """Return whether tracking would find documents of a laundromat.
+
+    It reads at most one document of each campaign, one attempt and one suppression.
+    """
     since = _since(entry)
-    return any(
+    return reader.has_receipts(entry.cnpj, since) or any(
         reader.has_changed(entry.cnpj, campaign_type, since)
         for campaign_type in sorted(entry.campaign_types)
     )
 
 
-def _own_news(
-    reader: ChangeReader, entry: RegistryEntry, as_of: datetime, *, is_full: bool
-) -> _News:
-    news = _News()
-    since = None if is_full else _since(entry)
-    for campaign_type in sorted(entry.campaign_types):
-        for document in reader.changed_of(entry.cnpj, campaign_type, since):
-            news.add(document, as_of)
-    return news
-
-
 def _since(entry: RegistryEntry) -> datetime | None:
     return entry.watermark.until - _OVERLAP if entry.watermark.until else None
-
-
-def _merge(warehouse: Warehouse, cnpj: Cnpj, news: _News, step: StepRecord) -> None:
-    """Write the news, if any, and count them."""
-    step.rows, step.documents_read = len(news.rows), news.documents
-    if not news.rows:
-        return
-    warehouse = warehouse.acting_for(cnpj)
-    queries, bytes_billed = warehouse.queries, warehouse.bytes_billed
-    rows = list(news.rows.values())
-    merge_history(warehouse, cnpj, rows, since=news.oldest or _BEGINNING)
-    step.queries = warehouse.queries - queries
-    step.bytes_billed = warehouse.bytes_billed - bytes_billed
 
 
 class _Writer:
@@ -258,13 +250,13 @@ class _Writer:
         self._marks: dict[Cnpj, datetime | None] = {}
         self._runs: list[dict[str, Any]] = []
 
-    def write(self, cnpj: Cnpj, news: _News, *, full_at: datetime | None = None) -> None:
+    def write(self, cnpj: Cnpj, news: News, *, full_at: datetime | None = None) -> None:
         """Write one laundromat's rows; a failure affects only this laundromat."""
         failure: VmhubError | None = None
         run = Run(cnpj, "track", self._as_of)
         try:
             with run.step("TRACK") as step:
-                _merge(self._warehouse, cnpj, news, step)
+                news.write(self._warehouse, cnpj, step)
         except VmhubError as error:
             failure = error
             _log.error("tracking %s: %s", cnpj, error)
@@ -278,6 +270,7 @@ class _Writer:
                 len(news.rows),
                 step.queries,
                 tuple(news.oddities),
+                len(news.wishes),
                 str(failure or ""),
             )
         )

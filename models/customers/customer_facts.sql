@@ -131,6 +131,12 @@ message_lists as (
     group by customer_id
 ),
 
+-- Until somebody settles them: they may be anybody's.
+unreadable as (
+    select countif(is_unreadable) as unreadable_opt_outs
+    from opt_outs
+),
+
 opted_out_ids as (
     select distinct customer_id
     from opt_outs
@@ -209,9 +215,11 @@ final as (
         opted_out_persons.has_opted_out,
         message_lists.messages,
         newest_sale.sales_until,
+        unreadable.unreadable_opt_outs,
         {{ now() }} as built_at
     from customers
     cross join newest_sale
+    cross join unreadable
     left join purchases on customers.cpf = purchases.cpf
     left join message_lists on customers.customer_id = message_lists.customer_id
     inner join opted_out_persons on customers.customer_id = opted_out_persons.customer_id

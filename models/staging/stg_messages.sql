@@ -58,6 +58,9 @@ final as (
         message_id,
         nullif(trim(template_variant), '') as template_variant,
         nullif(upper(trim(voucher_code)), '') as voucher_code,
+        nullif(trim(whatsapp_user_id), '') as whatsapp_user_id,
+        nullif(upper(trim(price_category)), '') as price_category,
+        is_billable,
         updated_at
     from source
 )

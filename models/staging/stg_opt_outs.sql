@@ -8,6 +8,7 @@ held as (
     select
         -- As it stands, like everywhere else: an id is compared, not read.
         if(trim(user_id) = '', null, user_id) as customer_id,
+        nullif(trim(whatsapp_user_id), '') as whatsapp_user_id,
         {{ numbers_in_text('phone') }} as numbers
     from source
     where
@@ -20,14 +21,40 @@ held as (
         )
 ),
 
+recipients as (
+    select distinct
+        whatsapp_user_id,
+        customer_id
+    from {{ ref('stg_messages') }}
+    where whatsapp_user_id is not null
+),
+
+-- Who hides the number is known by WhatsApp's id, from messages that reached them, under every id
+-- that they have here.
+persons as (
+    select
+        held.numbers,
+        known_id as customer_id
+    from held
+    left join recipients on held.whatsapp_user_id = recipients.whatsapp_user_id
+    cross join
+        unnest(
+            if(
+                held.customer_id != recipients.customer_id,
+                [held.customer_id, recipients.customer_id],
+                [coalesce(held.customer_id, recipients.customer_id)]
+            )
+        ) as known_id
+),
+
 -- Every number in the field opts out, and a field without any is still a row.
 numbers as (
     select
-        held.customer_id,
+        persons.customer_id,
         number,
         {{ e164("regexp_extract(number, " ~ mobile_pattern() ~ ")") }} as phone
-    from held
-    left join unnest(regexp_extract_all(held.numbers, r'[^|]*\d{8}x?')) as number
+    from persons
+    left join unnest(regexp_extract_all(persons.numbers, r'[^|]*\d{8}x?')) as number
 ),
 
 final as (

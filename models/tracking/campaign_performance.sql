@@ -2,6 +2,7 @@
     materialized='incremental',
     unique_key=['campaign_type', 'template_variant', 'business_date'],
     partition_by={'field': 'business_date', 'data_type': 'date', 'granularity': 'month'},
+    on_schema_change='append_new_columns',
 ) }}
 
 with
@@ -29,6 +30,23 @@ error_classes as (
     select * from {{ ref('whatsapp_error_classes') }}
 ),
 
+-- Each price until the next; the first one holds before its day, too.
+prices as (
+    select
+        category,
+        safe_cast(price_brl as numeric) as price_brl,
+        if(
+            row_number() over (partition by category order by valid_from) = 1,
+            date '0001-01-01',
+            valid_from
+        ) as first_on,
+        coalesce(
+            lead(valid_from) over (partition by category order by valid_from),
+            date '9999-12-31'
+        ) as until_on
+    from {{ ref('whatsapp_prices') }}
+),
+
 -- One row for each thing that is counted, on its day.
 events as (
     select
@@ -40,9 +58,19 @@ events as (
         attempts.is_delivered,
         attempts.is_read,
         attempts.is_replied,
-        if(attempts.is_failed, coalesce(error_classes.class, 'unknown'), null) as error_class
+        if(attempts.is_failed, coalesce(error_classes.class, 'unknown'), null) as error_class,
+        -- WhatsApp charges what was delivered, not what was sent.
+        attempts.is_delivered and attempts.is_billable as is_billed,
+        attempts.is_delivered
+        and coalesce(attempts.is_billable and prices.price_brl is null, true) as is_unpriced,
+        if(attempts.is_delivered and attempts.is_billable, prices.price_brl, null) as cost_brl
     from attempts
     left join error_classes on attempts.error_code = error_classes.code
+    left join prices
+        on
+            attempts.price_category = prices.category
+            and attempts.sent_on >= prices.first_on
+            and attempts.sent_on < prices.until_on
 
     union all
 
@@ -55,7 +83,10 @@ events as (
         false as is_delivered,
         false as is_read,
         false as is_replied,
-        cast(null as string) as error_class
+        cast(null as string) as error_class,
+        false as is_billed,
+        false as is_unpriced,
+        cast(null as numeric) as cost_brl
     from cycles
     cross join
         unnest([
@@ -81,7 +112,10 @@ events as (
             false as is_delivered,
             false as is_read,
             false as is_replied,
-            cast(null as string) as error_class
+            cast(null as string) as error_class,
+            false as is_billed,
+            false as is_unpriced,
+            cast(null as numeric) as cost_brl
         from {{ this }}
         where business_date >= {{ local_date(figures_start()) }}
     {% endif %}
@@ -109,7 +143,10 @@ counts as (
         countif(
             error_class in ('laundromat', 'token', 'portfolio', 'sender')
         ) as failed_sender,
-        countif(error_class = 'unknown') as failed_unknown
+        countif(error_class = 'unknown') as failed_unknown,
+        countif(is_billed) as billed,
+        countif(is_unpriced) as unpriced,
+        coalesce(sum(cost_brl), 0) as cost_brl
     from events
     group by campaign_type, template_variant, business_date
 ),

@@ -176,7 +176,7 @@ def course(
     services.build(
         services.laundromat(CNPJ),
         as_of=AS_OF,
-        arguments=["--select", "message_templates", "whatsapp_error_classes"],
+        arguments=[*("--select", "message_templates", "whatsapp_error_classes", "whatsapp_prices")],
     )
     first = build(services, AS_OF)
 
@@ -263,6 +263,7 @@ def test_what_was_sent_is_counted_on_its_day_and_late_news_reach_it(course: Cour
             "sent": 1,
             "delivered": 1,
             "read": 1,
+            "unpriced": 1,
         },
     }
     birthday = ("BIRTHDAY", "DEFAULT", date(2026, 11, 23))
@@ -277,6 +278,8 @@ def test_what_was_sent_is_counted_on_its_day_and_late_news_reach_it(course: Cour
         "read": 1,
         "failed": 1,
         "failed_unreachable": 1,
+        # Their receipts say nothing of a price.
+        "unpriced": 2,
     }
     assert performance(course.later["campaign_performance"]) == {**past, birthday: sent}
     assert performance(course.replied["campaign_performance"]) == {
@@ -381,6 +384,7 @@ def test_building_again_changes_nothing_and_leaves_nothing_behind(course: Course
         "target_publication",
         "message_templates",
         "whatsapp_error_classes",
+        "whatsapp_prices",
         "message_history",
         "opt_outs",
     }
@@ -394,7 +398,7 @@ def test_bigquery_would_take_what_builds_on_tables_that_are_there(
         course.services.environment,
         CNPJ,
         tmp_path,
-        only=" ".join((*INCREMENTAL, "whatsapp_error_classes")),
+        only=" ".join((*INCREMENTAL, "whatsapp_error_classes", "whatsapp_prices")),
         built=analysis.columns,
     )
     assert anew.errors == {}
@@ -411,4 +415,4 @@ def test_bigquery_would_take_what_builds_on_tables_that_are_there(
         **{name: analysis.tables[name] for name in (*TABLES, "assert_figures_add_up")},
         **{name: anew.tables[name] | {f"{dataset}.{name}"} for name in INCREMENTAL},
     }
-    assert sum(map(len, referenced.values())) == 24
+    assert sum(map(len, referenced.values())) == 25

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from loader.bigquery.history import merge_statement
+from loader.bigquery.wishes import merge_opt_outs_statement
 from loader.dbt.runner import ParsedProject
 from tests.descriptions import missing_descriptions
 from tests.googlesql import GoogleSql, analyze_project, type_name
@@ -79,6 +80,18 @@ def test_bigquery_takes_the_merge_of_tracking(project: Project, google_sql: Goog
     assert [set(re.findall(r"\w+", text)) for text in inserted] == [set(columns)]
     with pytest.raises(Exception, match="not found"):
         google_sql.analyze(sql.replace("news.voucher_code", "news.vouchers"))
+
+
+def test_bigquery_takes_the_merge_of_opt_outs(project: Project, google_sql: GoogleSql) -> None:
+    [declared] = [table for table in project.owned_tables() if table.name == "opt_outs"]
+    table = f"{ALPHANUMERIC_CNPJ}_CAMPAIGN.opt_outs"
+    columns = {column.name: column.data_type for column in declared.columns}
+    google_sql.declare(table, columns)
+    sql = merge_opt_outs_statement(ALPHANUMERIC_CNPJ, news="opt_outs").replace("`.`", ".")
+    assert table in sql
+    google_sql.analyze(sql)
+    inserted = re.findall(r"insert \((.*?)\)", sql, re.DOTALL)
+    assert [set(re.findall(r"\w+", text)) for text in inserted] == [set(columns)]
 
 
 def test_an_hour_references_eight_tables_of_ten_mebibytes_each(analysis: Analysis) -> None:

@@ -30,6 +30,7 @@ COUNTS = (
     *("candidates", "held_out", "targets", "attempts", "sent", "delivered", "read", "replied"),
     "failed",
     *(f"failed_{name}" for name in FAILURE_CLASSES),
+    *("billed", "unpriced"),
 )
 TABLES = {
     "campaign_performance": {
@@ -38,6 +39,7 @@ TABLES = {
         "template_variant": "string",
         "business_date": "date",
         **dict.fromkeys(COUNTS, "int64"),
+        "cost_brl": "numeric",
         "delivery_rate": "float64",
     },
     "campaign_conversions": {

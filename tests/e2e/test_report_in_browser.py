@@ -198,7 +198,7 @@ def test_every_text_stands_out_by_day_and_by_night(opened: Opened) -> None:
 def test_the_big_numbers_are_seen_whole(opened: Opened) -> None:
     tiles = opened.page.locator(".tiles strong")
     is_empty = opened.page.locator("#vazio").count() == 1
-    assert tiles.count() == (0 if is_empty else 7)
+    assert tiles.count() == (0 if is_empty else 8)
     for tile in tiles.all():
         assert tile.is_visible()
         assert tile.evaluate("item => item.getClientRects().length") == 1

@@ -30,11 +30,13 @@ from tests.support import (
     bigquery_client,
     change_settings,
     copy_project,
+    decisions,
     documents,
     history,
     make_laundromat,
     official_client,
     put_document,
+    put_suppression,
     run_script,
     sent,
 )
@@ -127,7 +129,12 @@ def test_a_run_gives_what_track_build_and_sync_give_and_once_a_day_the_figures(
 ) -> None:
     make_small(services, CNPJ)
     put_document(services, "customer-0", cnpj=CNPJ, **sent())
+    [opt_outs] = [table for table in services.project.owned_tables() if table.name == "opt_outs"]
+    services.warehouse.append(opt_outs, CNPJ, [{"phone": "it is secret"}])
     assert server(services, AS_OF).serve(CNPJ).outcome is HourOutcome.OK
+    assert len(documents(services.environment, CNPJ)) == 3
+    wish = {"keys": ["customer:customer-1"], "updatedAt": AS_OF + HOUR / 2}
+    put_suppression(services, "event", cnpj=CNPJ, optedOutAt=AS_OF + HOUR / 2, **wish)
     assert server(services, AS_OF + HOUR).serve(CNPJ).outcome is HourOutcome.OK
     first, second = rows_of_runs(services)
     assert steps(first) == ["TRACK", "DEPLOY", "BUILD", "SYNC", "FIGURES"]
@@ -135,10 +142,17 @@ def test_a_run_gives_what_track_build_and_sync_give_and_once_a_day_the_figures(
     assert [row["user_id"] for row in history(services, CNPJ)] == ["customer-0"]
     assert {key for key in documents(services.environment, CNPJ) if key[0] == "BIRTHDAY"} == {
         ("BIRTHDAY", "customer-0"),
-        ("BIRTHDAY", "customer-1"),
     }
+    assert decisions(services, CNPJ)["BIRTHDAY", "customer-1"]["blockers"] == ["OPTED_OUT"]
+    [track] = [step for step in second["steps"] if step["step"] == "TRACK"]
+    assert track["outcomes"] == {"opt_outs": 1}
+    [sync] = [step for step in second["steps"] if step["step"] == "SYNC"]
+    assert sync["outcomes"] == {"unchanged": 1, "withdrawn": 1}
     [sync] = [step for step in first["steps"] if step["step"] == "SYNC"]
     assert (sync["rows"], sync["outcomes"]) == (2, {"created": 2})
+    for row in (first, second):
+        [build] = [step for step in row["steps"] if step["step"] == "BUILD"]
+        assert build["outcomes"] == {"unreadable_opt_outs": 1}
 
 
 class NoWarehouse:

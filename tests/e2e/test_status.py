@@ -455,3 +455,28 @@ def test_bigquery_takes_the_queries_and_prunes_by_the_bare_column(project: Proje
         analyzer.analyze(sql.replace("`.`", ".").replace("@fleet_run_ids", "['a']"))
         reads = partition_problems(sql, project.source_tables())
         assert (reads.problems, reads.unfiltered, len(reads.compared)) == ([], [], 1)
+
+
+def test_opt_outs_that_cannot_be_read_are_told_of_until_a_build_finds_none(
+    services: Services, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def built(count: int) -> str:
+        return json.dumps([{"step": "BUILD", "outcomes": {"unreadable_opt_outs": count}}])
+
+    make_laundromat(services, NUMERIC_CNPJ)
+    _put(
+        services,
+        "runs",
+        _run_row(NUMERIC_CNPJ, now - 4 * HOUR, 0, steps=built(11)),
+        _run_row(NUMERIC_CNPJ, now - 3 * HOUR, 0, steps=built(2)),
+        # At night there is nothing to build.
+        _run_row(NUMERIC_CNPJ, now - 2 * HOUR, 0, steps=json.dumps([{"step": "TRACK"}])),
+    )
+    report = json.loads(_invoke(services, monkeypatch, now, "--json").stdout)
+    assert report["unreadable_opt_outs"] == {NUMERIC_CNPJ: 2}
+    told = _invoke(services, monkeypatch, now).stdout
+    assert "Opt-outs that cannot be read" in told
+    assert f"{NUMERIC_CNPJ} 2" in told
+    _put(services, "runs", _run_row(NUMERIC_CNPJ, now - HOUR, 0, steps=built(0)))
+    report = json.loads(_invoke(services, monkeypatch, now, "--json").stdout)
+    assert report["unreadable_opt_outs"] == {}

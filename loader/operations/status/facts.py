@@ -106,6 +106,8 @@ class LastRun:
     """The step that failed; empty when none failed, or when it is unknown."""
     error: str = ""
     reason: str = ""
+    unreadable_opt_outs: int = 0
+    """Opt-outs of which its last build could not read whose they are."""
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,8 @@ class StatusReport:
     stale_raw: tuple[RawTable, ...]
     unknown_raw: tuple[str, ...]
     """The laundromats whose RAW data has an unknown age, since BigQuery did not answer."""
+    unreadable_opt_outs: dict[str, int]
+    """How many opt-outs may be anybody's, by laundromat, until somebody completes them."""
     slowest: tuple[LastRun, ...]
     heaviest: tuple[LastRun, ...]
     alerts: dict[str, str]
@@ -132,6 +134,11 @@ def report_of(facts: Facts, limits: Limits, wrong: dict[str, str]) -> StatusRepo
         without_runs=facts.without_runs,
         stale_raw=facts.stale(limits.raw_max_age),
         unknown_raw=tuple(table.cnpj for table in facts.raw_tables if not table.is_known),
+        unreadable_opt_outs={
+            laundromat.cnpj: laundromat.unreadable_opt_outs
+            for laundromat in sorted(facts.laundromats, key=lambda item: item.cnpj)
+            if laundromat.unreadable_opt_outs
+        },
         slowest=_highest(facts, lambda laundromat: laundromat.seconds),
         heaviest=_highest(facts, lambda laundromat: laundromat.peak_memory_mib),
         alerts=wrong,

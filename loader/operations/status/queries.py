@@ -100,6 +100,16 @@ LAUNDROMATS = """
             -- bqemulator 1.4.0 does not support COUNTIF over a window.
             sum(if(is_failure, 1, 0)) over (partition by cnpj) as failures,
             min(if(is_failure, started_at, null)) over (partition by cnpj) as failing_since,
+            -- What the newest build found: a run at night builds nothing.
+            max(
+                concat(
+                    format_timestamp('%F %H:%M:%E6S', started_at),
+                    ' ',
+                    regexp_extract(
+                        to_json_string(steps), r'"unreadable_opt_outs": ?([0-9]+)'
+                    )
+                )
+            ) over (partition by cnpj) as unreadable_opt_outs,
             row_number() over (
                 partition by cnpj order by started_at desc, is_success desc, run_id desc
             ) as number_from_last
@@ -117,7 +127,8 @@ LAUNDROMATS = """
         succeeded_at,
         to_json_string(steps) as steps,
         error,
-        reason
+        reason,
+        unreadable_opt_outs
     from numbered
     where number_from_last = 1
 """
@@ -321,6 +332,7 @@ def _laundromat(row: dict[str, Any]) -> LastRun:
         step=_failed_step(json.loads(row["steps"] or "null") or []),
         error=row["error"] or "",
         reason=row["reason"] or "",
+        unreadable_opt_outs=int((row["unreadable_opt_outs"] or "0").rsplit(" ", 1)[-1]),
     )
 
 

@@ -51,13 +51,18 @@ def performance_row(
     failures = {f"failed_{name}": 0 for name in FAILURE_CLASSES}
     failures |= {name: count for name, count in counts.items() if name in failures}
     zeros = dict.fromkeys(
-        ("candidates", "held_out", "targets", "attempts", "sent", "delivered", "read", "replied"), 0
+        (
+            *("candidates", "held_out", "targets", "attempts", "sent", "delivered", "read"),
+            *("replied", "billed", "unpriced"),
+        ),
+        0,
     )
     return {
         "campaign_type": campaign_type,
         "template_variant": template_variant,
         "business_date": day,
         **zeros,
+        "cost_brl": Decimal("0.35") * counts.get("billed", 0),
         **counts,
         **failures,
         "failed": sum(failures.values()),
@@ -164,6 +169,7 @@ def _performance(period: Period, keys: list[tuple[str, str]], scale: int) -> Ite
                 delivered=sent - sent // 9,
                 read=sent * 2 // 3,
                 replied=sent // 8,
+                billed=sent - sent // 9,
                 **{f"failed_{reason}": failed},
             )
 

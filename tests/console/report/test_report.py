@@ -217,6 +217,23 @@ def test_totals_and_tables_show_the_same_figures(days: int) -> None:
         assert f"<strong>{words.number(figure)}</strong>" in render(figures)
 
 
+def test_what_messages_cost_stands_beside_what_they_brought() -> None:
+    rows = Rows(
+        performance=[
+            performance_row(sent=9, attempts=9, delivered=8, billed=6, unpriced=2),
+            performance_row(campaign_type="LOYALTY", template_variant="GOLD", sent=1, attempts=1),
+        ],
+        conversions=[conversion_row("BIRTHDAY", "DEFAULT", 3, "81.00")],
+    )
+    page = Page(render(figures_of(LAUNDROMAT, Period.ending(LAST_ON, 30), rows)))
+    birthday, loyalty, total = page.tables["compras"][1:]
+    assert birthday[3:] == ["R$\u00a081,00", "R$\u00a02,10"]
+    assert loyalty[3:] == ["R$\u00a00,00", "R$\u00a00,00"]
+    assert total[3:] == birthday[3:]
+    assert "6 mensagens cobradas pelo WhatsApp; 2 entregues sem preço conhecido" in page.text
+    assert "6 mensagens cobradas pelo WhatsApp: R$\u00a02,10." in page.text
+
+
 def test_the_header_says_who_when_and_as_of_when() -> None:
     text = " ".join(Page(render(sample_figures(30))).text.split())
     assert "Lavanderia Ipê Amarelo CNPJ12.ABC.345/01DE-35" in text

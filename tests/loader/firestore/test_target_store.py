@@ -426,6 +426,7 @@ def test_a_document_is_read_with_all_that_decides_about_it(
         # It is not tracked.
         is_recorded=False,
         was_attempted=True,
+        phone=target.phone,
     )
     assert store.fields("BIRTHDAY", "c1") == _fields(client)
     assert store.fields("BIRTHDAY", "nobody") == {}

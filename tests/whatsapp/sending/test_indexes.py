@@ -73,6 +73,10 @@ def asked() -> list[Any]:
     for since in (NOW, None):
         list(changes.changed_of(NUMERIC_CNPJ, "BIRTHDAY", since))
         changes.has_changed(NUMERIC_CNPJ, "BIRTHDAY", since)
+        for cnpj in (NUMERIC_CNPJ, None):
+            list(changes.sends(since, cnpj))
+            list(changes.suppressions(since, cnpj))
+        changes.has_receipts(NUMERIC_CNPJ, since)
     Registry(database).fleet()
     asyncio.run(_ask_as_sender(recorder))
     asyncio.run(_ask_as_webhook(recorder))

@@ -1,0 +1,73 @@
+"""opt_outs in BigQuery: one MERGE for all suppressions of a laundromat that are new."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from datetime import datetime
+from typing import TYPE_CHECKING, get_args, get_type_hints
+
+from loader.bigquery.declaration import Column
+from loader.wishes import OptOutRow
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from loader.base.cnpj import Cnpj
+    from loader.bigquery.warehouse import Warehouse
+
+__all__ = ["merge_opt_outs", "merge_opt_outs_statement"]
+
+# The document is what holds: its row says the same after every MERGE. Only who it is stays, once a
+# person has completed a row that named nobody.
+_MERGE = """
+merge `{cnpj}_CAMPAIGN`.`opt_outs` as known
+using `{cnpj}_CAMPAIGN`.`{news}` as news
+on known.event_id = news.event_id
+when matched then update set
+    phone = coalesce(news.phone, known.phone),
+    user_id = coalesce(news.user_id, known.user_id),
+    whatsapp_user_id = coalesce(news.whatsapp_user_id, known.whatsapp_user_id),
+    opted_out_at = news.opted_out_at,
+    source = news.source,
+    resumed_at = news.resumed_at
+when not matched then insert (
+    {columns}
+) values (
+    {news_columns}
+)
+"""
+_TYPES = {str: "STRING", datetime: "TIMESTAMP"}
+_COLUMNS = tuple(
+    Column(name, _TYPES[(get_args(annotation) or (annotation,))[0]], "")
+    for name, annotation in get_type_hints(OptOutRow).items()
+)
+
+
+def merge_opt_outs(warehouse: Warehouse, cnpj: Cnpj, rows: Sequence[OptOutRow]) -> None:
+    """Bring opt_outs to what the suppressions say; rows of other origin stay as they are.
+
+    As in `loader.bigquery.history`, the rows are loaded into a short-lived table, since a query's
+    parameters, with people's phones, are kept with the job.
+
+    Args:
+        warehouse: Where the table is.
+        cnpj: The laundromat.
+        rows: At most one for each event.
+
+    """
+    items = [json.loads(json.dumps(asdict(row), default=datetime.isoformat)) for row in rows]
+    doing = f"writing opt_outs of {cnpj}"
+    with warehouse.loaded(f"{cnpj}_CAMPAIGN", _COLUMNS, items, doing=doing) as news:
+        warehouse.query(merge_opt_outs_statement(cnpj, news=news), doing=doing)
+
+
+def merge_opt_outs_statement(cnpj: Cnpj, *, news: str) -> str:
+    """Return the statement that merges the rows of a table of {CNPJ}_CAMPAIGN into opt_outs."""
+    names = [column.name for column in _COLUMNS]
+    return _MERGE.format(
+        cnpj=cnpj,
+        news=news,
+        columns=", ".join(names),
+        news_columns=", ".join(f"news.{name}" for name in names),
+    )

@@ -1,0 +1,121 @@
+"""Adds and ends opt-outs: documents in Firestore, which hold at once.
+
+Tracking brings them into BigQuery, for the next build.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from loader.base.persons import person_keys
+from loader.wishes import live_keys, opt_out_row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from loader.base.cnpj import Cnpj
+    from loader.firestore.changes import ChangeReader
+    from loader.firestore.suppressions import SuppressionStore
+
+__all__ = ["NamedPerson", "OptOutReport", "opt_in", "opt_out"]
+
+
+@dataclass(frozen=True)
+class NamedPerson:
+    """Whom an opt-out names: by phone, by the laundromat's id of the customer, or both."""
+
+    phone: str | None = None
+    """E.164."""
+    customer_id: str | None = None
+
+    def keys(self) -> list[str]:
+        """Return the person's keys in a suppression."""
+        return person_keys(phone=self.phone, customer_id=self.customer_id)
+
+
+@dataclass(frozen=True)
+class OptOutReport:
+    """What was done for one laundromat."""
+
+    cnpj: Cnpj
+    people: int
+    """Different ones that were named."""
+    written: int
+    """Suppressions that were written, or would be in a dry run."""
+    unchanged: int
+    """People of whom it was known."""
+    is_dry_run: bool = False
+
+
+def opt_out(
+    reader: ChangeReader,
+    store: SuppressionStore,
+    cnpj: Cnpj,
+    people: Iterable[NamedPerson],
+    *,
+    source: str,
+    at: datetime,
+    now: datetime,
+    is_dry_run: bool = False,
+) -> OptOutReport:
+    """Write a suppression for each person, at most one of a source.
+
+    Whoever has one of this source that holds keeps it, so a list can be imported again.
+
+    Args:
+        reader: Reads the suppressions there are.
+        store: Writes, bound to the same laundromat.
+        cnpj: The laundromat.
+        people: The people; one that is named twice counts once.
+        source: Where they said so, such as OPERATOR or PROCON.
+        at: When.
+        now: The instant of writing.
+        is_dry_run: Write nothing.
+
+    """
+    holding = {
+        document.event_id
+        for document in reader.suppressions(None, cnpj)
+        if opt_out_row(document)[0].resumed_at is None
+    }
+    wanted = {_event_id(source, person): person for person in people}
+    fresh: dict[str, dict[str, Any]] = {
+        event_id: {
+            "keys": person.keys(),
+            "phone": person.phone,
+            "customerId": person.customer_id,
+            "source": source,
+            "optedOutAt": at,
+            "resumedAt": None,
+            "updatedAt": now,
+        }
+        for event_id, person in wanted.items()
+        if event_id not in holding
+    }
+    if not is_dry_run:
+        store.write(fresh)
+    return OptOutReport(cnpj, len(wanted), len(fresh), len(wanted) - len(fresh), is_dry_run)
+
+
+def opt_in(
+    reader: ChangeReader, store: SuppressionStore, cnpj: Cnpj, person: NamedPerson, *, now: datetime
+) -> OptOutReport:
+    """End every suppression that names a person, whatever its source."""
+    keys = set(person.keys())
+    ended = {
+        document.event_id: {"resumedAt": now, "updatedAt": now}
+        for document in reader.suppressions(None, cnpj)
+        if keys & live_keys([document])
+    }
+    store.write(ended)
+    return OptOutReport(cnpj, 1, len(ended), 0)
+
+
+def _event_id(source: str, person: NamedPerson) -> str:
+    """Return the document's id: the same for the same person and source."""
+    named: Sequence[str] = person.keys()
+    digest = hashlib.sha256("|".join(named).encode()).hexdigest()[:32]
+    return f"{source.lower()}-{digest}"
