@@ -73,7 +73,7 @@ final as (
         registered_at,
         -- A date without a time comes as midnight UTC, which is the evening before in Brazil.
         if(
-            registered_at = timestamp_trunc(registered_at, day),
+            registered_at = timestamp_trunc(registered_at, day, 'UTC'),
             date(registered_at, 'UTC'),
             {{ local_date('registered_at') }}
         ) as registered_on,
