@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from loader.base.errors import ServiceError
+from loader.base.persons import phone_key, same_person
 from loader.firestore.aio import LostRaceError
 from whatsapp.api import endpoint_of, message_body
 from whatsapp.attempts import (
@@ -31,7 +32,6 @@ from whatsapp.outcomes import (
     ending,
     same_attempt_after,
 )
-from whatsapp.persons import phone_key, same_person
 from whatsapp.statuses import SENDING
 from whatsapp.targets import WhyNot, is_late, why_not
 

@@ -7,11 +7,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 from zoneinfo import ZoneInfo
 
+from loader.base.persons import same_person
 from whatsapp.budgets import MoneyBudget, PeopleBudget, people_limit
 from whatsapp.error_classes import ErrorClass
 from whatsapp.outcomes import Accepted, Refused
 from whatsapp.pauses import Breaker, PauseKind, Pauses, Scope
-from whatsapp.persons import same_person
 from whatsapp.rates import NumberRate, PairRate, Ramp
 from whatsapp.targets import MARGIN, WhyNot
 from whatsapp.templates import read_listed, why_unsendable

@@ -15,12 +15,12 @@ from google.cloud.firestore_v1.types import RunQueryRequest
 
 from loader.base.errors import ConfigurationError, ServiceError
 from loader.base.fields import Fields
+from loader.base.persons import same_person
 from loader.firestore.aio import encoded_write
 from loader.firestore.values import decode_fields, decode_instant
 from loader.messages import Status
 from whatsapp.accounts import Account, read_account
 from whatsapp.attempts import claim_fields, send_fields
-from whatsapp.persons import same_person
 from whatsapp.queries import CONTAINS_ANY, EQUAL, FROM_ON, query_request, text_values
 from whatsapp.targets import (
     SendState,

@@ -1,8 +1,11 @@
-"""The keys by which a suppression names a person, whatever form the number has."""
+"""One person behind several forms of a number, and the keys by which a suppression names them."""
 
 from __future__ import annotations
 
-__all__ = ["person_keys", "same_person"]
+import hashlib
+import hmac
+
+__all__ = ["person_keys", "phone_key", "same_person", "with_ninth_digit"]
 
 _BRAZIL = "55"
 _WITH_NINTH, _NINTH_AT = 13, 4
@@ -22,13 +25,26 @@ def same_person(phone: str) -> str:
     return digits
 
 
+def with_ninth_digit(digits: str) -> str:
+    """Return a Brazilian mobile's digits as they are dialled today, any other number as it is."""
+    is_old = digits.startswith(_BRAZIL) and len(digits) == _WITH_NINTH - 1
+    if is_old and digits[_NINTH_AT] in "6789":
+        return f"{digits[:_NINTH_AT]}9{digits[_NINTH_AT:]}"
+    return digits
+
+
+def phone_key(secret: bytes, phone: str) -> str:
+    """Return a keyed hash of a person's number, the same for both of its forms."""
+    return hmac.new(secret, same_person(phone).encode(), hashlib.sha256).hexdigest()[:32]
+
+
 def person_keys(
     *, phone: str | None = None, customer_id: str | None = None, user_id: str | None = None
 ) -> list[str]:
     """Return a person's keys in ``users/{cnpj}/suppressions/{id}.keys``.
 
     Args:
-        phone: In E.164.
+        phone: In E.164, or its digits.
         customer_id: The laundromat's own id of the customer.
         user_id: WhatsApp's id of a person who hides the number.
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from loader.base.persons import same_person
 from tests.faults.warehouse import CAMPAIGNS
 from tests.whatsapp.calls import OTHER_NUMBER, TOKEN
 from whatsapp.fake.config import Accounts
-from whatsapp.persons import same_person
 
 if TYPE_CHECKING:
     import random

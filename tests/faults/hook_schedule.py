@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 
+from loader.base.persons import same_person
 from tests.faults.send_schedule import SendSchedule
 from tests.whatsapp.calls import NUMBER
 from tests.whatsapp.sending.connections import rpc_error
@@ -23,7 +24,6 @@ from whatsapp.fake import payloads
 from whatsapp.fake.config import Settings
 from whatsapp.fake.events import webhook_event
 from whatsapp.fake.telling import happen
-from whatsapp.persons import same_person
 from whatsapp.webhook.receipts import ReceiptRules
 
 if TYPE_CHECKING:

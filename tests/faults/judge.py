@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from loader.base.persons import same_person
 from tests.faults.warehouse import CAMPAIGNS, counts
-from whatsapp.persons import same_person
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from loader.base.persons import same_person
 from loader.messages import Watermark
 from tests.loader.fakes import make_target
 from tests.support import AS_OF
 from tests.whatsapp.sending.world import CLASSES, phone_of
-from whatsapp.persons import same_person
 
 if TYPE_CHECKING:
     import random

@@ -11,9 +11,9 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Protocol
 
 from loader.base.errors import VmhubError
+from loader.base.persons import phone_key, with_ninth_digit
 from loader.firestore.aio import LostRaceError, encoded_write
 from whatsapp.outcomes import Accepted, same_attempt_after
-from whatsapp.persons import phone_key, with_ninth_digit
 from whatsapp.webhook.parsing import CONFIRMATION_DATA
 
 if TYPE_CHECKING:

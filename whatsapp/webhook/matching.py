@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from whatsapp.persons import phone_key
+from loader.base.persons import phone_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

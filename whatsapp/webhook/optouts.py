@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from whatsapp.persons import same_person, with_ninth_digit
+from loader.base.persons import person_keys, same_person, with_ninth_digit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -24,10 +24,10 @@ __all__ = [
     "OptOut",
     "OptOutSource",
     "event_id",
+    "keys_of",
     "of_choice",
     "of_message",
     "of_refusal",
-    "person_keys",
     "resumed_at",
     "suppression",
 ]
@@ -81,14 +81,9 @@ def event_id(message_id: str) -> str:
     return "m-" + quote(message_id, safe="")
 
 
-def person_keys(person: Person, customer_ids: Iterable[str] = ()) -> list[str]:
+def keys_of(person: Person) -> list[str]:
     """Return the keys under which a person is looked for; both forms of a number are one."""
-    keys = {f"customer:{customer_id}" for customer_id in customer_ids}
-    if person.phone is not None:
-        keys.add(f"phone:{same_person(person.phone)}")
-    if person.user_id is not None:
-        keys.add(f"user:{person.user_id}")
-    return sorted(keys)
+    return person_keys(phone=person.phone, user_id=person.user_id)
 
 
 def suppression(opt_out: OptOut, customer_ids: Iterable[str], *, now: datetime) -> dict[str, Any]:
@@ -103,7 +98,7 @@ def suppression(opt_out: OptOut, customer_ids: Iterable[str], *, now: datetime) 
     customers = sorted(set(customer_ids))
     phone, user_id = opt_out.person.phone, opt_out.person.user_id
     fields = {
-        "keys": person_keys(opt_out.person, customers),
+        "keys": sorted({*keys_of(opt_out.person), *(f"customer:{id_}" for id_ in customers)}),
         "phone": f"+{with_ninth_digit(phone)}" if phone is not None else None,
         "customerId": customers[0] if customers else None,
         "userId": user_id,

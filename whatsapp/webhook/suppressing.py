@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from loader.base.errors import ServiceError
 from loader.firestore.aio import LostRaceError, encoded_write
-from whatsapp.webhook.optouts import OptOutSource, person_keys, resumed_at, suppression
+from whatsapp.webhook.optouts import OptOutSource, keys_of, resumed_at, suppression
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -63,7 +63,7 @@ class Suppressor:
             ServiceError: Firestore does not answer.
 
         """
-        keys = person_keys(person)
+        keys = keys_of(person)
         name = self._store.path("users", cnpj, _RESUMPTIONS, event)
         fields = {"keys": keys, "at": at, "updatedAt": self._now()}
         with contextlib.suppress(LostRaceError):

@@ -46,9 +46,10 @@ class OneFailure:
 def failure(status: str, message: str | None) -> BuildError:
     project = cast("Any", SimpleNamespace(source_tables=tuple, variables=dict))
     dbt = cast("Any", OneFailure(status, message))
+    warehouse = cast("Warehouse", SimpleNamespace(create_function=lambda *_, **__: False))
     spec = BuildSpec({"cnpj": NUMERIC_CNPJ}, AS_OF)
     with pytest.raises(BuildError) as caught:
-        build(dbt, project, cast("Warehouse", None), spec)
+        build(dbt, project, warehouse, spec)
     return caught.value
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from loader.base.errors import RunError
-from loader.base.persons import person_keys, same_person
+from loader.base.persons import person_keys
 from loader.sync.model import Outcome, Status
 from loader.sync.run import SyncOptions
 from loader.wishes import SuppressionDocument, live_keys, opt_out_row
@@ -25,7 +25,6 @@ from tests.loader.fakes import (
 )
 from tests.loader.running import counts, of_rows, run_sync
 from tests.support import AS_OF
-from whatsapp.persons import same_person as same_person_of_the_sender
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -201,15 +200,6 @@ def test_whatever_cannot_be_read_the_wish_is_a_row_and_told_of(
     assert problems[0].startswith(problem)
     assert row.event_id == "e1"
     assert row.opted_out_at in (AS_OF, EARLIER)
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_loader_and_sender_agree_on_who_one_person_is(seed: int) -> None:
-    rng = random.Random(seed)
-    for _ in range(200):
-        digits = "".join(rng.choices("0123456789", k=rng.randrange(8, 15)))
-        phone = rng.choice(("", "+")) + rng.choice(("", "55", "5511", "55119")) + digits
-        assert same_person(phone) == same_person_of_the_sender(phone)
 
 
 def test_instants_are_in_utc() -> None:

@@ -21,7 +21,7 @@ from loader.sync.model import Outcome
 from loader.sync.run import SyncOptions, sync
 from loader.track.news import own_news
 from loader.wishes import live_keys
-from tests.faults.processes import SteppedChannel
+from tests.faults.steps import SteppedChannel
 from tests.loader.fakes import FakeSource, make_target
 from tests.support import ALPHANUMERIC_CNPJ, AS_OF, NUMERIC_CNPJ
 from tests.whatsapp.sending.world import ROOT, World

@@ -165,7 +165,7 @@ class World:
         return path
 
     def suppress(self, phone: str, *, cnpj: str = CNPJ, **changes: Any) -> None:
-        from whatsapp.persons import same_person  # noqa: PLC0415
+        from loader.base.persons import same_person  # noqa: PLC0415
 
         fields = {"keys": [f"phone:{same_person(phone)}"], "phone": phone} | changes
         self.put(f"users/{cnpj}/suppressions/s{next(self._ids)}", fields)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import httpx2
 
+from loader.base.persons import phone_key
 from loader.firestore.aio import AsyncDatabase
 from tests.whatsapp.calls import NUMBER, WABA
 from tests.whatsapp.sending.connections import MemoryChannel
 from tests.whatsapp.sending.world import CLASSES, CNPJ, ROOT, World, phone_of
 from whatsapp.api import Api
 from whatsapp.fake.payloads import sign
-from whatsapp.persons import phone_key
 from whatsapp.tokens import SecretError, Secrets
 from whatsapp.webhook.process import SecretNames, Service
 from whatsapp.webhook.records import WebhookLog
