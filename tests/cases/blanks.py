@@ -86,6 +86,9 @@ def _blank_messages() -> Case:
         "recoverable": True,
         "template_variant": "DEFAULT",
         "voucher_code": "NIVER-1",
+        "whatsapp_user_id": "BR.1",
+        "price_category": "MARKETING",
+        "is_billable": True,
         **dict.fromkeys(("delivered_at", "read_at", "replied_at", "updated_at"), IN_WINDOW),
     }
     assert {"user_id", *message} == {column.name for column in _TABLES["message_history"].columns}

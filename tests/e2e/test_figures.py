@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from loader.bigquery.voucher_key import VOUCHER_KEY
 from loader.services import Services
 from tests.googlesql import analyze_project
 from tests.partitions import partition_problems
@@ -19,6 +20,7 @@ from tests.support import (
     AS_OF,
     HOURLY_BUILD,
     NUMERIC_CNPJ,
+    bigquery_client,
     change_settings,
     make_laundromat,
 )
@@ -171,6 +173,12 @@ def course(
         birthday_holdout_percent=50,
         birthday_voucher_prefix="VIP",
         conversion_days=1,
+    )
+    # With its CNPJ for a key, a laundromat has the codes that were given out before there were keys.
+    client = bigquery_client(environment)
+    client.delete_routine(f"{environment.project}.{CNPJ}_CAMPAIGN.{VOUCHER_KEY}")
+    services.warehouse.create_function(
+        f"{CNPJ}_CAMPAIGN", VOUCHER_KEY, body=f"'{CNPJ}'", description="A key of tests."
     )
     _record_runs(services)
     services.build(

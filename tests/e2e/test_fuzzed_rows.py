@@ -138,7 +138,7 @@ def test_no_row_ends_a_build_and_google_makes_the_same_of_it(
         sql = sql.replace(f"`{services.environment.project}`.{path}", _literal(table, loaded))
     assert "_RAW`" not in sql
     by_google = evaluate(f"select {columns} from ({sql}) order by customer_id")
-    assert len(by_google) > 40
+    assert len(by_google) > 20
     found = [tuple(row.values()) for row in by_emulator]
     for mine, other in zip(found, by_google, strict=True):
         # Sums of amounts depend on the order in which rows are added.

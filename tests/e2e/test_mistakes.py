@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 CNPJ = ALPHANUMERIC_CNPJ
 
 # Reached only by settings that are wrong, or that say what no laundromat says by default.
-_UNREACHED = {"is_national_holiday", "shown", "type_in_words"}
+_UNREACHED = {"is_national_holiday", "shown", "type_in_words", "voucher_key"}
 
 _ALL = (
     *(*IN_MODELS, *IN_MACROS, *IN_JINJA, *IN_UPDATES),
