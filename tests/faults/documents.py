@@ -74,6 +74,10 @@ class Documents:
         """Return all attempts."""
         return self._in(self._user, "sends")
 
+    def suppressions(self) -> list[Found]:
+        """Return who must not be written to."""
+        return self._in(self._user, "suppressions")
+
     def _in(self, parent: str, collection_id: str) -> list[Found]:
         request = RunQueryRequest(
             parent=parent, structured_query={"from_": [{"collection_id": collection_id}]}

@@ -50,6 +50,9 @@ _LIMITS = (1, 2, 250)
 class Events:
     """Everything that neither the senders nor the hourly run do."""
 
+    writes_receipts = True
+    """False: a webhook does."""
+
     def __init__(
         self,
         rng: random.Random,
@@ -112,7 +115,7 @@ class Events:
         found = self._rng.choice(targets)
         key = (str(cnpj), found.campaign_type, found.customer_id)
         status, now = found.fields["status"], self._world.now()
-        if status == "SENT":
+        if status == "SENT" and self.writes_receipts:
             what, fields = "is delivered", {"status": "DELIVERED", "deliveredAt": now}
             documents.update(found, fields)
         elif status == "DELIVERED" and self._warehouse.is_messaged(key):

@@ -49,6 +49,10 @@ class BrokenPromiseError(AssertionError):
 class Schedule:
     """Plays one seed."""
 
+    world_type: type[World] = World
+    events_type: type[Events] = Events
+    judge_type: type[Judge] = Judge
+
     def __init__(self, seed: int, backend: Backend | None = None, project: str = "test") -> None:
         """Prepare a schedule; nothing happens yet.
 
@@ -60,7 +64,7 @@ class Schedule:
         """
         self.seed = seed
         self._rng = random.Random(f"schedule {seed}")
-        self.world = World(seed=seed, backend=backend, project=project)
+        self.world = self.world_type(seed=seed, backend=backend, project=project)
         self._leases = Leases()
         self._processes: list[SenderProcess] = []
         self._cnpjs: list[Cnpj] = [NUMERIC_CNPJ, ALPHANUMERIC_CNPJ][: self._rng.randint(1, 2)]
@@ -71,8 +75,10 @@ class Schedule:
             cnpj: Documents(self.world.backend, project, cnpj) for cnpj in self._cnpjs
         }
         self.warehouse = Warehouse(self._rng)
-        self._judge = Judge(self.warehouse, self.documents.values(), self._require)
-        self._events = Events(self._rng, self.world, self.warehouse, self.documents, self._say)
+        self._judge = self.judge_type(self.warehouse, self.documents.values(), self._require)
+        self._events = self.events_type(
+            self._rng, self.world, self.warehouse, self.documents, self._say
+        )
         self.seen: Counter[str] = self._judge.seen
         self.trace: list[str] = []
         self._effects: Effects | None = None
@@ -270,9 +276,7 @@ class Schedule:
         self._is_calm = True
         self._events.calm()
         for _ in range(2):
-            now = self.world.now()
-            tomorrow = now.replace(hour=13, minute=0, second=0) + timedelta(days=1)
-            await asyncio.sleep((tomorrow - now).total_seconds())
+            await self._until_tomorrow()
             await self._hour()
             await self._start()
             await self._all_sent()
@@ -281,6 +285,11 @@ class Schedule:
             await process.ended()
         for cnpj in self._cnpjs:
             await self._track(cnpj)
+
+    async def _until_tomorrow(self) -> None:
+        now = self.world.now()
+        tomorrow = now.replace(hour=13, minute=0, second=0) + timedelta(days=1)
+        await asyncio.sleep((tomorrow - now).total_seconds())
 
     async def _all_sent(self) -> None:
         """Wait for two minutes, or until nothing waits: idle polls show nothing more."""
