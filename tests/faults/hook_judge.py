@@ -5,7 +5,6 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from loader.base.persons import same_person
 from tests.faults.judge import Judge
 
 if TYPE_CHECKING:
@@ -24,23 +23,6 @@ class HookJudge(Judge):
         super().__init__(*args)
         self.named: set[str] = set()
         """Messages of which a status had our callback data."""
-
-    def waits(self, cnpj: str, target: Found) -> bool:
-        """Return whether a target could be sent, and is not."""
-        return super().waits(cnpj, target) and not self._is_suppressed(cnpj, target)
-
-    def _is_suppressed(self, cnpj: str, target: Found) -> bool:
-        """Return whether WhatsApp refused the person: nobody wrote, so only a document says so."""
-        person = {
-            f"customer:{target.customer_id}",
-            f"phone:{same_person(target.fields['phone'])}",
-        }
-        return any(
-            person & set(found.fields["keys"])
-            for documents in self._documents
-            if documents.root.split("/")[-2] == cnpj
-            for found in documents.suppressions()
-        )
 
     def _is_campaigns(self, message: Message) -> bool:
         # Who writes SAIR gets an answer, which is no template.
@@ -70,6 +52,9 @@ class HookJudge(Judge):
         has_arrived = wanted in {"read", "delivered"}
         self._require(has_arrived == ("deliveredAt" in send), f"{message.id}: a wrong deliveredAt")
         self._require((wanted == "read") == ("readAt" in send), f"{message.id}: a wrong readAt")
+
+    def _is_recorded(self, status: str, recorded: str) -> bool:
+        return status == recorded
 
     def _judge_log(self, cnpj: str, target: Found, attempts: Mapping[str, dict[str, Any]]) -> None:
         super()._judge_log(cnpj, target, attempts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from loader.base.persons import same_person
+from loader.base.persons import person_keys, same_person
 from tests.faults.warehouse import CAMPAIGNS, counts
 
 if TYPE_CHECKING:
@@ -35,8 +35,18 @@ class Judge:
 
     def waits(self, cnpj: str, target: Found) -> bool:
         """Return whether a target could be sent, and is not."""
-        is_out = (cnpj, same_person(target.fields["phone"])) in self._warehouse.opted_out
-        return target.fields["status"] == "PENDING" and not target.is_open and not is_out
+        if target.fields["status"] != "PENDING" or target.is_open:
+            return False
+        phone = target.fields["phone"]
+        is_out = (cnpj, same_person(phone)) in self._warehouse.opted_out
+        # WhatsApp refuses whoever has told it so: only a suppression knows.
+        person = person_keys(phone=phone, customer_id=target.customer_id)
+        suppressed = (
+            documents.suppressed_keys()
+            for documents in self._documents
+            if documents.root.split("/")[-2] == cnpj
+        )
+        return not is_out and all(keys.isdisjoint(person) for keys in suppressed)
 
     def targets(self) -> list[tuple[str, Found]]:
         """Return all targets, each with its CNPJ."""
@@ -69,6 +79,7 @@ class Judge:
         for cnpj, target in self.targets():
             self._judge_target(cnpj, target, cycles)
             self._judge_log(cnpj, target, attempts)
+        self._judge_warehouse()
         self._note_situations(cycles, ledger.calls)
 
     def _is_campaigns(self, message: Message) -> bool:  # noqa: ARG002 - of others that override it
@@ -126,6 +137,29 @@ class Judge:
                 entry["status"] == expected,
                 f"{cnpj} {target.customer_id} says {entry['status']} of an attempt that is {told}",
             )
+
+    def _judge_warehouse(self) -> None:
+        """Check that tracking has lost no attempt, no receipt and no opt-out."""
+        for documents in self._documents:
+            cnpj = documents.root.split("/")[-2]
+            for found in documents.sends():
+                send = found.fields
+                key = (cnpj, send["campaignType"], send["customerId"], send["cycleKey"])
+                row = self._warehouse.history.get((*key, str(send["attempt"])))
+                self._require(row is not None, f"{key} has no row of attempt {send['attempt']}")
+                assert row is not None
+                if send["status"] not in {"SENDING", "UNKNOWN"}:
+                    is_told = self._is_recorded(send["status"], row.status)
+                    self._require(is_told, f"{key} is {send['status']}, recorded as {row.status}")
+            for found in documents.suppressions():
+                event_id = found.name.rsplit("/", 1)[1]
+                is_known = (cnpj, event_id) in self._warehouse.wishes
+                self._require(is_known, f"{cnpj}: nobody tracked the opt-out {event_id}")
+
+    def _is_recorded(self, status: str, recorded: str) -> bool:
+        """Return whether the history has an attempt as its own document has it."""
+        # Receipts are written into targets by hand here.
+        return status == recorded or (status == "SENT" and recorded == "DELIVERED")
 
     def _note_situations(self, per_cycle: Iterable[tuple[str, ...]], calls: Sequence[Call]) -> None:
         self.seen["the portfolio is full"] += any(call.outcome == "131048" for call in calls)

@@ -15,10 +15,12 @@ from loader.base.errors import RunError, ServiceError
 from loader.base.retry import Retry
 from loader.firestore.changes import ChangeReader
 from loader.firestore.client import Database
+from loader.firestore.registry import RegistryEntry
 from loader.firestore.targets import TargetStore
-from loader.messages import history_rows
 from loader.sync.model import Outcome
 from loader.sync.run import SyncOptions, sync
+from loader.track.news import own_news
+from loader.wishes import live_keys
 from tests.faults.documents import Documents
 from tests.faults.effects import NO_WRITE, Effects
 from tests.faults.events import Events
@@ -32,14 +34,20 @@ from tests.whatsapp.sending.world import World
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable
+    from datetime import datetime
 
     from loader.base.cnpj import Cnpj
-    from loader.messages import HistoryRow
     from loader.sync.report import SyncReport
+    from loader.track.news import News
     from tests.faults.backends import Backend
     from tests.faults.warehouse import Built
 
 __all__ = ["BrokenPromiseError", "Schedule"]
+
+
+# As `loader.track.tracking` and `loader.services` have it.
+_OVERLAP = timedelta(minutes=10)
+_UNKNOWN_TO_BUILDS = timedelta(days=2)
 
 
 class BrokenPromiseError(AssertionError):
@@ -197,9 +205,11 @@ class Schedule:
         self, cnpj: Cnpj, built: Built, faults: StepFaults, effects: Effects, *, inner: bool = False
     ) -> SyncReport:
         as_of = self.world.now()
+        since = self._tracked_until(cnpj, _UNKNOWN_TO_BUILDS)
 
         def work(point: Callable[[str, str], None]) -> Any:
             database = self._database(point, faults=faults, observer=effects.observe)
+            reader = ChangeReader(database, _retry())
             return sync(
                 built,
                 TargetStore(database, cnpj, watermark=self.warehouse.watermarks.get(cnpj)),
@@ -207,6 +217,7 @@ class Schedule:
                 as_of=as_of,
                 campaign_types=CAMPAIGNS,
                 max_attempts=MAX_ATTEMPTS,
+                suppressed_keys=lambda: live_keys(reader.suppressions(since, cnpj)),
                 options=SyncOptions(max_withdraw_percent=100),
                 retry=Retry(sleep=lambda _: None, rng=random.Random(self.seed)),
             )
@@ -230,31 +241,32 @@ class Schedule:
         if not self._is_calm and self._rng.random() < 0.2:
             return
         as_of = self.world.now()
-        known = self.warehouse.watermarks.get(cnpj)
-        since = None if known is None else known.until
+        since = self._tracked_until(cnpj, _OVERLAP)
+        entry = RegistryEntry(cnpj, "", None, campaign_types=frozenset(CAMPAIGNS))
         faults = self._faults()
 
-        def work(point: Callable[[str, str], None]) -> list[HistoryRow]:
+        def work(point: Callable[[str, str], None]) -> News:
             database = self._database(point, faults=faults)
-            reader = ChangeReader(database, Retry(sleep=lambda _: None))
-            rows: list[HistoryRow] = []
-            for campaign_type in CAMPAIGNS:
-                for document in reader.changed_of(cnpj, campaign_type, since):
-                    rows += history_rows(document, as_of)[0]
-            return rows
+            return own_news(ChangeReader(database, _retry()), entry, as_of, since=since)
 
         async def between() -> None:
             await asyncio.sleep(0.001)
 
-        rows = await stepped(work, between)
+        news = await stepped(work, between)
+        self._require(not news.oddities, f"tracking cannot read {news.oddities}")
         chance = 1.0 if self._is_calm else self._rng.random()
         if chance >= 0.05:
-            self.warehouse.record(cnpj, rows)
+            self.warehouse.record(cnpj, news)
         if chance < 0.1:
             # BigQuery did not answer, before or after the MERGE took effect.
             message = "writing message_history"
             raise ServiceError(message, is_transient=True)
         self.warehouse.track_up_to(cnpj, as_of)
+
+    def _tracked_until(self, cnpj: Cnpj, overlap: timedelta) -> datetime | None:
+        """Return from when on documents may be unknown to the warehouse; None: all."""
+        known = self.warehouse.watermarks.get(cnpj)
+        return None if known is None or known.until is None else known.until - overlap
 
     def _database(
         self,
@@ -325,3 +337,7 @@ class Schedule:
 
     def _say(self, what: str) -> None:
         self.trace.append(f"{self.world.now():%d %H:%M:%S} {what}")
+
+
+def _retry() -> Retry:
+    return Retry(sleep=lambda _: None)
