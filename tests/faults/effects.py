@@ -138,7 +138,7 @@ class Effects:
     ) -> None:
         status = before.fields["status"]
         # Whoever has opted out is left alone whatever the build said.
-        may_go = row is None or self._is_suppressed(before)
+        may_go = row is None or _names(self.documents.suppressed_keys(), before)
         self._require(may_go and status == "PENDING", f"{key}, {status}, was withdrawn")
         self._require(not before.is_open, f"{key} was withdrawn with an open attempt")
         attempted = before.fields["attempts"] > 0 or bool(before.fields.get("attemptLog"))
@@ -151,8 +151,7 @@ class Effects:
 
     def _is_suppressed(self, found: Found) -> bool:
         """Return whether the person had opted out when the sync began."""
-        person = person_keys(phone=found.fields["phone"], customer_id=found.customer_id)
-        return not self._suppressed.isdisjoint(person)
+        return _names(self._suppressed, found)
 
     def may_retry(self, found: Found) -> bool:
         """Return whether a failed document may be queued again."""
@@ -184,6 +183,11 @@ class Effects:
             self._require(key in self.rows or not is_waiting, f"{key} is PENDING without a row")
             is_unwanted = is_waiting and self._is_suppressed(item)
             self._require(not is_unwanted, f"{key} is PENDING after an opt-out")
+
+
+def _names(suppressed: set[str], found: Found) -> bool:
+    person = person_keys(phone=found.fields["phone"], customer_id=found.customer_id)
+    return not suppressed.isdisjoint(person)
 
 
 def _outcome(before: Found | None, after: Found | None, row: Target | None) -> Outcome:

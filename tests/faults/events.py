@@ -53,6 +53,8 @@ class Events:
 
     writes_receipts = True
     """False: a webhook does."""
+    opt_out_chance = 0.02
+    """That somebody opts out when a sender has committed something."""
 
     def __init__(
         self,
@@ -131,7 +133,7 @@ class Events:
 
     def maybe_opt_out(self) -> None:
         """Let somebody opt out now and then."""
-        if self._rng.random() < 0.02:
+        if self._rng.random() < self.opt_out_chance:
             self.opt_out()
 
     def opt_out(self) -> None:

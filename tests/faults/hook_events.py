@@ -13,6 +13,7 @@ from whatsapp.fake.telling import happen
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from loader.base.cnpj import Cnpj
     from tests.faults.processes import SenderProcess
 
 __all__ = ["HookEvents"]
@@ -32,6 +33,8 @@ class HookEvents(Events):
     """Everything that neither the senders, the webhook nor the hourly run do."""
 
     writes_receipts = False
+    # What they write takes its time.
+    opt_out_chance = 0.05
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -49,6 +52,13 @@ class HookEvents(Events):
             self._fail_later()
             return
         super().one(processes)
+
+    def on_documents(self, cnpj: Cnpj) -> None:
+        """Let somebody write while documents are made, or somebody else write a document."""
+        if self._rng.random() < 0.2:
+            self.opt_out()
+        else:
+            super().on_documents(cnpj)
 
     def opt_out(self) -> None:
         """Let somebody write to the number; the opt-out counts from the webhook's 200."""
@@ -68,7 +78,7 @@ class HookEvents(Events):
     def _set_fates(self) -> None:
         """Choose what is told of the messages from now on."""
         steps = [
-            {"status": status, "after_seconds": self._rng.choice((0, 1, 30, 4000))}
+            {"status": status, "after_seconds": self._rng.choice((0, 1, 30, 4000, 50_000))}
             for status in self._rng.choice(_FATES)
         ]
         self._world.state.settings = Settings.model_validate(

@@ -60,7 +60,7 @@ class HookSchedule(Schedule):
     async def _pump(self) -> None:
         while True:
             is_busy = bool(self._posts or self.world.state.webhooks.waiting)
-            pauses = (0.3, 2, 20, 300) if is_busy else (2, 20, 900, 3600)
+            pauses = (0.3, 2, 20, 300) if is_busy else (2, 20, 20, 900)
             await asyncio.sleep(self._hook_rng.choice(pauses))
             if is_busy:
                 await self._deliver()
@@ -128,7 +128,7 @@ class HookSchedule(Schedule):
         await asyncio.sleep(5000)
         while self._posts or self.world.state.webhooks.waiting:
             await self._deliver()
-            await asyncio.sleep(1)
+            await asyncio.sleep(60)
         if self._service is not None:
             # As a process does every ten seconds.
             await self._service.try_again()

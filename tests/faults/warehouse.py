@@ -97,7 +97,7 @@ class Warehouse:
             return built
         expires_at = now.replace(hour=23, minute=0, second=0, microsecond=0)
         for campaign_type in CAMPAIGNS:
-            if rng.random() < 0.1 and now.date() != self._cycle_starts[campaign_type].date():
+            if rng.random() < 0.25 and now.date() != self._cycle_starts[campaign_type].date():
                 self._cycles[campaign_type] += 1
                 self._cycle_starts[campaign_type] = now.replace(hour=3, minute=0, second=0)
             for customer_id in self.customers:
