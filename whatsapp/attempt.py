@@ -277,7 +277,10 @@ class Attempter:
         if send is None:
             target, send = await self._store.both(item.target, item.attempt)
         for tries in range(1, _COMMIT_TRIES + 1):
-            fields = changed = None
+            fields = changed = suppression = None
+            if item.suppression is not None:
+                # Tracking and sync ask for what was written lately, and this may come hours later.
+                suppression = item.suppression | {"updatedAt": self._now()}
             if target is not None and not isinstance(item.result, Unknown):
                 fields = result_fields(target, item.attempt, item.result, now=self._now())
             if send is not None:
@@ -288,7 +291,7 @@ class Attempter:
                     item.attempt,
                     fields=fields,
                     send=(send, changed) if send is not None and changed is not None else None,
-                    suppression=item.suppression,
+                    suppression=suppression,
                 )
             except LostRaceError:
                 pass
@@ -342,14 +345,12 @@ class Attempter:
 
     def _suppression(self, target: TargetState) -> dict[str, Any]:
         assert target.phone is not None
-        now = self._now()
         return {
             "keys": [f"customer:{target.customer_id}", f"phone:{same_person(target.phone)}"],
             "phone": target.phone,
             "customerId": target.customer_id,
             "source": "WHATSAPP_PREFERENCES",
-            "optedOutAt": now,
-            "updatedAt": now,
+            "optedOutAt": self._now(),
         }
 
     async def _pause(self, tries: int) -> None:

@@ -74,6 +74,19 @@ class Documents:
         """Return all attempts."""
         return self._in(self._user, "sends")
 
+    def suppressions(self) -> list[Found]:
+        """Return who must not be written to."""
+        return self._in(self._user, "suppressions")
+
+    def suppressed_keys(self) -> set[str]:
+        """Return the keys of all suppressions that hold."""
+        return {
+            key
+            for found in self.suppressions()
+            if "resumedAt" not in found.fields
+            for key in found.fields["keys"]
+        }
+
     def _in(self, parent: str, collection_id: str) -> list[Found]:
         request = RunQueryRequest(
             parent=parent, structured_query={"from_": [{"collection_id": collection_id}]}

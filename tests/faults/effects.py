@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from loader.base.persons import person_keys
 from loader.sync.model import Outcome
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ NO_WRITE = {
     Outcome.EXHAUSTED,
     Outcome.IN_FLIGHT,
     Outcome.REJECTED,
+    Outcome.SUPPRESSED,
 }
 _WRITES = {
     Outcome.CREATED,
@@ -59,6 +61,7 @@ class Effects:
         self.documents, self._require = documents, require
         self.rows = {(row.campaign_type, row.customer_id): row for row in rows}
         self._as_of, self._max_attempts = as_of, max_attempts
+        self._suppressed = documents.suppressed_keys()
         self.counts: Counter[Outcome] = Counter()
         self.deletions = 0
         """By others, while the sync ran."""
@@ -104,11 +107,12 @@ class Effects:
             until = before.fields.get("claimedUntil")
             is_claimed = until is not None and until > self._as_of
             self._require(not is_claimed, f"{key} was {outcome} under a claim")
-        if after is None or row is None:
+        if after is None or row is None or outcome is Outcome.WITHDRAWN:
             self._require(before is not None, f"{key} was {outcome} without row")
             assert before is not None
             self._check_withdrawal(key, before, after, row)
             return
+        self._require(not self._is_suppressed(after), f"{key} was {outcome} after an opt-out")
         self._require(
             after.fields.get("status") == "PENDING"
             and after.fields.get("data") == json.loads(row.data)
@@ -133,7 +137,9 @@ class Effects:
         self, key: tuple[str, str], before: Found, after: Found | None, row: Target | None
     ) -> None:
         status = before.fields["status"]
-        self._require(row is None and status == "PENDING", f"{key}, {status}, was withdrawn")
+        # Whoever has opted out is left alone whatever the build said.
+        may_go = row is None or _names(self.documents.suppressed_keys(), before)
+        self._require(may_go and status == "PENDING", f"{key}, {status}, was withdrawn")
         self._require(not before.is_open, f"{key} was withdrawn with an open attempt")
         attempted = before.fields["attempts"] > 0 or bool(before.fields.get("attemptLog"))
         kept = None
@@ -142,6 +148,10 @@ class Effects:
             kept = {**before.fields, "status": "FAILED", "updatedAt": updated_at}
         found = None if after is None else after.fields
         self._require(found == kept, f"{key} was withdrawn and is {found}")
+
+    def _is_suppressed(self, found: Found) -> bool:
+        """Return whether the person had opted out when the sync began."""
+        return _names(self._suppressed, found)
 
     def may_retry(self, found: Found) -> bool:
         """Return whether a failed document may be queued again."""
@@ -158,6 +168,9 @@ class Effects:
             for item in self.documents.all(campaign_types)
         }
         for key, row in self.rows.items():
+            person = person_keys(phone=row.phone, customer_id=row.customer_id)
+            if not self._suppressed.isdisjoint(person):
+                continue
             self._require(key in found, f"{key} has a row and no document")
             item = found[key]
             is_stale = item.fields["status"] == "PENDING" and not item.is_open
@@ -166,8 +179,15 @@ class Effects:
             is_waiting = item.fields["status"] == "FAILED" and self.may_retry(item)
             self._require(not is_waiting, f"{key} was not queued again")
         for key, item in found.items():
-            is_orphan = item.fields["status"] == "PENDING" and not item.is_open
-            self._require(key in self.rows or not is_orphan, f"{key} is PENDING without a row")
+            is_waiting = item.fields["status"] == "PENDING" and not item.is_open
+            self._require(key in self.rows or not is_waiting, f"{key} is PENDING without a row")
+            is_unwanted = is_waiting and self._is_suppressed(item)
+            self._require(not is_unwanted, f"{key} is PENDING after an opt-out")
+
+
+def _names(suppressed: set[str], found: Found) -> bool:
+    person = person_keys(phone=found.fields["phone"], customer_id=found.customer_id)
+    return not suppressed.isdisjoint(person)
 
 
 def _outcome(before: Found | None, after: Found | None, row: Target | None) -> Outcome:

@@ -27,6 +27,7 @@ _FAULTS = (
     ("error", 131016),
     ("error", 131026),
     ("error", 131049),
+    ("error", 131050),
     ("error", 131056),
     ("error", 131042),
     ("error", 131063),
@@ -49,6 +50,11 @@ _LIMITS = (1, 2, 250)
 
 class Events:
     """Everything that neither the senders nor the hourly run do."""
+
+    writes_receipts = True
+    """False: a webhook does."""
+    opt_out_chance = 0.02
+    """That somebody opts out when a sender has committed something."""
 
     def __init__(
         self,
@@ -112,7 +118,7 @@ class Events:
         found = self._rng.choice(targets)
         key = (str(cnpj), found.campaign_type, found.customer_id)
         status, now = found.fields["status"], self._world.now()
-        if status == "SENT":
+        if status == "SENT" and self.writes_receipts:
             what, fields = "is delivered", {"status": "DELIVERED", "deliveredAt": now}
             documents.update(found, fields)
         elif status == "DELIVERED" and self._warehouse.is_messaged(key):
@@ -127,7 +133,7 @@ class Events:
 
     def maybe_opt_out(self) -> None:
         """Let somebody opt out now and then."""
-        if self._rng.random() < 0.02:
+        if self._rng.random() < self.opt_out_chance:
             self.opt_out()
 
     def opt_out(self) -> None:

@@ -15,10 +15,12 @@ from loader.base.errors import RunError, ServiceError
 from loader.base.retry import Retry
 from loader.firestore.changes import ChangeReader
 from loader.firestore.client import Database
+from loader.firestore.registry import RegistryEntry
 from loader.firestore.targets import TargetStore
-from loader.messages import history_rows
 from loader.sync.model import Outcome
 from loader.sync.run import SyncOptions, sync
+from loader.track.news import own_news
+from loader.wishes import live_keys
 from tests.faults.documents import Documents
 from tests.faults.effects import NO_WRITE, Effects
 from tests.faults.events import Events
@@ -32,14 +34,20 @@ from tests.whatsapp.sending.world import World
 if TYPE_CHECKING:
     from collections import Counter
     from collections.abc import Callable
+    from datetime import datetime
 
     from loader.base.cnpj import Cnpj
-    from loader.messages import HistoryRow
     from loader.sync.report import SyncReport
+    from loader.track.news import News
     from tests.faults.backends import Backend
     from tests.faults.warehouse import Built
 
 __all__ = ["BrokenPromiseError", "Schedule"]
+
+
+# As `loader.track.tracking` and `loader.services` have it.
+_OVERLAP = timedelta(minutes=10)
+_UNKNOWN_TO_BUILDS = timedelta(days=2)
 
 
 class BrokenPromiseError(AssertionError):
@@ -48,6 +56,10 @@ class BrokenPromiseError(AssertionError):
 
 class Schedule:
     """Plays one seed."""
+
+    world_type: type[World] = World
+    events_type: type[Events] = Events
+    judge_type: type[Judge] = Judge
 
     def __init__(self, seed: int, backend: Backend | None = None, project: str = "test") -> None:
         """Prepare a schedule; nothing happens yet.
@@ -60,7 +72,7 @@ class Schedule:
         """
         self.seed = seed
         self._rng = random.Random(f"schedule {seed}")
-        self.world = World(seed=seed, backend=backend, project=project)
+        self.world = self.world_type(seed=seed, backend=backend, project=project)
         self._leases = Leases()
         self._processes: list[SenderProcess] = []
         self._cnpjs: list[Cnpj] = [NUMERIC_CNPJ, ALPHANUMERIC_CNPJ][: self._rng.randint(1, 2)]
@@ -71,8 +83,10 @@ class Schedule:
             cnpj: Documents(self.world.backend, project, cnpj) for cnpj in self._cnpjs
         }
         self.warehouse = Warehouse(self._rng)
-        self._judge = Judge(self.warehouse, self.documents.values(), self._require)
-        self._events = Events(self._rng, self.world, self.warehouse, self.documents, self._say)
+        self._judge = self.judge_type(self.warehouse, self.documents.values(), self._require)
+        self._events = self.events_type(
+            self._rng, self.world, self.warehouse, self.documents, self._say
+        )
         self.seen: Counter[str] = self._judge.seen
         self.trace: list[str] = []
         self._effects: Effects | None = None
@@ -191,9 +205,11 @@ class Schedule:
         self, cnpj: Cnpj, built: Built, faults: StepFaults, effects: Effects, *, inner: bool = False
     ) -> SyncReport:
         as_of = self.world.now()
+        since = self._tracked_until(cnpj, _UNKNOWN_TO_BUILDS)
 
         def work(point: Callable[[str, str], None]) -> Any:
             database = self._database(point, faults=faults, observer=effects.observe)
+            reader = ChangeReader(database, _retry())
             return sync(
                 built,
                 TargetStore(database, cnpj, watermark=self.warehouse.watermarks.get(cnpj)),
@@ -201,6 +217,7 @@ class Schedule:
                 as_of=as_of,
                 campaign_types=CAMPAIGNS,
                 max_attempts=MAX_ATTEMPTS,
+                suppressed_keys=lambda: live_keys(reader.suppressions(since, cnpj)),
                 options=SyncOptions(max_withdraw_percent=100),
                 retry=Retry(sleep=lambda _: None, rng=random.Random(self.seed)),
             )
@@ -224,31 +241,32 @@ class Schedule:
         if not self._is_calm and self._rng.random() < 0.2:
             return
         as_of = self.world.now()
-        known = self.warehouse.watermarks.get(cnpj)
-        since = None if known is None else known.until
+        since = self._tracked_until(cnpj, _OVERLAP)
+        entry = RegistryEntry(cnpj, "", None, campaign_types=frozenset(CAMPAIGNS))
         faults = self._faults()
 
-        def work(point: Callable[[str, str], None]) -> list[HistoryRow]:
+        def work(point: Callable[[str, str], None]) -> News:
             database = self._database(point, faults=faults)
-            reader = ChangeReader(database, Retry(sleep=lambda _: None))
-            rows: list[HistoryRow] = []
-            for campaign_type in CAMPAIGNS:
-                for document in reader.changed_of(cnpj, campaign_type, since):
-                    rows += history_rows(document, as_of)[0]
-            return rows
+            return own_news(ChangeReader(database, _retry()), entry, as_of, since=since)
 
         async def between() -> None:
             await asyncio.sleep(0.001)
 
-        rows = await stepped(work, between)
+        news = await stepped(work, between)
+        self._require(not news.oddities, f"tracking cannot read {news.oddities}")
         chance = 1.0 if self._is_calm else self._rng.random()
         if chance >= 0.05:
-            self.warehouse.record(cnpj, rows)
+            self.warehouse.record(cnpj, news)
         if chance < 0.1:
             # BigQuery did not answer, before or after the MERGE took effect.
             message = "writing message_history"
             raise ServiceError(message, is_transient=True)
         self.warehouse.track_up_to(cnpj, as_of)
+
+    def _tracked_until(self, cnpj: Cnpj, overlap: timedelta) -> datetime | None:
+        """Return from when on documents may be unknown to the warehouse; None: all."""
+        known = self.warehouse.watermarks.get(cnpj)
+        return None if known is None or known.until is None else known.until - overlap
 
     def _database(
         self,
@@ -270,9 +288,7 @@ class Schedule:
         self._is_calm = True
         self._events.calm()
         for _ in range(2):
-            now = self.world.now()
-            tomorrow = now.replace(hour=13, minute=0, second=0) + timedelta(days=1)
-            await asyncio.sleep((tomorrow - now).total_seconds())
+            await self._until_tomorrow()
             await self._hour()
             await self._start()
             await self._all_sent()
@@ -281,6 +297,11 @@ class Schedule:
             await process.ended()
         for cnpj in self._cnpjs:
             await self._track(cnpj)
+
+    async def _until_tomorrow(self) -> None:
+        now = self.world.now()
+        tomorrow = now.replace(hour=13, minute=0, second=0) + timedelta(days=1)
+        await asyncio.sleep((tomorrow - now).total_seconds())
 
     async def _all_sent(self) -> None:
         """Wait for two minutes, or until nothing waits: idle polls show nothing more."""
@@ -316,3 +337,7 @@ class Schedule:
 
     def _say(self, what: str) -> None:
         self.trace.append(f"{self.world.now():%d %H:%M:%S} {what}")
+
+
+def _retry() -> Retry:
+    return Retry(sleep=lambda _: None)

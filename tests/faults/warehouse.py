@@ -8,19 +8,22 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from loader.base.persons import same_person
+from loader.base.persons import person_keys
 from loader.messages import Watermark
+from loader.receipts import merged
 from tests.loader.fakes import make_target
 from tests.support import AS_OF
 from tests.whatsapp.sending.world import CLASSES, phone_of
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from loader.base.cnpj import Cnpj
     from loader.messages import HistoryRow
     from loader.sync.model import Target
+    from loader.track.news import News
+    from loader.wishes import OptOutRow
 
 __all__ = ["CAMPAIGNS", "MAX_ATTEMPTS", "Built", "Key", "Warehouse", "counts"]
 
@@ -63,17 +66,24 @@ class Warehouse:
         self._cycles: Counter[str] = Counter()
         self._cycle_starts = dict.fromkeys(CAMPAIGNS, AS_OF - timedelta(hours=10))
         self._versions: Counter[Key] = Counter()
-        self._history: dict[tuple[str, ...], HistoryRow] = {}
+        self.history: dict[tuple[str, ...], HistoryRow] = {}
+        """By CNPJ and the key of message_history."""
+        self.wishes: dict[tuple[str, str], OptOutRow] = {}
+        """What builds know of opt-outs, by CNPJ and the event's id."""
         self.watermarks: dict[Cnpj, Watermark] = {}
         self.opted_out: dict[tuple[str, str], datetime] = {}
-        """By CNPJ and person."""
+        """By CNPJ and person; what really happened."""
         self.expires_at: dict[Key, datetime] = {}
         """The latest permission to send."""
 
-    def record(self, cnpj: Cnpj, rows: Iterable[HistoryRow]) -> None:
-        """Take over what tracking has read, as its MERGE does."""
-        for row in rows:
-            self._history[str(cnpj), *(str(part) for part in row.key)] = row
+    def record(self, cnpj: Cnpj, news: News) -> None:
+        """Take over what tracking has read, as its MERGEs do."""
+        for row in news.rows.values():
+            key = (str(cnpj), *(str(part) for part in row.key))
+            known = self.history.get(key)
+            self.history[key] = row if known is None else merged(known, row)
+        for event_id, wish in news.wishes.items():
+            self.wishes[str(cnpj), event_id] = wish
 
     def track_up_to(self, cnpj: Cnpj, until: datetime) -> None:
         """Move a watermark."""
@@ -87,12 +97,12 @@ class Warehouse:
             return built
         expires_at = now.replace(hour=23, minute=0, second=0, microsecond=0)
         for campaign_type in CAMPAIGNS:
-            if rng.random() < 0.1 and now.date() != self._cycle_starts[campaign_type].date():
+            if rng.random() < 0.25 and now.date() != self._cycle_starts[campaign_type].date():
                 self._cycles[campaign_type] += 1
                 self._cycle_starts[campaign_type] = now.replace(hour=3, minute=0, second=0)
             for customer_id in self.customers:
                 key = (str(cnpj), campaign_type, customer_id)
-                if self._is_blocked(key, is_calm) or (not is_calm and rng.random() < 0.15):
+                if self._is_blocked(key) or (not is_calm and rng.random() < 0.15):
                     continue
                 self._versions[key] += not is_calm and rng.random() < 0.2
                 built.rows.append(self._row(key, now, expires_at))
@@ -101,12 +111,17 @@ class Warehouse:
             built.rejects.append(make_target("a/b", cnpj=str(cnpj), built_at=now))
         return built
 
-    def _is_blocked(self, key: Key, is_calm: bool) -> bool:  # noqa: FBT001 - of `build`
+    def _is_blocked(self, key: Key) -> bool:
         """Decide as campaign_decisions does."""
         cnpj, _, customer_id = key
-        if (cnpj, same_person(self.phones[customer_id])) in self.opted_out:
-            # Opt-outs reach the warehouse with an hour's delay; sometimes they have.
-            return is_calm or self._rng.random() < 0.7
+        person = set(person_keys(phone=self.phones[customer_id], customer_id=customer_id))
+        wishes = (wish for (of, _), wish in self.wishes.items() if of == cnpj)
+        if any(
+            wish.resumed_at is None
+            and person & set(person_keys(phone=wish.phone, customer_id=wish.user_id))
+            for wish in wishes
+        ):
+            return True
         if self.is_messaged(key):
             return True
         counted = [row for row in self._rows(key) if counts(row.error_code)]
@@ -119,7 +134,7 @@ class Warehouse:
     def _rows(self, key: Key) -> list[HistoryRow]:
         start = self._cycle_starts[key[1]]
         return [
-            row for known, row in self._history.items() if known[:3] == key and row.sent_at >= start
+            row for known, row in self.history.items() if known[:3] == key and row.sent_at >= start
         ]
 
     def _row(self, key: Key, now: datetime, expires_at: datetime) -> Target:

@@ -7,11 +7,14 @@ from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import grpc
 import pytest
 
 from loader.base.cnpj import with_check_digits
+from tests.faults.documents import Documents
 from tests.support import ALPHANUMERIC_CNPJ, AS_OF
 from tests.whatsapp.calls import TOKEN, WABA, creation
+from tests.whatsapp.sending.connections import rpc_error
 from tests.whatsapp.sending.virtual_time import run_in_virtual_time
 from tests.whatsapp.sending.world import CNPJ, World, phone_of
 from whatsapp.fake.config import Accounts, Settings
@@ -223,6 +226,33 @@ def test_a_refusal_for_who_stopped_marketing_becomes_a_suppression() -> None:
     # The same person, as a customer of another campaign.
     world.target("c2", campaign_type="WELCOME")
     assert run_in_virtual_time(world.once()).stopped == {"suppressed": 1}
+
+
+def test_a_suppression_that_is_written_hours_late_is_news_then() -> None:
+    """Tracking and sync ask for what was written since, and would never see it otherwise."""
+    world = World()
+    world.laundromat()
+    world.target()
+    world.rule("error", 131050)
+
+    async def be_ill(method: str, moment: str) -> None:
+        asked_at = world.began + timedelta(seconds=5)
+        is_ill = bool(world.state.ledger.calls) and world.now() < asked_at + timedelta(hours=3)
+        if is_ill and (method, moment) == ("Commit", "before"):
+            raise rpc_error(grpc.StatusCode.UNAVAILABLE)
+
+    async def play() -> None:
+        sender = await world.sender()
+        running = asyncio.create_task(sender.run(once=False))
+        await asyncio.sleep(4 * 3600)
+        sender.stop()
+        await running
+
+    world.channel.hook = be_ill
+    run_in_virtual_time(play())
+    (found,) = Documents(world.backend, "test", CNPJ).suppressions()
+    assert found.fields["optedOutAt"] < AS_OF + timedelta(minutes=5)
+    assert found.fields["updatedAt"] >= AS_OF + timedelta(hours=3)
 
 
 def test_a_passing_refusal_is_posted_again_within_the_same_attempt() -> None:

@@ -167,7 +167,12 @@ class World:
     def suppress(self, phone: str, *, cnpj: str = CNPJ, **changes: Any) -> None:
         from loader.base.persons import same_person  # noqa: PLC0415
 
-        fields = {"keys": [f"phone:{same_person(phone)}"], "phone": phone} | changes
+        fields = {
+            "keys": [f"phone:{same_person(phone)}"],
+            "phone": phone,
+            "optedOutAt": self.now(),
+            "updatedAt": self.now(),
+        } | changes
         self.put(f"users/{cnpj}/suppressions/s{next(self._ids)}", fields)
 
     def put(self, path: str, fields: dict[str, Any]) -> None:

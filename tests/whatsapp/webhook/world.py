@@ -14,7 +14,7 @@ from loader.base.persons import phone_key
 from loader.firestore.aio import AsyncDatabase
 from tests.whatsapp.calls import NUMBER, WABA
 from tests.whatsapp.sending.connections import MemoryChannel
-from tests.whatsapp.sending.world import CLASSES, CNPJ, ROOT, World, phone_of
+from tests.whatsapp.sending.world import CLASSES, CNPJ, World, phone_of
 from whatsapp.api import Api
 from whatsapp.fake.payloads import sign
 from whatsapp.tokens import SecretError, Secrets
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from datetime import datetime
 
+    from tests.faults.backends import Backend
     from whatsapp.webhook.app import Bounds
 
 __all__ = ["SECRET", "Hooked", "body", "inbound", "status"]
@@ -92,8 +93,10 @@ def _seconds(at: datetime) -> str:
 class Hooked(World):
     """The sender's world, with a webhook."""
 
-    def __init__(self, *, seed: int = 0) -> None:
-        super().__init__(seed=seed)
+    def __init__(
+        self, *, seed: int = 0, backend: Backend | None = None, project: str = "test"
+    ) -> None:
+        super().__init__(seed=seed, backend=backend, project=project)
         self.app_secrets = {"ONE": SECRET, "VERIFY": "verify-token"}
         self.rows: dict[str, list[dict[str, Any]]] = {}
         self.hook_channel = MemoryChannel(self.backend)
@@ -134,9 +137,9 @@ class Hooked(World):
 
     def all_below(self, path: str) -> dict[str, dict[str, Any]]:
         """Return the documents of a collection, by id."""
-        prefix = f"{ROOT}/{path}/"
+        prefix = f"{self.root}/{path}/"
         return {
-            name.removeprefix(prefix): self.get(name.removeprefix(f"{ROOT}/"))
+            name.removeprefix(prefix): self.get(name.removeprefix(f"{self.root}/"))
             for name in self.names()
             if name.startswith(prefix)
         }
@@ -160,7 +163,7 @@ class Hooked(World):
         log = WebhookLog(None, now=self.now)
         client = httpx2.AsyncClient(transport=self.transport, base_url="http://fake/v24.0")
         return Service.made(
-            AsyncDatabase(ROOT, self.hook_channel, (), "Firestore"),
+            AsyncDatabase(self.root, self.hook_channel, (), "Firestore"),
             Api(client, CLASSES),
             Secrets(clock=loop.time, read=read),
             names=SecretNames(names, "VERIFY"),
