@@ -34,6 +34,7 @@ def check_history(services: Services, outbox: Outbox) -> None:
         key: (
             row["status"],
             row["sent_at"],
+            row["message_id"],
             row["delivered_at"],
             row["read_at"],
             row["replied_at"],
@@ -48,6 +49,7 @@ def check_history(services: Services, outbox: Outbox) -> None:
         key: (
             attempt.status,
             attempt.at,
+            attempt.known_message_id,
             attempt.delivered_at,
             attempt.read_at,
             attempt.replied_at,

@@ -12,9 +12,8 @@ import heapq
 import itertools
 import random
 from collections import Counter, defaultdict
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 import httpx2
 import orjson
@@ -22,6 +21,7 @@ import orjson
 from loader.firestore.aio import AsyncDatabase
 from tests.faults.backends import EmulatorBackend
 from tests.month.fates import FatefulTransport, hook_settings
+from tests.month.hearing import STOP_WORDS, HeardStatus, HeardWords, heard_status, heard_words
 from tests.whatsapp.sending.connections import MemoryChannel
 from tests.whatsapp.sending.virtual_time import run_in_virtual_time
 from tests.whatsapp.sending.world import Owner
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from loader.services import Services
     from whatsapp.fake.ledger import Message
 
-__all__ = ["ACCOUNTS", "STOP_WORDS", "HeardStatus", "HeardWords", "WhatsAppNetwork"]
+__all__ = ["ACCOUNTS", "WhatsAppNetwork"]
 
 _SECRETS = {"TOKEN": "token-of-the-month", "APP_SECRET": "app-secret", "VERIFY": "verify-token"}
 _PHONE_SECRET = b"secret-of-the-month"
@@ -71,32 +71,6 @@ ACCOUNTS = tuple(
     )
 )
 """What each laundromat sends with: users/{cnpj}.whatsapp."""
-STOP_WORDS = ("SAIR", "Parar promoções")
-
-
-@dataclass(frozen=True)
-class HeardStatus:
-    """A status of a message that our webhook has taken."""
-
-    status: str
-    at: datetime
-    code: str | None
-    has_price: bool
-    names_attempt: bool
-    known_at: datetime
-    """When it was taken."""
-
-
-@dataclass(frozen=True)
-class HeardWords:
-    """What somebody wrote, and our webhook has taken."""
-
-    number_id: str
-    person: str
-    text: str
-    is_button: bool
-    at: datetime
-    context_id: str | None
 
 
 class WhatsAppNetwork:
@@ -270,9 +244,9 @@ class WhatsAppNetwork:
             for change in entry["changes"]:
                 value = change["value"]
                 for said in value.get("statuses", ()):
-                    self.heard[said["id"]].append(_status(said, self.now()))
+                    self.heard[said["id"]].append(heard_status(said, self.now()))
                 for said in value.get("messages", ()):
-                    words = _words(said, value["metadata"]["phone_number_id"])
+                    words = heard_words(said, value["metadata"]["phone_number_id"])
                     self.words.setdefault(said["id"], (words, self.now()))
 
     def _set_up(self) -> None:
@@ -328,27 +302,3 @@ def _secrets() -> Secrets:
         return _SECRETS[name]
 
     return Secrets(clock=asyncio.get_running_loop().time, read=read)
-
-
-def _status(said: dict[str, Any], known_at: datetime) -> HeardStatus:
-    errors = said.get("errors")
-    return HeardStatus(
-        said["status"],
-        datetime.fromtimestamp(int(said["timestamp"]), UTC),
-        str(errors[0]["code"]) if errors else None,
-        "pricing" in said,
-        "biz_opaque_callback_data" in said,
-        known_at,
-    )
-
-
-def _words(said: dict[str, Any], number_id: str) -> HeardWords:
-    is_button = said["type"] == "button"
-    return HeardWords(
-        number_id,
-        same_person(said["from"]),
-        said["button"]["text"] if is_button else said["text"]["body"],
-        is_button,
-        datetime.fromtimestamp(int(said["timestamp"]), UTC),
-        said.get("context", {}).get("id"),
-    )

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
     from loader.services import Services
     from tests.month.fates import Posting
-    from tests.month.network import HeardStatus, WhatsAppNetwork
+    from tests.month.hearing import HeardStatus
+    from tests.month.network import WhatsAppNetwork
     from tests.month.world import Laundromat
     from whatsapp.fake.ledger import Message
 
@@ -126,6 +127,13 @@ class Attempt:
     @property
     def read_at(self) -> datetime | None:
         return self._first("read")
+
+    @property
+    def known_message_id(self) -> str | None:
+        """Return WhatsApp's id of the message, if it was answered, or told with the attempt."""
+        if self.message is None or not (self._answer == "SENT" or self.told):
+            return None
+        return self.message.id
 
     @property
     def replied_at(self) -> datetime | None:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from tests.month.network import STOP_WORDS
+from tests.month.hearing import STOP_WORDS
 from whatsapp.fake.phones import same_person
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from loader.services import Services
-    from tests.month.network import HeardWords, WhatsAppNetwork
+    from tests.month.hearing import HeardWords
+    from tests.month.network import WhatsAppNetwork
     from tests.month.outbox import Attempt, Outbox
 
 __all__ = ["check_confirmations", "check_nobody_is_bothered", "check_opt_outs", "give_replies"]
@@ -23,6 +24,7 @@ OptOutKey = tuple[str, str, str | None, datetime]
 
 _ANSWERED_WITHIN = timedelta(days=7)
 _CLOCK_MARGIN = timedelta(minutes=5)
+_DAY = timedelta(days=1)
 
 
 def _phone(person: str) -> str:
@@ -115,17 +117,17 @@ def _newest(words: HeardWords, attempts: Iterable[Attempt]) -> list[Attempt]:
 
 
 def check_confirmations(network: WhatsAppNetwork) -> None:
-    """Check that only who wanted no more was told so, and once a day."""
-    wanted = {
-        (words.number_id, words.person)
-        for words, _ in network.words.values()
-        if words.text in STOP_WORDS
-    }
-    told: dict[tuple[str, str], datetime] = {}
-    for message in network.state.ledger.messages:
-        if message.template is not None:
-            continue
-        place = (message.number_id, same_person(message.to))
-        assert place in wanted
-        assert place not in told or message.at - told[place] >= timedelta(hours=23)
-        told[place] = message.at
+    """Check that only who wanted no more was told so, and once however often they wrote it."""
+    wanted: dict[tuple[str, str], list[datetime]] = defaultdict(list)
+    for words, _ in sorted(network.words.values(), key=lambda item: item[0].at):
+        if words.text in STOP_WORDS:
+            days = wanted[words.number_id, words.person]
+            if not days or words.at - days[-1] >= _DAY:
+                days.append(words.at)
+    told = Counter(
+        (message.number_id, same_person(message.to))
+        for message in network.state.ledger.messages
+        if message.template is None
+    )
+    too_many = {place: count for place, count in told.items() if count > len(wanted[place])}
+    assert not too_many, f"confirmed more often than asked: {too_many}"
