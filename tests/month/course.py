@@ -1,4 +1,4 @@
-"""The course of the month: the run of every hour, outages, and the sender in between."""
+"""The course of the month: the run of every hour, outages, sender and webhook in between."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from loader.sync.run import SyncOptions
-from tests.month.sender import Sender
+from tests.month.network import ACCOUNTS, WhatsAppNetwork
+from tests.month.outbox import Outbox
+from tests.month.wishes import check_nobody_is_bothered
 from tests.support import HOURLY_BUILD, change_settings, make_laundromat
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ class Outages:
 
     begin: datetime
     silent_days: tuple[int, ...] = ()
-    """The sender of the first laundromat is down."""
+    """Nothing is sent for the first laundromat, and the webhook is down."""
     missed_days: tuple[int, ...] = ()
     """There is no run at all."""
     untracked_days: tuple[int, ...] = ()
@@ -42,6 +44,10 @@ class Outages:
         return self._happens("silent", number, at, 3) or (
             number == 0 and self._day(at) in self.silent_days
         )
+
+    def is_deaf(self, at: datetime) -> bool:
+        """Return whether the webhook is down."""
+        return self._happens("deaf", 0, at, 6) or self._day(at) in self.silent_days
 
     def is_missed(self, at: datetime) -> bool:
         return self._happens("missed", 0, at, 4) or self._day(at) in self.missed_days
@@ -66,7 +72,7 @@ class Outages:
 
 @dataclass
 class Course:
-    """The laundromats, their senders, and the clock."""
+    """The laundromats, what they send, and the clock."""
 
     services: Services
     laundromats: list[Laundromat]
@@ -74,11 +80,18 @@ class Course:
     on_figures: Callable[[Cnpj, datetime], None] = lambda _cnpj, _at: None
     """Called before a laundromat's figures are built."""
     figures_every_days: int = 1
-    senders: dict[str, Sender] = field(default_factory=dict)
+    outboxes: dict[str, Outbox] = field(default_factory=dict)
+    _network: WhatsAppNetwork | None = None
     _figured_on: dict[str, date] = field(default_factory=dict)
+
+    @property
+    def network(self) -> WhatsAppNetwork:
+        assert self._network is not None
+        return self._network
 
     def begin(self) -> None:
         """Create the laundromats with all their rows."""
+        network = self._network = WhatsAppNetwork(self.services, self.outages.begin)
         for number, laundromat in enumerate(self.laundromats):
             make_laundromat(
                 self.services,
@@ -88,10 +101,13 @@ class Course:
                 vendas=[sale.row() for sale in laundromat.sales],
             )
             change_settings(self.services, laundromat.cnpj, **laundromat.settings)
-            self.senders[laundromat.cnpj] = Sender(
-                self.services.environment,
-                laundromat,
-                lambda at, number=number: self.outages.is_silent(number, at),  # type: ignore[misc]
+            account = ACCOUNTS[number]
+            self.services.registry.set_whatsapp(laundromat.cnpj, account)
+            for index, customer in enumerate(laundromat.customers.values()):
+                phone = f"55{customer['telefone']}"
+                network.add_person(phone, loses_ninth_digit=index % 3 == 0)
+            self.outboxes[laundromat.cnpj] = Outbox(
+                self.services, laundromat, network, str(account["phoneNumberId"])
             )
             self.services.build(
                 self.services.laundromat(laundromat.cnpj),
@@ -100,15 +116,31 @@ class Course:
             )
 
     def play(self, at: datetime) -> None:
-        """Play one hour: the run, then the senders; check that nobody was messaged twice."""
+        """Play one hour: the run, then WhatsApp; check that nobody was messaged twice."""
         if not self.outages.is_missed(at):
             self._track(at)
             for number, laundromat in enumerate(self.laundromats):
                 self._run(number, laundromat, at)
-        for sender in self.senders.values():
-            sender.act(at + timedelta(minutes=10))
-            self._take_rows(sender)
-            check_nobody_was_messaged_twice(sender)
+        self._send(at + timedelta(minutes=10))
+
+    def _send(self, at: datetime) -> None:
+        network = self.network
+        known = len(network.transport.postings)
+        loud: list[str | None] = [
+            laundromat.cnpj
+            for number, laundromat in enumerate(self.laundromats)
+            if not self.outages.is_silent(number, at)
+        ]
+        # One process sends for all; while somebody is silent, each of the others has its own.
+        senders = [None] if len(loud) == len(self.laundromats) else loud
+        network.act(at, senders, is_deaf=self.outages.is_deaf(at))
+        if len(network.transport.postings) == known:
+            return
+        for outbox in self.outboxes.values():
+            outbox.gather(at)
+            self._take_rows(outbox)
+            check_nobody_was_messaged_twice(outbox)
+            check_nobody_is_bothered(outbox)
 
     def _track(self, at: datetime) -> None:
         tracked = [
@@ -138,23 +170,29 @@ class Course:
         self.on_figures(cnpj, at)
         self.services.build(self.services.laundromat(cnpj), as_of=at, arguments=DAILY_BUILD)
 
-    def _take_rows(self, sender: Sender) -> None:
-        cnpj = sender.laundromat.cnpj
-        tables = {table.name: table for table in self.services.project.source_tables()}
-        rows = {"opt_outs": sender.opt_outs, "vendas": [sale.row() for sale in sender.sales]}
-        for table, content in rows.items():
-            self.services.warehouse.append(tables[table], cnpj, content)
-        sender.laundromat.sales += sender.sales
-        sender.opt_outs, sender.sales = [], []
+    def _take_rows(self, outbox: Outbox) -> None:
+        if not outbox.sales:
+            return
+        laundromat = outbox.laundromat
+        (table,) = (it for it in self.services.project.source_tables() if it.name == "vendas")
+        rows = [sale.row() for sale in outbox.sales]
+        self.services.warehouse.append(table, laundromat.cnpj, rows)
+        laundromat.sales += outbox.sales
+        outbox.sales = []
 
 
-def check_nobody_was_messaged_twice(sender: Sender) -> None:
-    """Check WhatsApp's accepted messages, by calendar cycle and by the documents' own cycle."""
-    taken = [attempt for attempt in sender.log if not attempt.has_failed]
+def check_nobody_was_messaged_twice(outbox: Outbox) -> None:
+    """Check WhatsApp's accepted messages, by calendar cycle and by the documents' own cycle.
+
+    Only what WhatsApp has told to have failed may be followed by another message.
+    """
+    taken = [
+        attempt for attempt in outbox.log if attempt.message is not None and not attempt.has_failed
+    ]
     periods: Counter[tuple[str, ...]] = Counter()
     for attempt in taken:
-        day = sender.laundromat.local(attempt.at).date()
-        phone = sender.laundromat.customers[attempt.customer_id]["telefone"]
+        day = outbox.laundromat.local(attempt.at).date()
+        phone = outbox.laundromat.customers[attempt.customer_id]["telefone"]
         # A loyalty cycle is three months, longer than this test; a welcome comes once.
         period = {"BIRTHDAY": f"{day:%Y}", "REACTIVATION": f"{day:%Y-%m}"}
         periods[attempt.campaign_type, attempt.customer_id, attempt.cycle_key] += 1
@@ -163,4 +201,4 @@ def check_nobody_was_messaged_twice(sender: Sender) -> None:
             "calendar", attempt.campaign_type, whose, period.get(attempt.campaign_type, "")
         ] += 1
     twice = [place for place, number in periods.items() if number > 1]
-    assert not twice, f"{sender.laundromat.cnpj}: messaged twice: {twice}"
+    assert not twice, f"{outbox.cnpj}: messaged twice: {twice}"

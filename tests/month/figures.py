@@ -1,4 +1,4 @@
-"""A laundromat's figures, computed in plain Python from its sales and its sender's log."""
+"""A laundromat's figures, computed in plain Python from its sales and what WhatsApp knows."""
 
 from __future__ import annotations
 
@@ -10,23 +10,30 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
 from console.report.page import render
 from loader.cli.report import figures_of_laundromat
+from tests.month.tables import PRICE_BRL, CycleKey, TableFigures
 from tests.support import decisions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from loader.services import Services
-    from tests.month.sender import Attempt, Sender
+    from tests.month.outbox import Attempt, Outbox
     from tests.month.world import Sale
 
 __all__ = ["Observer", "check_figures"]
 
-CycleKey = tuple[str, str, str]
-_ERROR_CLASSES = {"131016": "temporary", "131026": "unreachable", "131049": "deferred"}
+_ERROR_CLASSES = {
+    "131016": "temporary",
+    "131026": "unreachable",
+    "131042": "sender",
+    "131049": "deferred",
+    "131050": "opted_out",
+    "131056": "temporary",
+    "not_sent": "unknown",
+    "unknown_outcome": "unknown",
+}
 _TOO_FEW = 50
 _DAYS_OF_THE_REPORT = 60
 _TILE = re.compile(r"<strong[^>]*>(?:R\$\s)?([^<]*)</strong><span>([^<]*)</span>")
@@ -49,10 +56,10 @@ class Observer:
             self.seen[cnpj][key].append((at, tuple(row["blockers"])))
 
 
-def check_figures(services: Services, sender: Sender, observer: Observer, now: datetime) -> None:
-    """Compare every figure of a laundromat with the script's own."""
-    figures = _Figures(sender, observer.seen[sender.laundromat.cnpj], now)
-    tables = _Tables(services, sender.laundromat.cnpj)
+def check_figures(services: Services, outbox: Outbox, observer: Observer, now: datetime) -> None:
+    """Compare every figure of a laundromat with what WhatsApp and its customers know."""
+    figures = _Figures(outbox, observer.seen[outbox.cnpj], now)
+    tables = TableFigures(services, outbox.cnpj)
     assert tables.messages() == figures.messages()
     assert tables.cycles() == figures.cycles()
     assert tables.attempts() == figures.attempts()
@@ -60,120 +67,22 @@ def check_figures(services: Services, sender: Sender, observer: Observer, now: d
     assert tables.conversions() == figures.conversions()
     assert tables.redemptions() == figures.redemptions()
     assert tables.lift() == figures.lift()
-    cnpj = sender.laundromat.cnpj
+    cnpj = outbox.laundromat.cnpj
     page = render(figures_of_laundromat(services, cnpj, as_of=now, days=_DAYS_OF_THE_REPORT))
     assert {name: figure for figure, name in _TILE.findall(page)} == figures.tiles()
 
 
-class _Tables:
-    """The figures in the tables."""
-
-    def __init__(self, services: Services, cnpj: str) -> None:
-        self._services = services
-        self._cnpj = cnpj
-
-    def _rows(self, table: str) -> list[dict[str, Any]]:
-        sql = f"select * from `{self._cnpj}_CAMPAIGN`.`{table}`"
-        rows = self._services.warehouse.query(sql, doing=f"reading {table}")
-        assert {row["cnpj"] for row in rows} <= {self._cnpj}
-        return rows
-
-    def messages(self) -> dict[CycleKey, Any]:
-        return {
-            (row["campaign_type"], row["customer_id"], row["message_key"]): (
-                row["attempt"],
-                row["sent_at"],
-                row["status"],
-                row["template_variant"],
-            )
-            for row in self._rows("messages")
-        }
-
-    def cycles(self) -> dict[CycleKey, Any]:
-        return {
-            (row["campaign_type"], row["customer_id"], row["cycle_key"]): (
-                row["first_seen_at"],
-                row["first_targeted_at"],
-                row["first_held_out_at"],
-            )
-            for row in self._rows("target_log")
-        }
-
-    def attempts(self) -> Counter[tuple[str, str, date, str]]:
-        names = ("attempts", "sent", "delivered", "read", "replied", "failed")
-        classes = ("temporary", "deferred", "opted_out", "unreachable", "content", "sender")
-        found: Counter[tuple[str, str, date, str]] = Counter()
-        for row in self._rows("campaign_performance"):
-            place = (row["campaign_type"], row["template_variant"], row["business_date"])
-            for name in (*names, *(f"failed_{it}" for it in (*classes, "unknown"))):
-                found[(*place, name)] += row[name]
-            _check_rate(row["delivery_rate"], row["delivered"], row["sent"])
-            _check_rate(row["read_rate"], row["read"], row["sent"])
-            _check_rate(row["reply_rate"], row["replied"], row["sent"])
-            _check_rate(row["failure_rate"], row["failed"], row["attempts"])
-        return +found
-
-    def days(self) -> Counter[tuple[str, date, str]]:
-        found: Counter[tuple[str, date, str]] = Counter()
-        for row in self._rows("campaign_performance"):
-            for name in ("candidates", "held_out", "targets"):
-                found[row["campaign_type"], row["business_date"], name] += row[name]
-        return +found
-
-    def conversions(self) -> dict[CycleKey, Any]:
-        return {
-            (row["campaign_type"], row["customer_id"], row["message_key"]): (
-                row["first_purchase_at"],
-                row["purchases"],
-                round(float(row["revenue_brl"]), 2),
-            )
-            for row in self._rows("campaign_conversions")
-        }
-
-    def redemptions(self) -> dict[str, Any]:
-        return {
-            row["voucher_code"]: (
-                row["customer_id"],
-                row["redemptions"],
-                row["first_redeemed_at"],
-                round(float(row["revenue_brl"]), 2),
-                row["is_used_by_other"],
-            )
-            for row in self._rows("voucher_redemptions")
-        }
-
-    def lift(self) -> dict[str, Any]:
-        return {
-            row["campaign_type"]: (
-                row["treated"],
-                row["treated_converted"],
-                row["held_out"],
-                row["held_out_converted"],
-                *(
-                    None if row[name] is None else round(row[name], 4)
-                    for name in ("lift", "lift_low", "lift_high")
-                ),
-                row["verdict"],
-            )
-            for row in self._rows("campaign_lift")
-        }
-
-
-def _check_rate(rate: float | None, part: int, whole: int) -> None:
-    assert rate == (None if whole == 0 else pytest.approx(part / whole))
-
-
 class _Figures:
-    """The figures by the script."""
+    """The figures by WhatsApp and the customers."""
 
     def __init__(
         self,
-        sender: Sender,
+        outbox: Outbox,
         seen: dict[CycleKey, list[tuple[datetime, tuple[str, ...]]]],
         now: datetime,
     ) -> None:
-        self._laundromat = sender.laundromat
-        self._log = sender.log
+        self._laundromat = outbox.laundromat
+        self._log = outbox.log
         self._seen = seen
         self._now = now
         self._window = timedelta(days=self._laundromat.settings["conversion_days"])
@@ -213,11 +122,14 @@ class _Figures:
             if attempt.status == "PENDING":
                 continue
             is_sent = not attempt.has_failed
-            error = _ERROR_CLASSES[attempt.error["code"]] if attempt.error else ""
+            error = _ERROR_CLASSES[attempt.error_code] if attempt.error_code else ""
+            is_delivered = is_sent and attempt.status in ("DELIVERED", "READ")
             events = {
                 "attempts": True,
                 "sent": is_sent,
-                "delivered": is_sent and attempt.status in ("DELIVERED", "READ"),
+                "delivered": is_delivered,
+                "billed": is_delivered and attempt.has_price,
+                "unpriced": is_delivered and not attempt.has_price,
                 "read": is_sent and attempt.read_at is not None,
                 "replied": is_sent and attempt.replied_at is not None,
                 "failed": not is_sent,
@@ -303,6 +215,7 @@ class _Figures:
                 ("falharam", counted["failed"], ","),
                 ("compras creditadas", sum(count for _, count, _ in conversions), ","),
                 ("receita creditada", revenue, ",.2f"),
+                ("custo das mensagens", counted["billed"] * PRICE_BRL, ",.2f"),
             )
         }
 

@@ -28,6 +28,8 @@ _SETTINGS: dict[str, Any] = {
     # Long enough to retry failed messages.
     "send_until_hour": 12,
 }
+# So that neighbours have different ones: WhatsApp's side must know whom a message means.
+_FIRST_NAMES = ("Ana", "Bia", "Caio", "Davi", "Eva")
 _HOLDOUT = {"reactivation_holdout_percent": 30, "loyalty_holdout_percent": 30}
 
 
@@ -115,10 +117,10 @@ def _add_customer(
     customer_id = f"c{index:03d}"
     laundromat.customers[customer_id] = {
         "id": customer_id,
-        "nome": "Ana Exemplo",
+        "nome": f"{_FIRST_NAMES[index % len(_FIRST_NAMES)]} Exemplo",
         "dataNascimento": born.replace(year=1985).isoformat() + "T00:00:00Z",
         "cpf": cpf,
-        "telefone": "12345" if index % 17 == 16 else f"119{number}{phone:07d}",
+        "telefone": "12345" if index % 17 == 16 else f"11990{number}0{phone:04d}",
         "dataCadastro": registered.isoformat(),
     }
     # They come every few days until the end, or until they stay away.
