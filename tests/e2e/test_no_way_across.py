@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -131,6 +132,17 @@ def plain_dbt(services: Services, command: list[str], variables: dict[str, Any])
     )
     assert finished.returncode != 0
     return str(finished.stdout)
+
+
+@pytest.mark.timeout(600)
+def test_a_plain_dbt_build_as_of_tomorrow_is_refused_where_messages_are_real(
+    neighbours: Services,
+) -> None:
+    # Said while dbt parses: nobody asks for credentials, and there are none here.
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    variables = {"cnpj": ALPHANUMERIC_CNPJ, "as_of": tomorrow}
+    output = plain_dbt(neighbours, ["build", "--target", "prod"], variables)
+    assert "as_of has not come yet" in " ".join(output.split())
 
 
 @pytest.mark.timeout(600)
