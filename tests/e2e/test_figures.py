@@ -174,7 +174,7 @@ def course(
         birthday_voucher_prefix="VIP",
         conversion_days=1,
     )
-    # With its CNPJ for a key, a laundromat has the codes that were given out before there were keys.
+    # With its CNPJ for a key, a laundromat has the codes that it gave before there were keys.
     client = bigquery_client(environment)
     client.delete_routine(f"{environment.project}.{CNPJ}_CAMPAIGN.{VOUCHER_KEY}")
     services.warehouse.create_function(
