@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pytest
 
 _PORTION = 25
-_SITUATIONS = {"is sent", "is delivered", "is read", "is failed", "a webhook comes again"}
+_SITUATIONS = {"is sent", "is read", "is failed", "a webhook comes again"}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

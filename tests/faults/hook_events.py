@@ -43,6 +43,7 @@ class HookEvents(Events):
     def before_the_hour(self) -> None:
         """Let some of the hour's first messages fail, too."""
         super().before_the_hour()
+        self._set_fates()
         if self._rng.random() < 0.3:
             self._fail_later()
 

@@ -204,7 +204,8 @@ class Schedule:
     async def _stepped_sync(
         self, cnpj: Cnpj, built: Built, faults: StepFaults, effects: Effects, *, inner: bool = False
     ) -> SyncReport:
-        as_of = self.world.now()
+        # Virtual time lets others write in the very same microsecond; real clocks do not.
+        as_of = self.world.now() + timedelta(microseconds=1)
         since = self._tracked_until(cnpj, _UNKNOWN_TO_BUILDS)
 
         def work(point: Callable[[str, str], None]) -> Any:
