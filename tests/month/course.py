@@ -105,7 +105,9 @@ class Course:
             self.services.registry.set_whatsapp(laundromat.cnpj, account)
             for index, customer in enumerate(laundromat.customers.values()):
                 phone = f"55{customer['telefone']}"
-                network.add_person(phone, loses_ninth_digit=index % 3 == 0)
+                # Nobody hides a number who shares it.
+                hides = index % 4 == 3 and index % 9 not in {7, 8}
+                network.add_person(phone, loses_ninth_digit=index % 3 == 0, hides_phone=hides)
             self.outboxes[laundromat.cnpj] = Outbox(
                 self.services, laundromat, network, str(account["phoneNumberId"])
             )

@@ -8,7 +8,17 @@ from typing import Any
 
 from whatsapp.fake.phones import same_person
 
-__all__ = ["STOP_WORDS", "HeardStatus", "HeardWords", "heard_status", "heard_words"]
+__all__ = [
+    "STOP_WORDS",
+    "USER_ID",
+    "HeardStatus",
+    "HeardWords",
+    "heard_status",
+    "heard_words",
+]
+
+USER_ID = "BR."
+"""Before a person's number: the month's ids of people who hide theirs."""
 
 STOP_WORDS = ("SAIR", "Parar promoções")
 """What people write who want no more messages; the second is a button."""
@@ -33,6 +43,7 @@ class HeardWords:
 
     number_id: str
     person: str
+    hides_phone: bool
     text: str
     is_button: bool
     at: datetime
@@ -57,9 +68,17 @@ def heard_words(said: dict[str, Any], number_id: str) -> HeardWords:
     is_button = said["type"] == "button"
     return HeardWords(
         number_id,
-        same_person(said["from"]),
+        _person(said),
+        "from" not in said,
         said["button"]["text"] if is_button else said["text"]["body"],
         is_button,
         datetime.fromtimestamp(int(said["timestamp"]), UTC),
         said.get("context", {}).get("id"),
     )
+
+
+def _person(said: dict[str, Any]) -> str:
+    if "from" in said:
+        return same_person(said["from"])
+    user_id: str = said["from_user_id"]
+    return user_id.removeprefix(USER_ID)

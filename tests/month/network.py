@@ -21,7 +21,14 @@ import orjson
 from loader.firestore.aio import AsyncDatabase
 from tests.faults.backends import EmulatorBackend
 from tests.month.fates import FatefulTransport, hook_settings
-from tests.month.hearing import STOP_WORDS, HeardStatus, HeardWords, heard_status, heard_words
+from tests.month.hearing import (
+    STOP_WORDS,
+    USER_ID,
+    HeardStatus,
+    HeardWords,
+    heard_status,
+    heard_words,
+)
 from tests.whatsapp.sending.connections import MemoryChannel
 from tests.whatsapp.sending.virtual_time import run_in_virtual_time
 from tests.whatsapp.sending.world import Owner
@@ -105,9 +112,15 @@ class WhatsAppNetwork:
         except RuntimeError:
             return self._began
 
-    def add_person(self, phone: str, *, loses_ninth_digit: bool) -> None:
+    def add_person(self, phone: str, *, loses_ninth_digit: bool, hides_phone: bool) -> None:
         """Say what is special about somebody; ``phone`` has digits only."""
-        self.state.set_recipient(Recipient(phone=phone, loses_ninth_digit=loses_ninth_digit))
+        person = Recipient(
+            phone=phone,
+            user_id=f"{USER_ID}{same_person(phone)}" if hides_phone else None,
+            hides_phone=hides_phone,
+            loses_ninth_digit=loses_ninth_digit,
+        )
+        self.state.set_recipient(person)
 
     def act(self, at: datetime, cnpjs: Sequence[str | None], *, is_deaf: bool = False) -> None:
         """Play what is due at an instant: webhooks, then a sender, then webhooks again.
@@ -214,10 +227,13 @@ class WhatsAppNetwork:
         """Let a person write about a message.
 
         They quote it when it is not the last one that they got. Only what the sender knows the id
-        of is quoted: who gets the answer is then certain.
+        of is quoted: who gets the answer is then certain. Who hides the number always quotes.
         """
         data = message.callback_data or ""
         is_known = self.transport.postings[data][-1].message_id == message.id
+        hides_phone = self.state.recipient(message.to).hides_phone
+        if hides_phone and not is_known:
+            return
         written = [
             (postings[-1].at, other)
             for other, postings in self.transport.postings.items()
@@ -225,7 +241,7 @@ class WhatsAppNetwork:
             and postings[-1].number_id == message.number_id
         ]
         is_last = max(written)[1] == data
-        quotes = is_known and (not is_last or len(written) % 2 == 0)
+        quotes = is_known and (hides_phone or not is_last or len(written) % 2 == 0)
         said = {"number_id": message.number_id, "sender": message.to, "text": text}
         if text == STOP_WORDS[1] and is_known:
             said |= {"kind": "button", "context_id": message.id}

@@ -64,6 +64,8 @@ class Attempt:
     """Of the sender, the oldest first; none: nothing was posted."""
     message: Message | None
     """What WhatsApp has accepted."""
+    user_id: str | None
+    """Of a person who hides the number; WhatsApp tells it with the message's id."""
     statuses: list[HeardStatus]
     """What WhatsApp has told of it, and our webhook has taken."""
     replies: list[datetime] = field(default_factory=list)
@@ -209,6 +211,7 @@ class Outbox:
             data["voucher_code"],
             self.network.transport.postings.get(callback, []),
             message,
+            self.network.state.recipient(message.to).user_id if message is not None else None,
             self.network.heard[message.id] if message is not None else [],
         )
         self._check_who(attempt)

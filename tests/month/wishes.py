@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["check_confirmations", "check_nobody_is_bothered", "check_opt_outs", "give_replies"]
 
-# A source, a phone, a customer if one is known, and an instant.
-OptOutKey = tuple[str, str, str | None, datetime]
+# A source, a phone unless the person hides it, a customer if one is known, and an instant.
+OptOutKey = tuple[str, str | None, str | None, datetime]
 
 _ANSWERED_WITHIN = timedelta(days=7)
 _CLOCK_MARGIN = timedelta(minutes=5)
@@ -46,13 +46,16 @@ def _opt_outs(
             if customer is None:
                 continue
         source = "WHATSAPP_BUTTON" if words.is_button else "WHATSAPP_TEXT"
-        yield (source, _phone(words.person), customer, words.at), words.person, known_at
+        phone = None if words.hides_phone else _phone(words.person)
+        yield (source, phone, customer, words.at), words.person, known_at
     for attempt in outbox.log:
         refused = [said for said in attempt.told if said.code == "131050"]
         if refused and attempt.message is not None:
             person = same_person(attempt.message.to)
             at = min(said.at for said in refused)
-            key = ("WHATSAPP_PREFERENCES", _phone(person), attempt.customer_id, at)
+            hides_phone = network.state.recipient(person).hides_phone
+            phone = None if hides_phone else _phone(person)
+            key = ("WHATSAPP_PREFERENCES", phone, attempt.customer_id, at)
             yield key, person, min(said.known_at for said in refused)
 
 
