@@ -44,6 +44,8 @@ _FATES: tuple[tuple[int, tuple[Fault, ...]], ...] = (
     (30, (Fault(kind="failed_later", code=131049),)),
     (15, (Fault(kind="failed_later", code=131026),)),
     (15, (Fault(kind="failed_later", code=131050),)),
+    # The person has stopped marketing messages in the app.
+    (20, (Fault(kind="error", code=131050),)),
 )
 _LOST_PERCENT, _DOUBLED_PERCENT = 4, 10
 

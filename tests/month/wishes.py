@@ -49,6 +49,11 @@ def _opt_outs(
         phone = None if words.hides_phone else _phone(words.person)
         yield (source, phone, customer, words.at), words.person, known_at
     for attempt in outbox.log:
+        last = attempt.postings[-1] if attempt.postings else None
+        if last is not None and last.code == "131050":
+            person = same_person(last.to.removeprefix("+"))
+            told = ("WHATSAPP_PREFERENCES", _phone(person), attempt.customer_id, last.at)
+            yield told, person, last.at
         refused = [said for said in attempt.told if said.code == "131050"]
         if refused and attempt.message is not None:
             person = same_person(attempt.message.to)
