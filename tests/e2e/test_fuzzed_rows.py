@@ -141,8 +141,8 @@ def test_no_row_ends_a_build_and_google_makes_the_same_of_it(
     assert "_RAW`" not in sql
     by_google = evaluate(f"select {columns} from ({sql}) order by customer_id")
     assert len(by_google) > 20
-    # BigQuery's TRIM takes off all blanks of Unicode, the emulator's only spaces: it keeps them around
-    # texts, and ids that are nothing else.
+    # BigQuery's TRIM takes off all blanks of Unicode, the emulator's only spaces: it keeps others
+    # around texts, and ids that are nothing else.
     known = {row[0] for row in by_google}
     found = [
         _without_blanks_around(row.values())
