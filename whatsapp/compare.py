@@ -31,7 +31,7 @@ class ComparedTemplate:
     language: str
     differences: tuple[str, ...]
     is_sendable: bool
-    """False: no message can be made of it until it is mended."""
+    """False: no message can be made of it until it is fixed."""
 
 
 async def compare(

@@ -6,7 +6,6 @@ import asyncio
 import os
 import random
 import secrets
-import signal
 import socket
 import time
 from contextlib import asynccontextmanager
@@ -25,6 +24,7 @@ from whatsapp.error_classes import ErrorClass, read_error_classes
 from whatsapp.ownership import LASTS, Ownership
 from whatsapp.prices import read_prices
 from whatsapp.sender import Sender
+from whatsapp.signals import end_on_signals
 from whatsapp.store import Store
 from whatsapp.templates import read_seed_templates
 from whatsapp.tokens import Secrets, read_secret
@@ -201,26 +201,6 @@ async def _send(
                 await asyncio.to_thread(log.record, report, now())
 
         sender = Sender(found.store, attempter, desk, owner, now=now, cnpj=cnpj, record=record)
-        received = _stop_on_signals(sender)
+        received = end_on_signals(sender.stop)
         report = await sender.run(once=once)
         return report, received[0] if received else None
-
-
-def _stop_on_signals(sender: Sender) -> list[int]:
-    """Let the first signal end the sender in order, and a second one at once."""
-    received: list[int] = []
-
-    def note(number: int) -> None:
-        if received:
-            os._exit(128 + number)
-        received.append(number)
-        sender.stop()
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        try:
-            loop.add_signal_handler(number, note, number)
-        except (ValueError, RuntimeError):
-            # Outside the main thread signals are not ours to take.
-            break
-    return received

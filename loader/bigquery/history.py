@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, get_args, get_type_hints
+from datetime import timedelta
+from typing import TYPE_CHECKING
 
-from loader.bigquery.declaration import Column
 from loader.bigquery.literals import timestamp
+from loader.bigquery.merging import columns_of, load_and_merge
 from loader.messages import HistoryRow
 from loader.receipts import EARLIEST, KEPT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from loader.base.cnpj import Cnpj
     from loader.bigquery.warehouse import Warehouse
 
 __all__ = ["merge_history", "merge_statement"]
 
-# The rows are loaded into a table of their own, which is billed as another 10 MiB. BigQuery would
-# keep a query parameter, with people's texts and phones, with the job for six months
-# (https://cloud.google.com/bigquery/docs/information-schema-jobs).
 # What two rows of one key say together is the rule of `loader.receipts.merged`.
 _MERGE = """
 merge `{cnpj}_CAMPAIGN`.`message_history` as history
@@ -56,12 +52,7 @@ _RANK = """case upper(trim({status}))
             else 1
         end"""
 
-_TYPES = {str: "STRING", int: "INT64", bool: "BOOL", datetime: "TIMESTAMP"}
-# The columns of the loaded rows: those of a HistoryRow, whose types are `T` or `T | None`.
-_COLUMNS = tuple(
-    Column(name, _TYPES[(get_args(annotation) or (annotation,))[0]], "")
-    for name, annotation in get_type_hints(HistoryRow).items()
-)
+_COLUMNS = columns_of(HistoryRow)
 
 # A sender's clock can differ from Firestore's, so rows that are a little older are read, too.
 _CLOCK_MARGIN = timedelta(days=2)
@@ -80,10 +71,14 @@ def merge_history(
             partitions are not read.
 
     """
-    items = [json.loads(json.dumps(asdict(row), default=datetime.isoformat)) for row in rows]
-    doing = f"writing message_history of {cnpj}"
-    with warehouse.loaded(f"{cnpj}_CAMPAIGN", _COLUMNS, items, doing=doing) as news:
-        warehouse.query(merge_statement(cnpj, since=since, news=news), doing=doing)
+    load_and_merge(
+        warehouse,
+        cnpj,
+        _COLUMNS,
+        rows,
+        lambda news: merge_statement(cnpj, since=since, news=news),
+        doing=f"writing message_history of {cnpj}",
+    )
 
 
 def merge_statement(cnpj: Cnpj, *, since: datetime, news: str) -> str:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
-from datetime import datetime
-from typing import TYPE_CHECKING, get_args, get_type_hints
+from functools import partial
+from typing import TYPE_CHECKING
 
-from loader.bigquery.declaration import Column
+from loader.bigquery.merging import columns_of, load_and_merge
 from loader.wishes import OptOutRow
 
 if TYPE_CHECKING:
@@ -37,18 +35,11 @@ when not matched then insert (
     {news_columns}
 )
 """
-_TYPES = {str: "STRING", datetime: "TIMESTAMP"}
-_COLUMNS = tuple(
-    Column(name, _TYPES[(get_args(annotation) or (annotation,))[0]], "")
-    for name, annotation in get_type_hints(OptOutRow).items()
-)
+_COLUMNS = columns_of(OptOutRow)
 
 
 def merge_opt_outs(warehouse: Warehouse, cnpj: Cnpj, rows: Sequence[OptOutRow]) -> None:
     """Bring opt_outs to what the suppressions say; rows of other origin stay as they are.
-
-    As in `loader.bigquery.history`, the rows are loaded into a short-lived table, since a query's
-    parameters, with people's phones, are kept with the job.
 
     Args:
         warehouse: Where the table is.
@@ -56,13 +47,12 @@ def merge_opt_outs(warehouse: Warehouse, cnpj: Cnpj, rows: Sequence[OptOutRow]) 
         rows: At most one for each event.
 
     """
-    items = [json.loads(json.dumps(asdict(row), default=datetime.isoformat)) for row in rows]
+    statement = partial(merge_opt_outs_statement, cnpj)
     doing = f"writing opt_outs of {cnpj}"
-    with warehouse.loaded(f"{cnpj}_CAMPAIGN", _COLUMNS, items, doing=doing) as news:
-        warehouse.query(merge_opt_outs_statement(cnpj, news=news), doing=doing)
+    load_and_merge(warehouse, cnpj, _COLUMNS, rows, statement, doing=doing)
 
 
-def merge_opt_outs_statement(cnpj: Cnpj, *, news: str) -> str:
+def merge_opt_outs_statement(cnpj: Cnpj, news: str) -> str:
     """Return the statement that merges the rows of a table of {CNPJ}_CAMPAIGN into opt_outs."""
     names = [column.name for column in _COLUMNS]
     return _MERGE.format(

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import signal
 import socket
 import time
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from loader.base.errors import ConfigurationError, VmhubError
 from loader.firestore.aio import connect_async
 from whatsapp.api import Api, new_client
 from whatsapp.process import api_url, phone_secret
+from whatsapp.signals import end_on_signals
 from whatsapp.tokens import Secrets
 from whatsapp.webhook.app import Bounds, WebhookApp
 from whatsapp.webhook.applying import Applier, Parts
@@ -253,7 +253,7 @@ async def _serve(service: Service, listening: socket.socket) -> tuple[dict[str, 
         backlog=_BACKLOG,
     )
     server = _Server(config)
-    received = _end_on_signals(server)
+    received = end_on_signals(lambda: setattr(server, "should_exit", True))
     address = listening.getsockname()
     _log.info("receiving at http://%s:%s/webhook", address[0], address[1])
     beside = [
@@ -295,26 +295,6 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
-
-
-def _end_on_signals(server: uvicorn.Server) -> list[int]:
-    """Let the first signal end the server in order, and a second one at once."""
-    received: list[int] = []
-
-    def note(number: int) -> None:
-        if received:
-            os._exit(128 + number)
-        received.append(number)
-        server.should_exit = True
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        try:
-            loop.add_signal_handler(number, note, number)
-        except (ValueError, RuntimeError):
-            # Outside the main thread signals are not ours to take.
-            break
-    return received
 
 
 def _listening(host: str, port: int) -> socket.socket:
