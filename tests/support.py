@@ -177,6 +177,10 @@ def put_document(
         **fields,
     }
     place = f"users/{cnpj}/campaigns/REACTIVATION/targets/{customer_id}"
+    return _put(services, place, content)
+
+
+def _put(services: Services, place: str, content: dict[str, Any]) -> firestore.DocumentReference:
     reference = official_client(services.environment).document(place)
     reference.set(content)
     return reference
@@ -198,9 +202,7 @@ def put_send(
         **fields,
     }
     place = f"users/{cnpj}/sends/{attempt_id}"
-    reference = official_client(services.environment).document(place)
-    reference.set(content)
-    return reference
+    return _put(services, place, content)
 
 
 def put_suppression(
@@ -209,9 +211,7 @@ def put_suppression(
     """Write an opt-out as the webhook does."""
     content = {"source": "WHATSAPP_TEXT", "optedOutAt": AS_OF, "updatedAt": AS_OF, **fields}
     place = f"users/{cnpj}/suppressions/{event_id}"
-    reference = official_client(services.environment).document(place)
-    reference.set(content)
-    return reference
+    return _put(services, place, content)
 
 
 def sent(status: str = "SENT", at: datetime = AS_OF, **fields: Any) -> dict[str, Any]:

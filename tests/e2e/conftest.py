@@ -11,7 +11,7 @@ import pytest
 from loader.local.sample import SAMPLE_AS_OF, load_sample, sample_laundromats
 from loader.services import Services
 from loader.sync.run import SyncOptions
-from tests.support import FIRST_BUILD
+from tests.support import ALPHANUMERIC_CNPJ, FIRST_BUILD, NUMERIC_CNPJ, make_laundromat
 
 if TYPE_CHECKING:
     from loader.dbt.project import Project
@@ -37,4 +37,12 @@ def sample_session(
         services.sync(
             services.laundromat(laundromat.cnpj), as_of=SAMPLE_AS_OF, options=SyncOptions()
         )
+    return services
+
+
+@pytest.fixture
+def laundromats(services: Services) -> Services:
+    """Two laundromats with histories, but without a build."""
+    for cnpj in (NUMERIC_CNPJ, ALPHANUMERIC_CNPJ):
+        make_laundromat(services, cnpj)
     return services

@@ -39,14 +39,6 @@ if TYPE_CHECKING:
 HOUR = timedelta(hours=1)
 
 
-@pytest.fixture
-def laundromats(services: Services) -> Services:
-    """Two laundromats with histories, but without a build."""
-    for cnpj in (NUMERIC_CNPJ, ALPHANUMERIC_CNPJ):
-        make_laundromat(services, cnpj)
-    return services
-
-
 def one(report: TrackReport, cnpj: Cnpj = NUMERIC_CNPJ) -> Any:
     [laundromat] = [item for item in report.laundromats if item.cnpj == cnpj]
     return laundromat

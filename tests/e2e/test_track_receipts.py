@@ -26,7 +26,6 @@ from tests.support import (
     NUMERIC_CNPJ,
     documents,
     history,
-    make_laundromat,
     put_document,
     put_send,
     put_suppression,
@@ -38,14 +37,6 @@ if TYPE_CHECKING:
     from loader.track.tracking import TrackReport
 
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture
-def laundromats(services: Services) -> Services:
-    """Two laundromats with histories, but without a build."""
-    for cnpj in (NUMERIC_CNPJ, ALPHANUMERIC_CNPJ):
-        make_laundromat(services, cnpj)
-    return services
 
 
 def one(report: TrackReport) -> Any:
