@@ -166,6 +166,10 @@ class Fake:
     def advance(self, seconds: float) -> None:
         self.control("POST", "clock", {"advance_seconds": seconds})
 
+    def waiting(self) -> int:
+        """Return how many webhooks are to come or not answered yet."""
+        return int(self.control("GET", "webhooks")["waiting"])
+
     def deliver(self) -> list[dict[str, Any]]:
         made: list[dict[str, Any]] = self.control("POST", "webhooks/deliver")["deliveries"]
         return made

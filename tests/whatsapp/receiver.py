@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
 
@@ -18,12 +19,14 @@ class Receiver:
         self.posts: list[tuple[bytes, str | None]] = []
         self.statuses: list[int] = []
         """What the next POSTs are answered; 200 when it is empty."""
+        self.before_answer: Callable[[], object] = lambda: None
         kept = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 raw = self.rfile.read(int(self.headers["Content-Length"]))
                 kept.posts.append((raw, self.headers.get("X-Hub-Signature-256")))
+                kept.before_answer()
                 self.send_response(kept.statuses.pop(0) if kept.statuses else 200)
                 self.send_header("Content-Length", "0")
                 self.end_headers()

@@ -68,6 +68,19 @@ def test_a_message_is_sent_delivered_and_read(fake: Fake, receiver: Receiver) ->
     ]
 
 
+def test_a_webhook_waits_until_it_is_answered(fake: Fake, receiver: Receiver) -> None:
+    webhooks(fake, receiver)
+    fake.happen("reply", number_id=NUMBER, sender="5511990000001", text="oi")
+    fake.happen("reply", number_id=NUMBER, sender="5511990000002", text="oi")
+    waiting: list[int] = []
+    receiver.before_answer = lambda: waiting.append(fake.waiting())
+
+    fake.deliver()
+
+    assert waiting == [2, 1]
+    assert fake.waiting() == 0
+
+
 def test_a_post_is_signed_over_its_raw_bytes(fake: Fake, receiver: Receiver) -> None:
     for signature in ("right", "wrong", "missing"):
         webhooks(fake, receiver, app_secret="segredo", signature=signature)
@@ -229,11 +242,11 @@ def test_a_post_comes_again_until_200_for_seven_days(fake: Fake, receiver: Recei
     fake.advance(2)
     assert fake.deliver()[0] | {"at": ""} == {"at": "", "items": 1, "tries": 3, "status": 200}
     assert len({raw for raw, _ in receiver.posts}) == 1
-    assert fake.control("GET", "webhooks")["waiting"] == 0
+    assert fake.waiting() == 0
 
     fake.happen("reply", number_id=NUMBER, sender="5511990000001", text="Oi")
     receiver.statuses = [500] * 1000
-    while fake.control("GET", "webhooks")["waiting"]:
+    while fake.waiting():
         fake.advance(3600)
         fake.deliver()
     # 1 s to 2048 s fit into the hours above; then one an hour.
@@ -245,7 +258,7 @@ def test_a_webhook_that_does_not_answer_is_tried_again(fake: Fake) -> None:
     fake.happen("reply", number_id=NUMBER, sender="5511990000001", text="Oi")
 
     assert [one["status"] for one in fake.deliver()] == [None]
-    assert fake.control("GET", "webhooks")["waiting"] == 1
+    assert fake.waiting() == 1
 
 
 def test_webhooks_go_out_by_themselves_when_told_to(fake: Fake, receiver: Receiver) -> None:

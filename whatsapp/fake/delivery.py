@@ -73,12 +73,13 @@ class Webhooks:
         self._rng = rng
         self._queue: list[_Due] = []
         self._order = itertools.count()
+        self._in_flight = 0
         self.deliveries: list[Delivery] = []
 
     @property
     def waiting(self) -> int:
-        """Return how many items and repeated POSTs are still to come."""
-        return len(self._queue)
+        """Return how many items and repeated POSTs have no answer yet: to come, or on their way."""
+        return len(self._queue) + self._in_flight
 
     def add(self, item: Item, due: datetime, settings: WebhookSettings) -> None:
         """Queue an item, twice or not at all if the settings say so."""
@@ -101,7 +102,14 @@ class Webhooks:
             batch = items[start : start + settings.batch_size]
             raw = payloads.body(batch, without_contacts=settings.without_contacts)
             posts.append(_Post(raw, len(batch), self._clock.now()))
-        return [await self._post(client, settings, settings.url, post) for post in posts]
+        deliveries = []
+        self._in_flight += len(posts)
+        for post in posts:
+            try:
+                deliveries.append(await self._post(client, settings, settings.url, post))
+            finally:
+                self._in_flight -= 1
+        return deliveries
 
     def _push(self, due: datetime, what: Item | _Post) -> None:
         heapq.heappush(self._queue, _Due(due, next(self._order), what))
