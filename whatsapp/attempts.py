@@ -66,6 +66,8 @@ def claim_fields(target: TargetState, attempt: Attempt) -> dict[str, Any]:
     return {
         "claimedUntil": attempt.at + CLAIM,
         "attemptLog": [*target.log, entry],
+        # An answer to the attempt before stays with that one, in ``sends``.
+        "repliedAt": None,
         "updatedAt": attempt.at,
     }
 

@@ -40,7 +40,8 @@ def replied_send(send: Mapping[str, Any], told: Told) -> dict[str, Any]:
 def replied_target(
     state: TargetState, target: Mapping[str, Any], attempt_id: str, told: Told
 ) -> dict[str, Any]:
-    """Return the fields of a target after an answer to one of its attempts."""
-    if state.entry(attempt_id) is None:
+    """Return the fields of a target after an answer to one of its attempts; news of the newest."""
+    entry = state.entry(attempt_id)
+    if entry is None or entry is not state.log[-1]:
         return dict(target)
     return {**target, "repliedAt": earliest(target.get("repliedAt"), told.at)}

@@ -267,6 +267,16 @@ def test_a_passing_refusal_is_posted_again_within_the_same_attempt() -> None:
     assert [round((at - times[0]).total_seconds()) for at in times] == [0, 1, 5]
 
 
+def test_an_answer_to_a_failed_attempt_does_not_become_one_to_the_next() -> None:
+    world = World()
+    world.laundromat()
+    began = world.now()
+    failed = {"attempt": 1, "attemptId": "a1", "at": began, "status": "FAILED"}
+    path = world.target(attempts=1, attemptLog=[failed], repliedAt=began)
+    assert run_in_virtual_time(world.once()).sent == 1
+    assert "repliedAt" not in world.get(path)
+
+
 def test_what_never_left_is_not_an_attempt_and_goes_out_later() -> None:
     world = World()
     world.laundromat()

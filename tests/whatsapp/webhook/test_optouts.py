@@ -330,6 +330,21 @@ def test_an_answer_sets_replied_at_and_its_words_are_not_kept(world: Hooked) -> 
     assert world.suppressions() == []
 
 
+def test_an_answer_to_an_earlier_attempt_is_none_to_the_newest(world: Hooked) -> None:
+    began = world.began
+    log = [
+        {"attempt": number, "attemptId": f"a{number}", "at": began, "status": status}
+        for number, status in ((1, "FAILED"), (2, "SENDING"))
+    ]
+    path = world.target("c1", status="PENDING", attemptLog=log)
+    world.sent("a1", messageId="wamid.1", status="FAILED")
+    world.sent("a2")
+    told = inbound("oi", began + timedelta(minutes=3), context={"id": "wamid.1"})
+    tell(world, body(messages=[told]))
+    assert world.send("a1")["repliedAt"] == began + timedelta(minutes=3)
+    assert "repliedAt" not in world.get(path)
+
+
 def test_a_laundromat_may_keep_the_words_of_the_first_answer(world: Hooked) -> None:
     world.laundromat(keepReplies=True)
     world.sent(messageId="wamid.1")
