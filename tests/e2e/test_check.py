@@ -333,7 +333,7 @@ def test_raw_sales_that_are_clustered_otherwise_are_a_warning(services: Services
     assert "clustered by status, instead of" in _line(report, "layout", f"{RAW}.vendas").found
 
 
-def test_a_table_of_our_own_that_is_laid_out_otherwise_is_to_be_mended(services: Services) -> None:
+def test_a_table_of_our_own_that_is_laid_out_otherwise_is_to_be_fixed(services: Services) -> None:
     _make(services)
     history = _source(services, "message_history")
     services.warehouse.query(f"drop table `{CAMPAIGN}`.message_history", doing="dropping")
@@ -381,7 +381,7 @@ def _is_query(request: Request) -> bool:
     ],
     ids=["creating", "filling", "recording"],
 )
-def test_what_bigquery_denies_is_one_line_with_the_mend_and_ends_no_other_check(
+def test_what_bigquery_denies_is_one_line_with_the_fix_and_ends_no_other_check(
     services: Services, is_denied: Any, denied: tuple[str, str], doing: str
 ) -> None:
     _make(services)

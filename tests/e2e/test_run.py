@@ -114,7 +114,7 @@ def check_broken_ones_fail_alone(fleet: Fleet) -> None:
     assert second["counts"] == {"ok": total}
 
 
-def test_broken_laundromats_fail_alone_and_are_served_once_mended(services: Services) -> None:
+def test_broken_laundromats_fail_alone_and_are_served_once_fixed(services: Services) -> None:
     check_broken_ones_fail_alone(Fleet.make(services, 6, limit_seconds=30))
 
 

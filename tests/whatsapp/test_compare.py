@@ -67,7 +67,7 @@ def test_a_template_as_the_seed_wants_it_has_no_difference_and_no_line(tmp_path:
     assert (line.state, line.found) == (State.OK, "1 of 1 templates are as the seed wants them")
 
 
-def test_what_is_missing_must_be_mended_and_what_differs_a_little_is_a_warning(
+def test_what_is_missing_must_be_fixed_and_what_differs_a_little_is_a_warning(
     tmp_path: Path,
 ) -> None:
     found = compared(

@@ -139,7 +139,7 @@ class WebhookApp:
         except TimeoutError:
             _log.error("a POST is to come again: it took too long")
             return _FAILED
-        except Exception as error:  # noqa: BLE001 - a mistake of ours: Meta repeats it until it is mended
+        except Exception as error:  # noqa: BLE001 - a mistake of ours: Meta repeats it until it is fixed
             # The text of an unforeseen error may quote what somebody wrote; its kind does not.
             _log.error("a POST is to come again: %s at %s", type(error).__name__, _place(error))
             return _FAILED

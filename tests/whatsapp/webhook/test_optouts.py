@@ -103,7 +103,7 @@ def test_the_suppression_stands_before_the_answer_and_the_confirmation_holds_not
 
 @pytest.mark.parametrize("call", [1, 2, 3, 4])
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_without_firestore_there_is_no_200_and_the_repetition_mends_all(
+def test_without_firestore_there_is_no_200_and_the_repetition_completes_all(
     world: Hooked, moment: str, call: int
 ) -> None:
     world.under_way()
