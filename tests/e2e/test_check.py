@@ -422,7 +422,7 @@ def _check_denied(services: Services, is_denied: Any) -> tuple[CheckReport, int]
     [("Commit", (1,), "writing"), ("GetDocument", (2,), "reading"), ("Commit", (2,), "deleting")],
     ids=["writing", "reading", "deleting"],
 )
-def test_what_firestore_denies_is_one_line_with_the_mend(
+def test_what_firestore_denies_is_one_line_with_the_fix(
     services: Services, method: str, calls: tuple[int, ...], doing: str
 ) -> None:
     _make(services)

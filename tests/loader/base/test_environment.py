@@ -42,7 +42,7 @@ def test_all_three_emulators_mean_the_local_stack() -> None:
 
 
 @pytest.mark.parametrize("project", [None, ""])
-def test_no_project_is_refused_with_both_ways_to_mend_it(project: str | None) -> None:
+def test_no_project_is_refused_with_both_ways_to_fix_it(project: str | None) -> None:
     variables = {name: value for name, value in LOCAL.items() if name in EMULATORS}
     if project is not None:
         variables["GOOGLE_CLOUD_PROJECT"] = project
