@@ -1,4 +1,4 @@
-"""Who sends with what: the ``whatsapp`` map of ``users/{cnpj}``, read into one type."""
+"""A laundromat's sending account: the ``whatsapp`` map of ``users/{cnpj}``, as one type."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ class _Entry(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What a laundromat sends with."""
+    """The number, account and limits that a laundromat sends with."""
 
     cnpj: str
     phone_number_id: str
     waba_id: str
     portfolio_id: str
     token_secret: str
-    """Names a secret; the token itself stands nowhere."""
+    """The secret's name; the token itself is not stored here."""
     is_enabled: bool = True
     monthly_budget_brl: float | None = None
     test_phones: frozenset[str] | None = None
-    """The only phones that get messages, while a laundromat is being set up; None: all."""
+    """During set-up: the only phones that get messages. None: all phones do."""
     messages_per_second: int = 80
     """80, or 20 for a number that is also in the WhatsApp Business app."""
     max_attempts: int = DEFAULT_MAX_ATTEMPTS
@@ -55,7 +55,7 @@ class Account:
 
 
 def read_account(cnpj: str, user: Mapping[str, Any]) -> Account | None:
-    """Return a laundromat's account; None: it is not active, or sends nothing through us.
+    """Return a laundromat's account; None if it is not active or has no ``whatsapp`` map.
 
     Args:
         cnpj: The laundromat.

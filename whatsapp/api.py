@@ -1,6 +1,6 @@
-"""WhatsApp's Cloud API as the sender uses it: sending, templates, and what a number may.
+"""WhatsApp's Cloud API as the sender uses it: sending, templates, and a number's limits.
 
-No call that sends is ever repeated by the library: a repeated one is a second message.
+The HTTP library never repeats a call that sends: a repeated call is a second message.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ __all__ = ["API_URL", "Api", "Endpoint", "endpoint_of", "message_body", "new_cli
 API_URL = "https://graph.facebook.com"
 _VERSION = "v24.0"
 _TIMEOUT_SECONDS = 30.0
-# Shorter than any server's own, so that a connection is not used just as the other end closes it:
-# what was sent on it would be of unknown outcome.
+# Shorter than any server's own limit: a request on a connection that the server is just closing
+# would have an unknown outcome.
 _KEEPALIVE_SECONDS = 4.0
 # Connections of one pool.
 _POOL_SIZE = 8
@@ -43,7 +43,7 @@ Endpoint = Literal["messages", "marketing_messages"]
 
 
 def endpoint_of(category: str) -> Endpoint:
-    """Return where a template of a category is sent to."""
+    """Return the endpoint for templates of a category."""
     return "marketing_messages" if category == "MARKETING" else "messages"
 
 
@@ -72,10 +72,10 @@ def new_client(url: str, *, connections: int = 512) -> httpx2.AsyncClient:
 
     Args:
         url: Where the API is.
-        connections: How many calls may be under way; the sender keeps below it by itself.
+        connections: How many calls may be under way; the sender itself stays below this.
 
     """
-    # The local stack's fake is on this machine; a proxy of the environment must not see it.
+    # The local stack's fake is on this machine: never reach it through an environment's proxy.
     is_real = url == API_URL
     verified = httpx2.create_ssl_context(trust_env=is_real)
 
@@ -89,7 +89,7 @@ def new_client(url: str, *, connections: int = 512) -> httpx2.AsyncClient:
     def new_pool(size: int) -> httpx2.AsyncHTTPTransport:
         return httpx2.AsyncHTTPTransport(verify=verified, limits=limits(size), trust_env=is_real)
 
-    # Only a client that makes its own pool finds the environment's proxies.
+    # httpx2 uses the environment's proxies only when it makes the pool itself.
     has_proxy = is_real and bool(getproxies())
     spread = SpreadTransport(new_pool, connections=connections, size=_POOL_SIZE)
     return httpx2.AsyncClient(
@@ -107,7 +107,7 @@ class Api:
     """Calls to one address of the API."""
 
     def __init__(self, client: httpx2.AsyncClient, classes: ErrorClasses) -> None:
-        """Use a client, and these meanings of codes."""
+        """Use a client; ``classes`` says what the error codes mean."""
         self._client = client
         self._classes = classes
         self._takes_callback_data: dict[Endpoint, bool] = {}
@@ -121,7 +121,8 @@ class Api:
         answer, content = await self._post(f"/{number_id}/{endpoint}", body, token)
         is_refused = isinstance(answer, Refused) and answer.code == _INVALID_PARAMETER
         if is_refused and _CALLBACK_DATA in body and _CALLBACK_DATA.encode() in content:
-            # Whether the marketing endpoint takes it is not said in public. Refused is not sent.
+            # The public docs do not say whether the marketing endpoint accepts callback data.
+            # A refused message was not sent, so it may be posted again.
             self._takes_callback_data[endpoint] = False
             return await self.send(number_id, endpoint, body, token)
         return answer
@@ -208,7 +209,7 @@ def _json(response: httpx2.Response) -> Any:
 
 
 def _refusal(doing: str, status: int, content: Any) -> ServiceError:
-    """Return an error that says the code; WhatsApp's own words only where it is a template's."""
+    """Return an error with the code; WhatsApp's own text is added only for templates."""
     error = content.get("error") if isinstance(content, dict) else None
     code = error.get("code") if isinstance(error, dict) else None
     told = str(error.get("error_user_msg") or "") if isinstance(error, dict) else ""

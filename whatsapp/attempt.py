@@ -1,7 +1,7 @@
-"""One attempt, from the target as it is read to what became of it: design whatsapp.md §3.
+"""One attempt, from reading the target to recording the result; docs/sending.md.
 
 The open attempt in the document is the lock: it is written before the POST, in one commit with
-``sends/{attemptId}``, and no machine sends a target that has one.
+``sends/{attemptId}``. No machine sends a target that has an open attempt.
 """
 
 from __future__ import annotations
@@ -57,10 +57,10 @@ _OPPOSITE: Mapping[Endpoint, Endpoint] = {
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of a target that was to be sent."""
+    """The result for one target."""
 
     why_not: WhyNot | None = None
-    """No attempt was begun, or it was ended before the POST."""
+    """Why nothing was sent: no attempt began, or it ended before the POST."""
     answer: Answer | None = None
     ending: Ending | None = None
     category: str = ""
@@ -68,16 +68,16 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Unrecorded:
-    """What became of an attempt, while Firestore does not take it."""
+    """The result of an attempt that Firestore has not accepted yet."""
 
     target: TargetState
     attempt: Attempt
     result: Accepted | Ending | Unknown
     suppression: dict[str, Any] | None = None
     send: SendState | None = None
-    """The attempt's own document as it is known; None: it is read."""
+    """The attempt's own document, if it is known; None: it must be read first."""
     may_not_be: bool = False
-    """Nobody knows whether the attempt was begun in the document."""
+    """True: it is not known whether the claim was written."""
 
 
 class Attempter:
@@ -95,16 +95,16 @@ class Attempter:
         phone_secret: bytes,
         deferred_codes: frozenset[str],
     ) -> None:
-        """Use these; everything that chance or the clock decides is given in."""
+        """Use these; the clock and all randomness are passed in."""
         self._store, self._api = store, api
         self._now, self._sleep, self._rng, self._new_id = now, sleep, rng, new_id
         self._phone_secret = phone_secret
         self._deferred_codes = deferred_codes
         self.unrecorded: dict[str, Unrecorded] = {}
-        """By attempt id; tried again with every poll."""
+        """By attempt id; written again at every poll."""
 
     async def make(self, waiting: Waiting, account: Account, category: str, books: Books) -> Result:
-        """Send one target, if nothing speaks against it.
+        """Send one target, unless there is a reason not to.
 
         Raises:
             ServiceError: Firestore does not answer; no message was posted.
@@ -119,7 +119,7 @@ class Attempter:
         assert target.phone is not None
         if await self._store.is_suppressed(target):
             return Result(WhyNot.SUPPRESSED)
-        # Before anything is begun: without a token nothing can be sent.
+        # Before the attempt begins: without a token nothing can be sent.
         await books.token(account)
         if books.forbids(account, target.template):
             return Result(WhyNot.PAUSED)
@@ -163,7 +163,8 @@ class Attempter:
             else:
                 log = tuple(claim_fields(target, attempt)["attemptLog"])
                 return replace(target, update_time=update_time, log=log), send
-            # It may have taken effect, or do so yet: then the same commit is refused.
+            # The commit may have been written, or may still be. If so, the update time changes, and
+            # the same commit is refused.
             current = await self._reread(target, attempt)
             if current is None:
                 return None
@@ -184,7 +185,7 @@ class Attempter:
             raise
 
     def _keep_not_sent(self, target: TargetState, attempt: Attempt) -> None:
-        """Close the attempt later, should its claim have taken effect: nothing was posted."""
+        """Close the attempt later, if its claim was written: nothing was posted."""
         self.unrecorded[attempt.attempt_id] = Unrecorded(
             target, attempt, self._not_sent(), may_not_be=True
         )
@@ -199,7 +200,7 @@ class Attempter:
         category: str,
         books: Books,
     ) -> tuple[Answer, WhyNot | None]:
-        """Post until the answer is the last, and return it; with a reason, nothing was posted."""
+        """Post until the answer is final, and return it; with a reason: why posting stopped."""
         assert target.phone is not None
         assert target.template is not None
         body = message_body(target.phone, target.template, attempt.callback_data(target.cnpj))
@@ -229,12 +230,12 @@ class Attempter:
     async def _last_look(
         self, target: TargetState, account: Account, books: Books
     ) -> WhyNot | None:
-        """Return what speaks against the POST at the last moment; None: it is posted at once."""
+        """Return a reason not to post, checked at the last moment; None: post at once."""
         assert target.phone is not None
         await books.turn(account, target.phone)
         if await self._store.is_suppressed(target):
             return WhyNot.SUPPRESSED
-        # Nothing is waited for from here to the POST.
+        # No await between these checks and the POST.
         if is_late(target, self._now()):
             return WhyNot.EXPIRED
         return WhyNot.PAUSED if books.forbids(account, target.template) else None
@@ -266,10 +267,10 @@ class Attempter:
         return result if isinstance(result, Ending) else None
 
     async def record(self, item: Unrecorded) -> None:
-        """Write down what became of an attempt, whatever was written in between.
+        """Record the result of an attempt, even if others have written the documents meanwhile.
 
         Raises:
-            ServiceError: Firestore does not take it; the attempt stays open.
+            ServiceError: Firestore does not accept it; the attempt stays open.
 
         """
         target: TargetState | None = item.target
@@ -279,7 +280,8 @@ class Attempter:
         for tries in range(1, _COMMIT_TRIES + 1):
             fields = changed = suppression = None
             if item.suppression is not None:
-                # Tracking and sync ask for what was written lately, and this may come hours later.
+                # Tracking and sync ask for recently written documents, and this write may come hours
+                # after the attempt.
                 suppression = item.suppression | {"updatedAt": self._now()}
             if target is not None and not isinstance(item.result, Unknown):
                 fields = result_fields(target, item.attempt, item.result, now=self._now())
@@ -306,7 +308,7 @@ class Attempter:
         raise ServiceError(message, is_transient=True)
 
     async def record_late(self) -> None:
-        """Try again to write down what Firestore did not take."""
+        """Try again to record the results that Firestore did not accept."""
         for attempt_id, item in list(self.unrecorded.items()):
             try:
                 current = await self._store.target(item.target.name)
@@ -318,13 +320,13 @@ class Attempter:
             del self.unrecorded[attempt_id]
 
     async def give_up(self, name: str, before: datetime) -> bool:
-        """End a target's open attempt that began before an instant, as failed for good.
+        """End a target's open attempt as failed for good, if it began before an instant.
 
         Returns:
-            Whether there is one.
+            Whether there was such an attempt.
 
         Raises:
-            ServiceError: Firestore does not take it; the attempt stays open.
+            ServiceError: Firestore does not accept it; the attempt stays open.
 
         """
         target = await self._store.target(name)

@@ -1,7 +1,7 @@
-"""One attempt as documents say it: the fields of the claim and of the result. Pure.
+"""One attempt as it is stored: the fields of the claim and of the result. Pure.
 
-The log's entries are what `loader.messages` turns into rows of message_history, and what
-`loader.sync` takes an open attempt from. No entry is ever taken out.
+`loader.messages` turns the log's entries into rows of message_history, and `loader.sync` sees in
+them whether an attempt is open. No entry is ever removed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 CLAIM = timedelta(minutes=5)
-"""How long others are asked to leave a document alone. The open attempt holds longer."""
+"""How long other programs must not touch a document. The open attempt may last longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +42,16 @@ class Attempt:
     """One attempt to send one target's message."""
 
     attempt_id: str
-    """Random: it travels through WhatsApp and back in every status."""
+    """Random; sent to WhatsApp, which returns it in every status."""
     number: int
     at: datetime
     phone_key: str
     portfolio_id: str
     category: str = ""
-    """Of the template, as WhatsApp had it last: the message is billed by it."""
+    """The template's category, as WhatsApp last listed it; decides the price."""
 
     def callback_data(self, cnpj: str) -> str:
-        """Return what WhatsApp echoes in every status; no personal data."""
+        """Return the text that WhatsApp repeats in every status; no personal data."""
         return f"v1.{cnpj}.{self.attempt_id}"
 
 
@@ -66,7 +66,7 @@ def claim_fields(target: TargetState, attempt: Attempt) -> dict[str, Any]:
     return {
         "claimedUntil": attempt.at + CLAIM,
         "attemptLog": [*target.log, entry],
-        # An answer to the attempt before stays with that one, in ``sends``.
+        # A customer's answer to the previous attempt stays in that attempt's ``sends`` document.
         "repliedAt": None,
         "updatedAt": attempt.at,
     }
@@ -91,12 +91,12 @@ def send_fields(target: TargetState, attempt: Attempt) -> dict[str, Any]:
 def result_fields(
     target: TargetState, attempt: Attempt, result: Accepted | Ending, *, now: datetime
 ) -> dict[str, Any] | None:
-    """Return the fields of the target with which an attempt ends; None: it is no longer its.
+    """Return the fields of the target that end an attempt; None: there is nothing to write.
 
-    Fields that are None are to be removed.
+    A field with the value None is to be removed.
 
     Args:
-        target: As it is now: a webhook may have been faster, or another cycle have begun.
+        target: As it is now: a webhook may have been faster, or another cycle may have begun.
         attempt: The attempt.
         result: What became of it.
         now: The instant.
@@ -107,7 +107,7 @@ def result_fields(
         return None
     is_newest = target.log[-1] is entry
     if entry.get("status") != SENDING:
-        # A status came by webhook before the answer was recorded, and says more than the answer.
+        # A webhook's status came before the answer was recorded, and is newer than the answer.
         is_missing = isinstance(result, Accepted) and not entry.get("messageId")
         if not is_missing:
             return None
@@ -132,7 +132,7 @@ def result_fields(
             "nextAttemptAt": result.next_attempt_at,
         }
         if any(is_arrived(other) for other in target.log):
-            # An earlier attempt has reached the person after all, while this one was under way.
+            # An earlier attempt reached the person after all, while this one was under way.
             fields |= {"status": Status.DELIVERED.value, "lastError": None, "nextAttemptAt": None}
     log = replaced(target.log, entry, ended)
     if not is_newest:
@@ -143,7 +143,7 @@ def result_fields(
 def send_result(
     result: Accepted | Ending | Unknown, send: Mapping[str, Any], *, now: datetime
 ) -> dict[str, Any] | None:
-    """Return the fields of ``sends/{attemptId}`` with which an attempt ends; None: it knows more.
+    """Return the fields of ``sends/{attemptId}`` that end an attempt; None: nothing to write.
 
     Args:
         result: What became of it.
@@ -166,7 +166,7 @@ def send_result(
 
 
 def error_fields(result: Ending) -> dict[str, Any]:
-    """Return an error as documents say it; the text holds nothing of the customer."""
+    """Return an error as it is stored; its text holds no personal data."""
     return {
         "code": result.code,
         "message": _MESSAGES.get(result.code, f"WhatsApp refused it with {result.code}"),
@@ -181,7 +181,7 @@ _MESSAGES = {
 
 
 def unknown_ending() -> Ending:
-    """Return how an attempt ends of which nothing was heard for so long that nothing will be."""
+    """Return the ending of an attempt whose outcome will never be known: it is too old."""
     return Ending(UNKNOWN_OUTCOME, counts=True, is_recoverable=False, is_over=True)
 
 
@@ -194,5 +194,5 @@ def deferrals(target: TargetState, codes: frozenset[str]) -> int:
 def replaced(
     log: tuple[dict[str, Any], ...], entry: Mapping[str, Any], by: dict[str, Any]
 ) -> list[dict[str, Any]]:
-    """Return a log with another entry in the place of one."""
+    """Return a log in which ``by`` replaces ``entry``."""
     return [by if other is entry else other for other in log]

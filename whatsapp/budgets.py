@@ -1,4 +1,4 @@
-"""How much may be sent: a portfolio's people in 24 hours, a laundromat's money in a month. Pure."""
+"""How much may be sent: people in 24 hours per portfolio, money in a month per laundromat. Pure."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ _LEAST = 250
 
 
 def people_limit(tier: object) -> int | None:
-    """Return the people of 24 hours that WhatsApp grants, such as ``TIER_2K``; None: no limit.
+    """Return to how many people a portfolio may send in 24 hours; None: no limit.
 
-    A tier that cannot be read counts as the least that a verified portfolio has.
+    The tier is WhatsApp's text, such as ``TIER_2K``. One that cannot be read counts as the smallest
+    limit that WhatsApp gives.
     """
     if tier == _UNLIMITED:
         return None
@@ -33,7 +34,7 @@ def people_limit(tier: object) -> int | None:
 
 
 class PeopleBudget:
-    """Distinct people of a portfolio in a moving day; a tenth of the limit is left to others."""
+    """Distinct people in the last 24 hours; a tenth of the limit is left for other programs."""
 
     def __init__(self, limit: int | None) -> None:
         """Begin without any person."""
@@ -41,16 +42,16 @@ class PeopleBudget:
         self._people: OrderedDict[str, datetime] = OrderedDict()
 
     def set_limit(self, limit: int | None) -> None:
-        """Use another limit of WhatsApp's."""
+        """Use another limit."""
         self._limit = limit
 
     def load(self, sent: Iterable[tuple[str, datetime]]) -> None:
-        """Learn who was written to; the oldest come first."""
+        """Remember who was written to; the oldest come first."""
         for person, at in sent:
             self._note(person, at)
 
     def take(self, person: str, now: datetime) -> bool:
-        """Count a person who is about to be written to; False: there is no place left."""
+        """Count a person who is about to be written to; False: the limit is reached."""
         self._forget(now)
         if person not in self._people and self.left(now) == 0:
             return False
@@ -79,7 +80,7 @@ class PeopleBudget:
 class MoneyBudget:
     """What a laundromat may spend in a month of its own calendar, in BRL.
 
-    Delivered messages are billed; those under way are counted as if they were, failed ones not.
+    Delivered messages are billed. Messages under way are counted as if billed, failed ones are not.
     """
 
     def __init__(self, limit: float | None) -> None:
@@ -92,12 +93,12 @@ class MoneyBudget:
         self._limit = limit
 
     def load(self, spent: float) -> None:
-        """Learn what was spent so far this month."""
+        """Remember what was spent so far this month."""
         self._spent = spent
 
     def suffices(self, price: float) -> bool:
         """Return whether one more message can be paid."""
-        # A thousandth of a centavo: sums of floats are not exact.
+        # Sums of floats are not exact; allow a thousandth of a centavo.
         return self._limit is None or self._spent + price <= self._limit + 1e-5
 
     def take(self, price: float) -> bool:

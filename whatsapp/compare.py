@@ -1,4 +1,4 @@
-"""Compares the seed's texts with the templates of an account, for `templates check` and `check`."""
+"""Compare the seed's texts with an account's templates, for `templates check` and `check`."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ __all__ = ["ComparedTemplate", "compare", "compare_for"]
 
 @dataclass(frozen=True)
 class ComparedTemplate:
-    """One template of the seed, and in what WhatsApp's differs."""
+    """One template of the seed, and how WhatsApp's differs from it."""
 
     waba_id: str
     name: str
     language: str
     differences: tuple[str, ...]
     is_sendable: bool
-    """False: no message can be made of it until it is fixed."""
+    """False: no message can be sent with it until it is fixed."""
 
 
 async def compare(
     found: Connections, account: Account, token: str, seeds: Seeds
 ) -> list[ComparedTemplate]:
-    """Return how each template of the seed stands in one account.
+    """Compare each template of the seed with one account's.
 
     Raises:
         ServiceError: WhatsApp does not answer as it should.
@@ -59,7 +59,7 @@ async def compare(
 def compare_for(
     environment: Environment, seeds: Seeds, cnpj: str
 ) -> Sequence[ComparedTemplate] | None:
-    """Return how the templates of one laundromat's account stand; None: it does not send with us.
+    """Compare the templates of one laundromat's account; None: it does not send through us.
 
     Raises:
         ConfigurationError: Its registry entry, a seed or the environment is not as it must be.

@@ -1,4 +1,4 @@
-"""What the sender keeps in its head: accounts, templates, pauses, rates and budgets."""
+"""What the sender keeps in memory: accounts, templates, pauses, rates and budgets."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ _LARGEST_RAMP = 64
 _TEMPLATES_KEPT = timedelta(minutes=10)
 _LIMIT_KEPT = timedelta(hours=1)
 _BELIEVED = timedelta(hours=3)
-# What the seed's templates are submitted as.
+# The category with which the seed's templates are submitted.
 _CATEGORY = "MARKETING"
 
-# WhatsApp's words in news of templates and accounts (webhooks/reference).
+# WhatsApp's words in events of templates and accounts (webhooks/reference).
 _GOOD_AGAIN = {"APPROVED", "REINSTATED", "UNPAUSED"}
 _RESTRICTED = {"ACCOUNT_DELETED", "DISABLE", "RESTRICTED_BIZ_INITIATED_MESSAGING"}
 _REINSTATED = {"REINSTATE", "ACCOUNT_RECONNECTED"}
@@ -50,18 +50,18 @@ class Owner(Protocol):
     """Who sends for a portfolio; `whatsapp.ownership.Ownership` in a run."""
 
     def holds(self, portfolio_id: str) -> bool:
-        """Return whether nobody else may send for a portfolio."""
+        """Return whether this process, and no other, may send for a portfolio."""
 
 
 class DeskApi(Protocol):
-    """What of `whatsapp.api.Api` the desk needs."""
+    """The part of `whatsapp.api.Api` that the desk needs."""
 
     async def templates(self, waba_id: str, token: str) -> list[dict[str, Any]]: ...
     async def messaging_limit(self, number_id: str, token: str) -> str: ...
 
 
 class DeskStore(Protocol):
-    """What of `whatsapp.store.Store` the desk needs."""
+    """The part of `whatsapp.store.Store` that the desk needs."""
 
     async def sent_people(
         self, portfolio_id: str, since: datetime
@@ -99,10 +99,10 @@ class Desk:
         self._rates: dict[str, NumberRate] = {}
         self._pairs = PairRate()
 
-    # Before a target is taken up
+    # Before a target is sent
 
     def hindrance(self, waiting: Waiting) -> WhyNot | None:
-        """Return why a target that waits is not taken up now; None: it may be."""
+        """Return why a waiting target is not sent now; None: it may be sent."""
         if waiting.open_since is not None:
             return WhyNot.OPEN_ATTEMPT
         if waiting.expires_at is None or waiting.expires_at <= self._now() + MARGIN:
@@ -150,7 +150,7 @@ class Desk:
         )
 
     async def prepare(self, account: Account) -> None:
-        """Read what has to be known of an account before it sends, when it is not fresh.
+        """Read what an account needs before it sends, unless it was read a short time ago.
 
         Raises:
             ServiceError: WhatsApp, Firestore or the secret cannot be read.
@@ -197,10 +197,10 @@ class Desk:
     def _price(self, category: str) -> float:
         return self._prices.of(category or _CATEGORY, self._now().date())
 
-    # While an attempt is made: `whatsapp.attempt.Books`
+    # While an attempt is made: `whatsapp.ports.Books`
 
     def reserve(self, account: Account, person: str, category: str) -> WhyNot | None:
-        """Take a place in the budgets for a template of this category; return why there is none."""
+        """Take one message of this category from the budgets; return why that is not possible."""
         money = self.money.get(account.cnpj)
         price = self._price(category)
         if money is not None and not money.take(price):
@@ -219,9 +219,9 @@ class Desk:
             money.give_back(self._price(category))
 
     def forbids(self, account: Account, template: Template | None) -> bool:
-        """Return whether nothing may be posted any more.
+        """Return whether posting is forbidden now.
 
-        The lease is lost, the process ends, or a pause has begun with another message's answer.
+        That is when the lease is lost, the process ends, or another message's answer began a pause.
         """
         current = self.accounts.get(account.cnpj)
         may_go = current is not None and current.is_enabled and not self.stopping.is_set()
@@ -238,7 +238,7 @@ class Desk:
         self._pairs.note(number, person, self._seconds())
 
     def refused(self, account: Account, phone: str, answer: Answer, tries: int) -> None:
-        """Learn that a message will be posted again."""
+        """Note that a message was refused and will be posted again."""
         number, person = account.phone_number_id, same_person(phone)
         error_class = answer.error_class if isinstance(answer, Refused) else None
         if error_class is ErrorClass.PAIR:
@@ -249,7 +249,7 @@ class Desk:
             self._rate(account).halve(self._seconds())
 
     async def rest(self, seconds: float) -> None:
-        """Wait until the message may be posted again, or the process is to end."""
+        """Wait some seconds before posting again; return early if the process is to end."""
         try:
             await asyncio.wait_for(self.stopping.wait(), seconds)
         except TimeoutError:
@@ -259,7 +259,7 @@ class Desk:
         """Return the access token."""
         return await self._secrets.get(account.token_secret)
 
-    # After it
+    # After an attempt
 
     def heard(self, waiting: Waiting, account: Account, result: Result) -> None:
         """Learn from what became of a target."""
@@ -279,23 +279,23 @@ class Desk:
             self._forget(account, answer)
 
     def told(self, portfolio_id: str, news: PortfolioNews) -> None:
-        """Learn what a webhook told, as if WhatsApp had answered so.
+        """Apply an event of the webhook, as if it were WhatsApp's answer to a message.
 
-        Of an event that comes late only the caches are dropped: how things are now is read anew.
+        An event that comes late only empties the caches: the current state is read again.
         """
         now = self._now()
         is_late = now - news.at > _BELIEVED
         template = "/".join((news.waba_id, *(news.template or ("", ""))))
         match news.kind:
             case "template" | "category":
-                # Nothing is sent with the account's templates until they are read anew.
+                # Nothing is sent with the account's templates until they are read again.
                 self._templates.pop(news.waba_id, None)
                 if news.kind == "template" and news.event in _GOOD_AGAIN:
                     self.pauses.end(PauseKind.TEMPLATE, template)
                 elif news.kind == "template" and not is_late:
                     self.pauses.pause(PauseKind.TEMPLATE, template, news.event, now)
             case "number" | "limit":
-                # Read anew before the next message: an event of a number may mean another limit.
+                # The limit is read again before the next message: a number's event may change it.
                 self._limits.pop(portfolio_id, None)
             case "account":
                 self._account_changed(news, now)
@@ -321,13 +321,13 @@ class Desk:
                 self.pauses.pause(PauseKind.NUMBER, number, reason, now)
 
     async def look_at_tokens(self) -> None:
-        """Read the secrets of paused tokens anew; one that was replaced is used at once."""
+        """Read the secrets of paused tokens again; a replaced token is used at once."""
         for pause in self.pauses.current(self._now()):
             if pause.kind is PauseKind.TOKEN and await self._secrets.has_changed(pause.key):
                 self.pauses.end(pause.kind, pause.key)
 
     def _forget(self, account: Account, answer: Answer) -> None:
-        """Read anew, before the next message, what the answer says is another by now."""
+        """Forget what the answer shows to be outdated; it is read again for the next message."""
         if not isinstance(answer, Refused):
             return
         if answer.error_class in {ErrorClass.TEMPLATE, ErrorClass.ROUTE, ErrorClass.CONTENT}:

@@ -58,7 +58,7 @@ class ErrorClasses:
     by_code: Mapping[int, Meaning]
 
     def of(self, code: int) -> Meaning:
-        """Return the meaning of a code; one that is not in the file is a fault of the sender."""
+        """Return the meaning of a code; a code that is not in the file counts as a sender fault."""
         return self.by_code.get(code, Meaning(ErrorClass.SENDER, counts_as_attempt=False))
 
 
@@ -83,7 +83,7 @@ def read_error_classes(file: Path) -> ErrorClasses:
 
 
 def _meanings(name: str, reader: csv.DictReader[str]) -> dict[int, Meaning]:
-    """Return what the rows say; a class counts as an attempt with all of its codes or with none."""
+    """Return what the rows say; all codes of a class must have the same counts_as_attempt."""
     meanings: dict[int, Meaning] = {}
     counts: dict[ErrorClass, bool] = {}
     for row in reader:

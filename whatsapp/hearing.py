@@ -1,7 +1,8 @@
-"""How the sender hears of what the webhook was told: with each poll that finds something to send.
+"""How the sender reads the webhook's news: at each poll that finds something to send.
 
-It asks after it has read what waits. The webhook writes the news of a failure before the target
-that waits again because of it, so whoever sees the target sees the news.
+It reads the news after the waiting targets. The webhook writes the news of a failure first, and
+only then the target that waits again because of it. So a sender that sees such a target also sees
+the news.
 """
 
 from __future__ import annotations
@@ -18,14 +19,14 @@ if TYPE_CHECKING:
 
 __all__ = ["NewsReader"]
 
-# What a sender that starts looks back at: templates and limits it reads at WhatsApp itself.
+# How far a new sender looks back; it reads templates and limits from WhatsApp itself.
 _FIRST = timedelta(hours=1)
-# The webhook's clock may be behind, and another webhook's ahead.
+# The clocks of several webhooks may differ by this much.
 _OVERLAP = timedelta(minutes=5)
 
 
 class NewsStore(Protocol):
-    """What of `whatsapp.store.Store` it needs."""
+    """The part of `whatsapp.store.Store` that the reader needs."""
 
     async def news(self, portfolio_id: str, since: datetime) -> list[tuple[str, dict[str, Any]]]:
         """Return what the webhook wrote about a portfolio since an instant, by name."""
@@ -41,13 +42,13 @@ class NewsReader:
         *,
         now: Callable[[], datetime],
     ) -> None:
-        """Begin without any; ``tell`` takes a portfolio's id and an event."""
+        """Begin without events; ``tell`` is called with a portfolio's id and an event."""
         self._store, self._tell, self._now = store, tell, now
         self._told: dict[str, datetime] = {}
         self._until: dict[str, datetime] = {}
 
     async def read(self, portfolio_ids: Iterable[str]) -> None:
-        """Read what is new of some portfolios.
+        """Read the new events of some portfolios.
 
         Raises:
             ServiceError: Firestore does not answer.

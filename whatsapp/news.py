@@ -1,4 +1,6 @@
-"""What the webhook tells the sender: documents ``portfolios/{id}/news/{key}``, which it polls.
+"""What the webhook tells the sender: documents ``portfolios/{id}/news/{key}``.
+
+The sender polls them.
 
 A document says how one template, number, account or limit is now; a later event replaces it.
 """
@@ -28,16 +30,16 @@ class PortfolioNews:
     event: str
     """WhatsApp's word, or the code of a failure."""
     reason: str = ""
-    """WhatsApp's; of a failure the class of its code."""
+    """WhatsApp's reason; for a failure, the class of its code."""
     waba_id: str = ""
     template: tuple[str, str] | None = None
     """Name and language."""
     number_id: str = ""
-    """Of a failure."""
+    """Only for a failure."""
     token_secret: str = ""
-    """Of a failure: the secret's name."""
+    """Only for a failure: the name of the token's secret."""
     limit: str | None = None
-    """Of people in 24 hours, as WhatsApp says it."""
+    """The limit of people in 24 hours, in WhatsApp's words."""
 
 
 def news_place(portfolio_id: str, key: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Who comes first: birthdays, then WELCOME, LOYALTY, REACTIVATION; in turn over the laundromats."""
+"""Who comes first: BIRTHDAY, WELCOME, LOYALTY, REACTIVATION; laundromats take turns."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 __all__ = ["WaitingLine"]
 
 _RANKS = {"BIRTHDAY": 0, "WELCOME": 1, "LOYALTY": 2, "REACTIVATION": 3}
-# A campaign that an analyst has added: after those that belong to a day, before the patient one.
+# A campaign that an analyst has added: after BIRTHDAY and WELCOME, before REACTIVATION.
 _OTHER_RANK = 2
 
 Turn = deque["Waiting"]
 
 
 class WaitingLine:
-    """The targets of one portfolio that wait, in the order in which they are to be sent."""
+    """The waiting targets of one portfolio, in sending order."""
 
     def __init__(self) -> None:
         """Begin empty."""
@@ -43,7 +43,7 @@ class WaitingLine:
         self._lines = {}
         for rank in sorted({rank for rank, _ in turns}):
             cnpjs = {cnpj for known, cnpj in turns if known == rank}
-            # Whose turn it was stays whose turn it is.
+            # The laundromats keep their order, so that none loses its turn.
             kept = [cnpj for cnpj in before.get(rank, []) if cnpj in cnpjs]
             order = kept + sorted(cnpjs.difference(kept))
             self._lines[rank] = deque((cnpj, turns[rank, cnpj]) for cnpj in order)
@@ -51,8 +51,8 @@ class WaitingLine:
     def take(self, may_go: Callable[[Waiting], bool]) -> Waiting | None:
         """Take the first target that may go now; None: none may.
 
-        Only the first of a laundromat's campaign is asked about: what holds one back holds back
-        those behind it, too, or they are asked about in the next round.
+        Only the first few targets of each laundromat and campaign are tried: what holds them back
+        usually holds back those behind them, too. The others are tried in the next round.
         """
         for rank in sorted(self._lines):
             line = self._lines[rank]
@@ -69,5 +69,5 @@ class WaitingLine:
         return None
 
 
-# Templates differ within a campaign; a paused one must not keep the others back.
+# More than one, since a campaign may use several templates: a paused one must not hold up the rest.
 _LOOKED_AT = 8

@@ -1,4 +1,4 @@
-"""What a POST's answer proves, and what follows from it. Pure; docs/sending.md has the table."""
+"""What the answer to a POST proves, and what follows. Pure; docs/sending.md has the table."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = [
 NOT_SENT = "not_sent"
 """The code of an attempt that never reached WhatsApp."""
 UNKNOWN_OUTCOME = "unknown_outcome"
-"""The code of an attempt of which nobody ever heard again."""
+"""The code of an attempt whose outcome was never learned."""
 
 _SERVER_ERRORS = 500
 _OK = range(200, 300)
@@ -45,11 +45,11 @@ _DEFERRED = (timedelta(hours=24), timedelta(hours=48))
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """WhatsApp has the message; whether it arrives is told by webhook."""
+    """WhatsApp has the message; a webhook will tell whether it arrives."""
 
     message_id: str
     user_id: str | None = None
-    """The business-scoped id of the person, which outlives a hidden phone number."""
+    """The person's business-scoped id; it works even when the phone number is hidden."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def read_answer(status: int, body: Any, classes: ErrorClasses) -> Answer:
 
     Args:
         status: HTTP status.
-        body: The JSON of the answer; None: it is none.
+        body: The JSON of the answer; None: it is not JSON.
         classes: What the codes mean.
 
     """
@@ -92,8 +92,8 @@ def read_answer(status: int, body: Any, classes: ErrorClasses) -> Answer:
     code = error.get("code") if isinstance(error, dict) else None
     if not isinstance(code, int) or isinstance(code, bool):
         return Unknown(f"status {status} without an error code")
-    # Codes decide, never the status; but a code that nobody knows, from a server that is not well,
-    # proves nothing.
+    # The code decides, not the status. But an unknown code with a server error's status proves
+    # nothing.
     if code in UNSETTLED_CODES or (code not in classes.by_code and status >= _SERVER_ERRORS):
         return Unknown(f"status {status}, code {code}")
     meaning = classes.of(code)
@@ -113,10 +113,10 @@ def _accepted(body: Any) -> Accepted | None:
 
 
 def same_attempt_after(answer: Answer, tries: int) -> float | None:
-    """Return after how many seconds the same attempt is made again; None: it is over.
+    """Return after how many seconds to post the same attempt again; None: do not.
 
     Args:
-        answer: The last one; it proves that WhatsApp does not have the message.
+        answer: The last answer.
         tries: How often the attempt was posted.
 
     """
@@ -138,7 +138,7 @@ class Ending:
     counts: bool
     is_recoverable: bool
     is_over: bool
-    """The document becomes FAILED; otherwise it waits, PENDING, for what stands in the way."""
+    """True: the document becomes FAILED. False: it stays PENDING until the obstacle is gone."""
     next_attempt_at: datetime | None = None
 
 
@@ -150,13 +150,13 @@ def ending(
     deferrals: int,
     rng: random.Random,
 ) -> Ending:
-    """Return how an attempt ends that is not made again.
+    """Return how an attempt ends when it is not posted again.
 
     Args:
         answer: The last answer.
         now: The instant.
         attempts: The customer's attempts that counted before this one.
-        deferrals: How often WhatsApp has spared the customer in this cycle.
+        deferrals: How often WhatsApp has put the customer off in this cycle.
         rng: For the jitter.
 
     """
@@ -179,8 +179,8 @@ def ending(
 def next_attempt_at(now: datetime, attempts: int, rng: random.Random) -> datetime:
     """Return when the next attempt may be made, after that many have failed.
 
-    15 minutes, one hour, four hours; a fifth more or less, so that what failed together does not
-    come back together.
+    15 minutes, one hour, four hours; up to a fifth more or less, so that messages that failed
+    together are not all tried again at the same time.
     """
     pause = _FIRST_PAUSE * 4.0 ** min(attempts - 1, 6)
     return now + pause * rng.uniform(1 - _SPREAD, 1 + _SPREAD)

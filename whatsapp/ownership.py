@@ -1,7 +1,7 @@
-"""One sender a portfolio: leases that are renewed while it lives, and what it may do without one.
+"""One sender per portfolio: its leases, which it renews while it runs.
 
-Whether a lease is still good is told by this process's own clock of seconds, from before the call
-that took it: a process that was frozen knows at once when it wakes that its time is over.
+Whether a lease is still valid is decided by this process's own monotonic clock, counted from before
+the call that took the lease. So a process that was frozen knows at once that its lease is over.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 LASTS = timedelta(seconds=45)
 _RENEWED_SECONDS = 10.0
-# What a call may take, and two clocks may drift apart, before somebody else takes over.
+# For the time a call takes and for clock drift: stop before somebody else may take over.
 _MARGIN_SECONDS = 10.0
 
 
@@ -35,19 +35,19 @@ class Ownership:
     """The portfolios that this process sends for."""
 
     def __init__(self, leases: Leases, *, clock: Callable[[], float]) -> None:
-        """Begin without any; ``clock`` gives seconds that only grow."""
+        """Begin without any lease; ``clock`` is monotonic, in seconds."""
         self._leases, self._clock = leases, clock
         self._held: dict[str, tuple[Lease, float]] = {}
         self._began: datetime | None = None
         self._renewing: asyncio.Task[None] | None = None
 
     def holds(self, portfolio_id: str) -> bool:
-        """Return whether nobody else may send for a portfolio."""
+        """Return whether this process, and no other, may send for a portfolio."""
         held = self._held.get(portfolio_id)
         return held is not None and self._clock() < held[1]
 
     async def take(self, portfolio_ids: Iterable[str]) -> set[str]:
-        """Take what is free, and return everything that is held.
+        """Take the free leases, and return all portfolios whose lease is held.
 
         Raises:
             ServiceError: Firestore does not answer.
@@ -68,7 +68,7 @@ class Ownership:
         return {portfolio_id for portfolio_id in self._held if self.holds(portfolio_id)}
 
     async def give_back(self) -> None:
-        """Let others have all of them."""
+        """Give all leases back."""
         if self._renewing is not None:
             self._renewing.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -77,7 +77,7 @@ class Ownership:
             try:
                 await asyncio.to_thread(lease.give_back, is_served=False)
             except (LeaseLostError, ServiceError) as error:
-                # It ends by itself in less than a minute.
+                # The lease ends by itself in less than a minute.
                 _log.warning("giving back the lease of portfolio %s: %s", portfolio_id, error)
         self._held.clear()
 
@@ -92,7 +92,7 @@ class Ownership:
                     _log.error("another sender has taken over portfolio %s", portfolio_id)
                     del self._held[portfolio_id]
                 except ServiceError as error:
-                    # It is good for some time yet; then nothing is posted any more.
+                    # The lease is still valid for some time; after that nothing is posted.
                     _log.warning("renewing the lease of portfolio %s: %s", portfolio_id, error)
                 else:
                     self._held[portfolio_id] = lease, self._good_until(asked_at)

@@ -1,7 +1,7 @@
-"""What does not send for a while, and why: a template, number, token, portfolio, or everything.
+"""Pauses: what does not send for a while, and why. A template, number, token, portfolio, or all.
 
-A pause ends with its time, and then one probe is made: the first message decides whether the rest
-follows or the pause begins again, longer.
+When a pause is over, one message is sent as a probe. If it succeeds, the rest follows; if not, a
+longer pause begins.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ class PauseKind(StrEnum):
 
 
 _MINUTE, _HOUR = timedelta(minutes=1), timedelta(hours=1)
-# How long: the first pause, the second without a success in between, and every further one.
+# How long the first pause is, the second and so on; the last length repeats. A success starts over
+# with the first.
 _LENGTHS = {
     PauseKind.TEMPLATE: (3 * _HOUR, 6 * _HOUR),
     PauseKind.NUMBER: (_HOUR,),
@@ -54,7 +55,7 @@ class Pause:
 
     kind: PauseKind
     key: str
-    """The template's, number's, … id; never a token."""
+    """The id of the template, number, …; never a token."""
     reason: str
     """A code, or a few words."""
     at: datetime
@@ -66,14 +67,14 @@ class Scope:
     """Everything that one message depends on, by its key."""
 
     template: str
-    """Account, name and language: a template belongs to an account."""
+    """Account, name and language."""
     number: str
     token: str
     """The secret's name."""
     portfolio: str
 
     def parts(self) -> tuple[tuple[PauseKind, str], ...]:
-        """Return what may be paused, the widest first."""
+        """Return the things that may be paused, the widest first."""
         return (
             (PauseKind.SENDER, ""),
             (PauseKind.BREAKER, ""),
@@ -85,7 +86,7 @@ class Scope:
 
 
 class Pauses:
-    """Which pauses there are, and which begin with an answer."""
+    """The current pauses; answers of WhatsApp begin and end them."""
 
     def __init__(self) -> None:
         """Begin without any."""
@@ -98,7 +99,7 @@ class Pauses:
         """Pauses that nobody has recorded yet."""
 
     def holding(self, scope: Scope, now: datetime) -> Pause | None:
-        """Return a pause that keeps a message back, the widest of several."""
+        """Return the pause that holds a message back; the widest, if there are several."""
         for key in scope.parts():
             pause = self._pauses.get(key)
             if pause is not None and pause.until > now:
@@ -111,13 +112,13 @@ class Pauses:
         return pause is not None and pause.until > now
 
     def current(self, now: datetime) -> list[Pause]:
-        """Return all pauses that hold."""
+        """Return all pauses that are not over."""
         return [pause for pause in self._pauses.values() if pause.until > now]
 
     def unproven(self, scope: Scope) -> list[tuple[PauseKind, str]]:
-        """Return the parts of which only a success tells that they work: one probe at a time.
+        """Return the parts that are not known to work: they get one probe at a time.
 
-        They were paused, or it is a token with which nothing was sent yet.
+        These are parts that were paused, and a token that has not sent anything yet.
         """
         return [
             part
@@ -134,7 +135,7 @@ class Pauses:
         now: datetime,
         lengths: Iterable[timedelta] = (),
     ) -> Pause:
-        """Begin a pause; one that holds goes on as it is."""
+        """Begin a pause; a current one is left as it is."""
         holding = self._pauses.get((kind, key))
         if holding is not None and holding.until > now:
             return holding
@@ -147,7 +148,7 @@ class Pauses:
         return pause
 
     def end(self, kind: PauseKind, key: str) -> None:
-        """End a pause before its time: what stood in the way has gone."""
+        """End a pause early: its cause is gone."""
         self._pauses.pop((kind, key), None)
 
     def heard(self, scope: Scope, answer: Answer, now: datetime) -> Pause | None:
@@ -199,17 +200,17 @@ class Pauses:
 
 
 class Breaker:
-    """Stops everything when half of the last answers prove nothing."""
+    """Stops everything when half of the last answers are unknown."""
 
     def __init__(self, *, size: int = 20, share: float = 0.5) -> None:
-        """Look at so many answers; open when so large a share of them is unknown."""
+        """Look at the last ``size`` answers; open when this share of them is unknown."""
         self._recent: deque[bool] = deque(maxlen=size)
         self._share = share
 
     def heard(self, answer: Answer) -> bool:
-        """Learn an answer; return whether everything must stop.
+        """Count an answer; return whether everything must stop.
 
-        One answer that proves something closes the breaker: it begins to count anew.
+        One answer with a known outcome closes the breaker, and the count starts again.
         """
         is_unknown = isinstance(answer, Unknown)
         was_open = self.is_open

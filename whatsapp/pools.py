@@ -1,7 +1,7 @@
 """Many small pools of connections instead of a large one.
 
-httpx2's pool looks at each of its idle connections with every request, and asks the system whether
-it is still open. With 64 calls under way for one number that was a third of the sender's CPU time.
+For every request, httpx2's pool asks the system for each idle connection whether it is still open.
+With 64 calls under way for one number this took a third of the sender's CPU time.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["SpreadTransport"]
 
 
 class _Counted(httpx2.AsyncByteStream):
-    """A response's body; tells when it has been read or given up."""
+    """A response's body; calls ``ended`` when it has been read or given up."""
 
     def __init__(self, body: httpx2.AsyncByteStream, ended: Callable[[], None]) -> None:
         self._body, self._ended = body, ended
@@ -33,7 +33,7 @@ class _Counted(httpx2.AsyncByteStream):
 
 
 class SpreadTransport(httpx2.AsyncBaseTransport):
-    """Sends each request by the first pool that has a place; so few connections stay warm."""
+    """Sends each request through the first pool with a free place, so few connections stay open."""
 
     def __init__(
         self, new_pool: Callable[[int], httpx2.AsyncBaseTransport], *, connections: int, size: int
@@ -41,7 +41,7 @@ class SpreadTransport(httpx2.AsyncBaseTransport):
         """Make the pools.
 
         Args:
-            new_pool: Returns a pool of so many connections.
+            new_pool: Returns a pool of the given number of connections.
             connections: How many calls may be under way.
             size: Connections of one pool.
 
@@ -75,7 +75,7 @@ class SpreadTransport(httpx2.AsyncBaseTransport):
         for number, count in enumerate(self._under_way):
             if count < self._size:
                 return number
-        # More than there are places: the request waits in the pool that is the least busy.
+        # No pool has a free place: the request waits in the least busy one.
         return min(range(len(self._pools)), key=self._under_way.__getitem__)
 
     async def aclose(self) -> None:

@@ -1,4 +1,4 @@
-"""What an attempt asks of the outside world, and of the sender's own books."""
+"""What an attempt needs from the outside world, and from the sender's own books."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Books", "SendApi", "SendStore"]
 
 
 class SendStore(Protocol):
-    """What of `whatsapp.store.Store` an attempt needs."""
+    """The part of `whatsapp.store.Store` that an attempt needs."""
 
     async def target(self, name: str) -> TargetState | None:
         """Return a document as it is now."""
@@ -43,11 +43,11 @@ class SendStore(Protocol):
         send: tuple[SendState, dict[str, Any]] | None,
         suppression: dict[str, Any] | None = None,
     ) -> None:
-        """Write down what became of an attempt."""
+        """Record the result of an attempt."""
 
 
 class SendApi(Protocol):
-    """What of `whatsapp.api.Api` an attempt needs."""
+    """The part of `whatsapp.api.Api` that an attempt needs."""
 
     async def send(
         self, number_id: str, endpoint: Endpoint, body: Mapping[str, Any], token: str
@@ -56,28 +56,28 @@ class SendApi(Protocol):
 
 
 class Books(Protocol):
-    """What the sender keeps in its head while attempts are made."""
+    """What the sender keeps in memory while attempts are made."""
 
     def reserve(self, account: Account, person: str, category: str) -> WhyNot | None:
-        """Take a place in the budgets for a template of this category; return why there is none."""
+        """Take one message of this category from the budgets; return why that is not possible."""
 
     def give_back(self, account: Account, category: str) -> None:
         """Give back the money of a message that is not sent."""
 
     def forbids(self, account: Account, template: Template | None) -> bool:
-        """Return whether nothing may be posted any more.
+        """Return whether posting is forbidden now.
 
-        The lease is lost, the process ends, or a pause has begun with another message's answer.
+        That is when the lease is lost, the process ends, or another message's answer began a pause.
         """
 
     async def turn(self, account: Account, phone: str) -> None:
         """Wait until the number may send one more message to this person, and count it."""
 
     def refused(self, account: Account, phone: str, answer: Answer, tries: int) -> None:
-        """Learn that a message will be posted again."""
+        """Note that a message was refused and will be posted again."""
 
     async def rest(self, seconds: float) -> None:
-        """Wait until the message may be posted again, or the process is to end."""
+        """Wait some seconds before posting again; return early if the process is to end."""
 
     async def token(self, account: Account) -> str:
         """Return the access token."""

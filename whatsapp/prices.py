@@ -19,15 +19,15 @@ _COLUMNS = ["category", "valid_from", "price_brl"]
 
 @dataclass(frozen=True)
 class Prices:
-    """Prices in BRL by category, each with the day from which it holds."""
+    """Prices in BRL by category, each with its first day."""
 
     rows: tuple[tuple[str, date, float], ...]
 
     def of(self, category: str, day: date) -> float:
-        """Return the price of a category on a day; before the first price, that one holds."""
+        """Return the price of a category on a day; the first price also applies to earlier days."""
         known = sorted((since, price) for name, since, price in self.rows if name == category)
         if not known:
-            # One that is not in the seed costs as much as the dearest: a budget must not overrun.
+            # An unknown category gets the highest price, so that no budget is exceeded.
             return max(price for _, _, price in self.rows)
         valid = [price for since, price in known if since <= day]
         return valid[-1] if valid else known[0][1]
@@ -53,7 +53,7 @@ def read_prices(file: Path) -> Prices:
         raise ConfigurationError(msg, hint="it is part of the project; restore it") from error
     if not rows:
         msg = f"{file.name} has no price"
-        raise ConfigurationError(msg, hint="add one row a category")
+        raise ConfigurationError(msg, hint="add one row per category")
     return Prices(rows)
 
 

@@ -68,7 +68,7 @@ class Seeds:
 
 @dataclass(frozen=True)
 class Connections:
-    """What a command of sending talks to, for one event loop."""
+    """The services that a sending command talks to, for one event loop."""
 
     store: Store
     api: Api
@@ -92,7 +92,7 @@ def api_url(environment: Environment) -> str:
 
 
 def phone_secret() -> bytes:
-    """Return the key of the keyed hashes of phones.
+    """Return the secret key with which phones are hashed.
 
     Raises:
         SecretError: It is not set; the hint says how.
@@ -106,7 +106,7 @@ def phone_secret() -> bytes:
 async def connections(
     environment: Environment, classes: ErrorClasses
 ) -> AsyncIterator[Connections]:
-    """Connect for the length of a block."""
+    """Connect while the ``with`` block runs."""
     database = connect_async(environment)
     try:
         async with new_client(api_url(environment)) as client:
@@ -119,7 +119,7 @@ async def connections(
 def new_attempter(
     found: Connections, classes: ErrorClasses, *, now: Callable[[], datetime]
 ) -> Attempter:
-    """Return what makes attempts, with chance and ids of its own.
+    """Return the object that makes attempts, with real randomness and new ids.
 
     Raises:
         SecretError: The key of the phones' hashes is not set.
@@ -150,18 +150,18 @@ def send(
     log: SendLog | None = None,
     now: Callable[[], datetime] = machine_now,
 ) -> tuple[SendReport, int | None]:
-    """Send until a signal comes, or, once, what may be sent now.
+    """Send until a signal comes; with ``once``, only what may be sent now.
 
     Args:
         environment: Where the services are.
-        seeds: The project's.
-        once: End when nothing more may be sent.
+        seeds: The project's seeds.
+        once: End when there is nothing more to send now.
         cnpj: Send for this laundromat only.
         log: Where the records go; None: nowhere.
-        now: The clock; the demo plays at another time.
+        now: The clock; the demo uses another date.
 
     Returns:
-        What was done, and the signal that ended it.
+        What was done, and the signal that ended it, if any.
 
     Raises:
         ConfigurationError: A seed or the environment is not as it must be.

@@ -1,4 +1,4 @@
-"""Requests of Firestore queries, as the sender and the webhook ask them."""
+"""The Firestore queries of the sender and the webhook."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def query_request(
         parent: The full name of the document above, or the root.
         collection_id: The collection.
         filters: Field, operator and raw value; all must hold.
-        fields: What is read of each document; all without any.
+        fields: The fields to read; empty: all.
         order: Fields, ascending.
-        all_descendants: Look at all collections of the name below the parent.
-        limit: So many documents at most.
+        all_descendants: Search all collections with this name below the parent.
+        limit: The most documents to return.
 
     """
     conditions = [

@@ -1,12 +1,12 @@
-"""How fast a number may send, and how often to one person. Pure: instants are seconds given in."""
+"""How fast a number may send, and how often to one person. Pure: the time is passed in."""
 
 from __future__ import annotations
 
 __all__ = ["NumberRate", "PairRate", "Ramp"]
 
-# A little more than WhatsApp asks for: what counts there is when a message arrives.
+# A little more than WhatsApp's 6 seconds, since WhatsApp counts from when a message arrives there.
 _PAIR_SECONDS = 6.2
-# Of the rate: what a network makes uneven must not be too much in any second.
+# Share of the allowed rate that is used: the network may bunch messages together in one second.
 _SHARE = 0.96
 _HALVED_SECONDS = 60.0
 _LONGEST_PAIR_WAIT = 4.0**5
@@ -14,9 +14,9 @@ _KEPT_PAIRS = 100_000
 
 
 class NumberRate:
-    """Messages of one number, evenly spaced; half as many for a minute after a refusal.
+    """Spaces the messages of one number evenly; at half the rate for a minute after a refusal.
 
-    Evenly, since what counts at WhatsApp is when messages arrive: none of a burst could be late.
+    Evenly and not in bursts, because WhatsApp counts messages when they arrive there.
     """
 
     def __init__(self, per_second: int) -> None:
@@ -28,18 +28,18 @@ class NumberRate:
 
     @property
     def limit(self) -> float:
-        """Return how many a second are allowed at the moment."""
+        """Return how many messages per second are allowed at the moment."""
         return self._limit
 
     def wait(self, now: float) -> float:
-        """Take the next turn; return after how many seconds it is. Who asks first goes first."""
+        """Take the next turn; return in how many seconds it comes. First come, first served."""
         self._recover(now)
         at = max(now, self._next)
         self._next = at + 1.0 / (self._limit * _SHARE)
         return at - now
 
     def halve(self, now: float) -> None:
-        """Slow down: the number was told that it sends too much."""
+        """Slow down: WhatsApp said that the number sends too fast."""
         self._limit = max(1.0, self._limit / 2)
         self._halved_at = now
 
@@ -50,14 +50,14 @@ class NumberRate:
 
 
 class PairRate:
-    """Six seconds between two messages of a number to one person; families share a phone."""
+    """Keeps six seconds between two messages from a number to one phone; families share phones."""
 
     def __init__(self) -> None:
         """Begin without any message."""
         self._free_at: dict[tuple[str, str], float] = {}
 
     def wait(self, number: str, person: str, now: float) -> float:
-        """Take the next turn with a person, and return after how many seconds it is."""
+        """Take the next turn for a person; return in how many seconds it comes."""
         at = max(now, self._free_at.get((number, person), now))
         if len(self._free_at) >= _KEPT_PAIRS:
             self._free_at = {key: free for key, free in self._free_at.items() if free > now}
@@ -65,24 +65,24 @@ class PairRate:
         return at - now
 
     def note(self, number: str, person: str, now: float) -> None:
-        """Count the six seconds from the message itself, not from when its turn came."""
+        """Count the six seconds from the real time of sending, not from the planned turn."""
         key = number, person
         self._free_at[key] = max(self._free_at.get(key, now), now + _PAIR_SECONDS)
 
     def free(self, number: str, person: str) -> None:
-        """Forget a message that WhatsApp did not take."""
+        """Forget a message that WhatsApp did not accept."""
         self._free_at.pop((number, person), None)
 
     def refused(self, number: str, person: str, times: int, now: float) -> None:
-        """Wait longer: WhatsApp has refused the person that many times in a row."""
+        """Wait longer: WhatsApp refused messages to this person ``times`` times in a row."""
         seconds = max(_PAIR_SECONDS, min(4.0**times, _LONGEST_PAIR_WAIT))
         self._free_at[number, person] = now + seconds
 
 
 class Ramp:
-    """How many messages of a number may be under way: one at first, then twice as many each time.
+    """How many messages of a number may be under way: one at first, doubled by each success.
 
-    So a dead token costs one attempt and not five hundred.
+    So an invalid token costs one attempt, not five hundred.
     """
 
     def __init__(self, *, largest: int) -> None:
@@ -97,7 +97,7 @@ class Ramp:
         return self.under_way < self._limit
 
     def succeeded(self) -> None:
-        """WhatsApp has accepted a message."""
+        """Note that WhatsApp accepted a message."""
         self._limit = min(self._largest, self._limit * 2)
 
     def begin_anew(self) -> None:

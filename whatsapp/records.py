@@ -16,7 +16,7 @@ __all__ = ["SendLog"]
 
 
 class SendLog:
-    """Records one sender's life, a row every ten minutes and one at its end."""
+    """Records what one sender does: a row every ten minutes and one at its end."""
 
     def __init__(self, log: OpsLog) -> None:
         """Use this log of VMHUB_OPS."""
@@ -25,7 +25,7 @@ class SendLog:
         self._pauses_written = 0
 
     def record(self, report: SendReport, now: datetime) -> None:
-        """Write down what was done since the sender started, and the pauses that are new."""
+        """Record what was done since the sender started, and the new pauses."""
         self._log.insert("send_runs", [self._run(report, now)])
         new = report.pauses[self._pauses_written :]
         if new:

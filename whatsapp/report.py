@@ -27,25 +27,25 @@ class SendReport:
     started_at: datetime
     sent: int = 0
     unknown: int = 0
-    """Attempts of which only a webhook or a person can tell what became of them."""
+    """Attempts with an unknown outcome; only a webhook or a person can resolve them."""
     failed: Counter[str] = field(default_factory=Counter)
     """Attempts that WhatsApp refused, by class; not_sent for those that never left."""
     stopped: Counter[str] = field(default_factory=Counter)
-    """Targets that were taken up and not sent, by reason."""
+    """Targets that were tried but not sent, by reason."""
     errors: int = 0
-    """Targets that were left since Firestore or a secret did not answer."""
+    """Targets that were not sent because Firestore or a secret could not be read."""
     waiting: Counter[str] = field(default_factory=Counter)
-    """What the last poll found, by what it waits for; next is what is about to be sent."""
+    """Targets found by the last poll, by what they wait for; ``next``: about to be sent."""
     oldest_waiting_at: datetime | None = None
-    """When the oldest target was created that could be sent and was not yet."""
+    """When the oldest target that can still be sent was created."""
     open_attempts: int = 0
-    """Attempts in documents that nobody has ended, older than a claim."""
+    """Attempts that are open for longer than a claim lasts."""
     given_up: int = 0
-    """Attempts of unknown outcome that became failures, since nobody heard of them for 8 days."""
+    """Attempts whose outcome stayed unknown for 8 days; they were recorded as failures."""
     pauses: list[Pause] = field(default_factory=list)
-    """All that began."""
+    """All pauses that began."""
     broken: dict[str, str] = field(default_factory=dict)
-    """By CNPJ, what is wrong with its registry entry."""
+    """By CNPJ: what is wrong with the registry entry."""
     polls: int = 0
     documents_read: int = 0
     writes_sent: int = 0
@@ -70,7 +70,7 @@ class SendReport:
                 self.unknown += 1
 
     def saw(self, hindrances: Iterable[tuple[WhyNot | None, datetime | None]]) -> None:
-        """Count what a poll found: why each waits, and since when."""
+        """Count what a poll found: why each target waits, and since when."""
         self.waiting = Counter()
         self.oldest_waiting_at = None
         for why, created_at in hindrances:
@@ -91,7 +91,7 @@ class SendReport:
 
     @property
     def exit_code(self) -> int:
-        """Return how `vmhub send --once` ends: 3 when something is to be looked at."""
+        """Return the exit code of `vmhub send --once`: 3 when a person should look at something."""
         has_trouble = bool(
             self.failed
             or self.unknown

@@ -1,4 +1,4 @@
-"""What people look at and decide: failed messages, and attempts whose outcome is unknown."""
+"""For people to review: failed messages, and attempts with an unknown outcome."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _RESOLVED = "resolved_not_sent"
 
 
 class ResolvedAs(StrEnum):
-    """What a person says of an attempt whose outcome was unknown."""
+    """A person's verdict on an attempt with an unknown outcome."""
 
     SENT = "sent"
     NOT_SENT = "not-sent"
@@ -102,11 +102,11 @@ async def findings(
 async def resolve(
     attempter: Attempter, target: TargetState, verdict: ResolvedAs, *, now: datetime
 ) -> str:
-    """Write down what a person says of a target's open attempt; return the attempt's id.
+    """Record a person's verdict on a target's open attempt; return the attempt's id.
 
     Raises:
-        ConfigurationError: It has no attempt of unknown outcome.
-        ServiceError: Firestore does not take it.
+        ConfigurationError: The target has no attempt with an unknown outcome.
+        ServiceError: Firestore does not accept it.
 
     """
     place = f"users/{target.cnpj}/campaigns/{target.campaign_type}/targets/{target.customer_id}"

@@ -1,4 +1,4 @@
-"""The sender: polls for what waits, makes attempts side by side, and keeps within all bounds."""
+"""The sender: polls for waiting targets, sends many at a time, and keeps within all limits."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = ["SendOwner", "Sender"]
 _log = logging.getLogger(__name__)
 
 _POLL_SECONDS = 1.0
-# While everything that waits is held back, each poll reads all of it for nothing.
+# While all waiting targets are held back, each poll reads them in vain: poll less often.
 _LONGEST_POLL_SECONDS = 30.0
 _POLLED_PER_SECOND = 2_000
 _REGISTRY_SECONDS = 60.0
@@ -46,17 +46,17 @@ class SendOwner(Protocol):
     """Who sends for which portfolio; `whatsapp.ownership.Ownership` in a run."""
 
     def holds(self, portfolio_id: str) -> bool:
-        """Return whether nobody else may send for a portfolio."""
+        """Return whether this process, and no other, may send for a portfolio."""
 
     async def take(self, portfolio_ids: Iterable[str]) -> set[str]:
-        """Take what is free, and return everything that is held."""
+        """Take the free leases, and return all portfolios whose lease is held."""
 
     async def give_back(self) -> None:
-        """Let others have all of them."""
+        """Give all leases back."""
 
 
 class Sender:
-    """Sends for all portfolios that it can get the lease of."""
+    """Sends for all portfolios whose lease it can get."""
 
     def __init__(
         self,
@@ -79,9 +79,9 @@ class Sender:
             owner: The leases.
             now: The clock.
             cnpj: Send for this laundromat only.
-            record: Told what was done, every ten minutes and at the end.
-            most_under_way: Attempts at a time. With more than the processor can serve, answers
-                would come later than they are waited for, and their outcome would be unknown.
+            record: Called with what was done, every ten minutes and at the end.
+            most_under_way: Attempts at a time. With too many for the processor, answers would be
+                read after their timeout, and their outcome would be unknown.
 
         """
         self._store, self._attempter, self._desk, self._owner = store, attempter, desk, owner
@@ -96,17 +96,17 @@ class Sender:
         self.report = SendReport(now())
 
     def stop(self) -> None:
-        """Begin nothing new; what is under way ends and is recorded."""
+        """Begin nothing new; attempts under way are finished and recorded."""
         self._desk.stopping.set()
         self._woken.set()
 
     def abandon(self) -> None:
-        """Drop everything that is under way, unrecorded, as the end of the process would."""
+        """Drop all attempts under way without recording them, as if the process were killed."""
         for task in self._tasks.values():
             task.cancel()
 
     async def run(self, *, once: bool) -> SendReport:
-        """Send until told to stop, or, once, until nothing more may be sent now.
+        """Send until stopped; with ``once``, until there is nothing more to send now.
 
         Raises:
             ServiceError: Firestore does not answer, or this program may not use it.
@@ -140,7 +140,7 @@ class Sender:
     # Polls
 
     async def _poll(self) -> int:
-        """Read what waits and put it in line; return how much it is."""
+        """Read the waiting targets and put them in line; return how many there are."""
         try:
             await self._read_accounts()
             await self._attempter.record_late()
@@ -187,7 +187,7 @@ class Sender:
         self._accounts_at = self._seconds()
 
     async def _prepare(self, cnpjs: set[str]) -> None:
-        """Read what has to be known of the accounts that are about to send."""
+        """Read what the accounts that are about to send need."""
         for cnpj in sorted(cnpjs):
             account = self._desk.accounts.get(cnpj)
             if account is None or not account.is_enabled:
@@ -198,7 +198,7 @@ class Sender:
                 self._pause_for(account, error)
 
     def _pause_for(self, account: Account, error: VmhubError) -> None:
-        """Hold an account back of which something cannot be read."""
+        """Pause an account when something that it needs cannot be read."""
         is_secret = isinstance(error, SecretError)
         kind, key = (
             (PauseKind.TOKEN, account.token_secret)
@@ -219,7 +219,7 @@ class Sender:
     # Sending
 
     async def _send_until(self, deadline: float | None) -> int:
-        """Begin what may begin until an instant; None: until nothing is left."""
+        """Begin attempts until the deadline; None: until nothing is left to send."""
         begun = 0
         while not self._desk.stopping.is_set():
             begun += self._begin()
@@ -246,7 +246,7 @@ class Sender:
                 continue
             self._start(waiting)
             begun += 1
-            # In turn over the portfolios, too: the last one begins the next round.
+            # Portfolios take turns, too: this one goes to the end of the queue.
             asked.append(portfolio_id)
             self._lines[portfolio_id] = self._lines.pop(portfolio_id)
         return begun
@@ -285,7 +285,7 @@ class Sender:
             del self._tasks[name]
             self._woken.set()
             if not task.cancelled() and (error := task.exception()) is not None:
-                # Its attempt, if there is one, stays open: nobody sends it again.
+                # Its attempt, if there is one, stays open, so that nobody sends it again.
                 _log.error("an attempt ended with %s", type(error).__name__, exc_info=error)
                 self.report.errors += 1
 
@@ -303,7 +303,7 @@ class Sender:
         self.report.heard(result)
         self._desk.heard(waiting, account, result)
 
-    # What nobody ever heard of
+    # Attempts whose outcome stays unknown
 
     def _give_up(self, lost: list[Waiting]) -> None:
         for waiting in lost:
@@ -314,7 +314,7 @@ class Sender:
 
     async def _close(self, waiting: Waiting) -> None:
         with contextlib.suppress(ServiceError):
-            # With the next poll, should Firestore not take it.
+            # If Firestore does not accept it, the next poll tries again.
             before = self._now() - _GIVEN_UP_AFTER
             self.report.given_up += await self._attempter.give_up(waiting.name, before)
 

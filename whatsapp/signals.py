@@ -1,4 +1,4 @@
-"""Signals of a process with an event loop: the first ends it in order, a second one at once."""
+"""Signals for a process with an event loop: the first stops it cleanly, a second one at once."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = ["end_on_signals"]
 
 
 def end_on_signals(stop: Callable[[], object]) -> list[int]:
-    """Call ``stop`` at the first SIGINT or SIGTERM, and end the process at a second one.
+    """Call ``stop`` at the first SIGINT or SIGTERM, and end the process at the second.
 
     Returns:
-        A list that takes the number of the first signal when it comes.
+        An empty list; the first signal's number is added to it when the signal comes.
 
     """
     received: list[int] = []
@@ -33,6 +33,6 @@ def end_on_signals(stop: Callable[[], object]) -> list[int]:
         try:
             loop.add_signal_handler(number, note, number)
         except (ValueError, RuntimeError):
-            # Outside the main thread signals are not ours to take.
+            # Only the main thread can handle signals.
             break
     return received

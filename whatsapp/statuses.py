@@ -1,4 +1,4 @@
-"""In which order the statuses of an attempt follow each other: only forward. Pure."""
+"""The order of an attempt's statuses; they only move forward. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["DELIVERED", "FAILED", "READ", "SENDING", "SENT", "UNKNOWN", "is_arri
 SENDING, UNKNOWN, SENT, FAILED = "SENDING", "UNKNOWN", "SENT", "FAILED"
 DELIVERED, READ = "DELIVERED", "READ"
 
-# A message of which somebody said that it failed may have arrived all the same.
+# DELIVERED comes after FAILED: a message that was reported as failed may still have arrived.
 _ORDER = {
     status: rank
     for rank, status in enumerate((SENDING, UNKNOWN, SENT, FAILED, DELIVERED, READ), start=1)
@@ -21,7 +21,7 @@ _ORDER = {
 
 
 def is_forward(before: object, after: str) -> bool:
-    """Return whether a status is news beside the one that is known."""
+    """Return whether a status comes after the known one."""
     return _ORDER[after] > _ORDER.get(str(before), 0)
 
 

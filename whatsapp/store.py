@@ -1,7 +1,7 @@
-"""The sender's part of Firestore: what waits, claims, results, suppressions, who sends.
+"""The sender's part of Firestore: waiting targets, claims, results, suppressions, accounts.
 
-Reads are tried again; a commit is not, since what a lost answer means is decided by reading back
-(`whatsapp.attempt`).
+Reads are retried. A commit is not: after a lost answer, `whatsapp.attempt` reads the documents to
+see whether it was written.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ ResultT = TypeVar("ResultT")
 
 _TRIES = 6
 _FIRST_PAUSE_SECONDS = 0.2
-# As much of a target as tells whether it can be sent, and in which order.
+# The fields that decide whether a target can be sent, and in which order.
 _WAITING_FIELDS = ("expiresAt", "createdAt", "attempts", "attemptLog", "`data`.`template`")
 
 
 class Store:
-    """Reads and writes what sending needs, of all laundromats."""
+    """Reads and writes what sending needs, for all laundromats."""
 
     def __init__(
         self,
@@ -58,18 +58,18 @@ class Store:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         rng: random.Random | None = None,
     ) -> None:
-        """Use this connection; ``sleep`` and ``rng`` are for the pauses between tries."""
+        """Use this connection; ``sleep`` and ``rng`` are for the pauses between retries."""
         self._database = database
         self._sleep = sleep
         self._rng = rng or random.Random()  # noqa: S311 - jitter
         self.documents_read = 0
-        """What Firestore bills: an empty query counts as one."""
+        """As Firestore bills them: an empty query counts as one."""
         self.writes_sent = 0
 
     # Who sends
 
     async def accounts(self, cnpj: str | None = None) -> tuple[dict[str, Account], dict[str, str]]:
-        """Return who sends through us by CNPJ, and what is wrong with the entries of others."""
+        """Return the accounts that send through us, and errors of broken entries; both by CNPJ."""
         if cnpj is None:
             documents = await self._query(self._database.root, "users", [], doing="the registry")
         else:
@@ -91,7 +91,7 @@ class Store:
     # What waits
 
     async def waiting(self, cnpj: str | None = None) -> list[Waiting]:
-        """Return all documents that are PENDING, of one laundromat or of all."""
+        """Return all PENDING targets of one laundromat or of all."""
         documents = await self._query(
             self._database.root,
             "targets",
@@ -106,7 +106,7 @@ class Store:
     async def failed_or_open(
         self, cnpj: str | None = None
     ) -> list[tuple[TargetState, dict[str, Any]]]:
-        """Return the documents that are FAILED or have an open attempt, with their fields."""
+        """Return the targets that are FAILED or have an open attempt, with their fields."""
         found = []
         for status in (Status.FAILED, Status.PENDING):
             documents = await self._query(
@@ -138,7 +138,7 @@ class Store:
         return read_target(name, decode_instant(raw.update_time), decode_fields(raw.fields))
 
     async def is_suppressed(self, target: TargetState) -> bool:
-        """Return whether the customer must not be written to: by phone, either form, or by id."""
+        """Return whether the customer has opted out: by id, or by either form of the phone."""
         keys = [f"customer:{target.customer_id}"]
         if target.phone is not None:
             keys.append(f"phone:{same_person(target.phone)}")
@@ -201,14 +201,14 @@ class Store:
         send: tuple[SendState, dict[str, Any]] | None,
         suppression: dict[str, Any] | None = None,
     ) -> None:
-        """Write down what became of an attempt, all in one commit.
+        """Record the result of an attempt, all in one commit.
 
         Args:
-            target: As it was read; the precondition.
+            target: As it was read; its update time is the precondition.
             attempt: The attempt.
-            fields: Of the target; None: it is left as it is.
-            send: ``sends/{attemptId}`` as it was read, the precondition, and its fields; None: it
-                is left as it is.
+            fields: The target's new fields; None: the target is not changed.
+            send: ``sends/{attemptId}`` as it was read, and its new fields; None: it is not
+                changed.
             suppression: Fields of a suppression, when the person does not want messages.
 
         Raises:
@@ -230,7 +230,7 @@ class Store:
             await self._commit(writes, "recording an attempt")
 
     async def sent_people(self, portfolio_id: str, since: datetime) -> list[tuple[str, datetime]]:
-        """Return phone keys of a portfolio's attempts since an instant, the oldest first."""
+        """Return phone key and instant of a portfolio's attempts since an instant, oldest first."""
         documents = await self._query(
             self._database.root,
             "sends",
@@ -249,8 +249,8 @@ class Store:
     async def billed_sends(self, cnpj: str, since: datetime) -> Counter[str]:
         """Return a laundromat's attempts since an instant that are billed or may be, by category.
 
-        The category is the one that WhatsApp billed, else the one the template had; empty: nobody
-        knows. What failed, or is not billable by its status, is left out.
+        The category is the one that WhatsApp billed, otherwise the template's; empty: unknown.
+        Failed attempts, and those that a status calls not billable, are left out.
         """
         documents = await self._query(
             self._database.path("users", cnpj),
@@ -312,7 +312,7 @@ class Store:
         )
 
         if below is not None:
-            # A query over all collections of a name can only begin at the root.
+            # A collection group query must start at the root: limit it to one laundromat by name.
             query = RunQueryRequest.pb(request).structured_query
             query.order_by.add().field.field_path = "__name__"
             first, last = (self._database.path("users", key) for key in (below, f"{below}0"))
@@ -340,7 +340,7 @@ class Store:
 
 
 def _waiting(document: Any) -> Waiting | None:
-    """Return a document of users/{cnpj}/campaigns/{type}/targets; None for another collection's."""
+    """Return a document of users/{cnpj}/campaigns/{type}/targets; None if it is none."""
     match document.name.split("/documents/", 1)[-1].split("/"):
         case ["users", cnpj, "campaigns", campaign_type, "targets", customer_id]:
             fields = decode_fields(document.fields)

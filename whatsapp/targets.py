@@ -1,4 +1,4 @@
-"""A target document as the sender reads it, and what it may do with it. Pure."""
+"""A target document as the sender reads it, and whether it may be sent. Pure."""
 
 from __future__ import annotations
 
@@ -27,14 +27,17 @@ __all__ = [
 ]
 
 MARGIN = timedelta(seconds=30)
-"""A message is not begun when its target expires within so short a time."""
+"""No attempt begins when the target expires within this time."""
 
 MAX_LOG_ENTRIES = 20
-"""Attempts of which nobody but a template, number or token was the reason end here, too."""
+"""The limit for all attempts, also for those that do not count against the customer."""
 
 
 class WhyNot(StrEnum):
-    """Why a target is not sent now. All but the last three end with its day or by others."""
+    """Why a target is not sent now.
+
+    The last three may end while it waits; the others only when somebody acts, or with its day.
+    """
 
     GONE = "gone"
     NOT_PENDING = "not_pending"
@@ -51,13 +54,13 @@ class WhyNot(StrEnum):
     """Somebody else wrote the document first."""
     PAUSED = "paused"
     TEMPLATE = "template"
-    """WhatsApp does not have the template as it must be."""
+    """The template cannot be sent: missing at WhatsApp, not approved, or different."""
     BUDGET = "budget"
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """What the poll says of a document that waits."""
+    """A waiting document, as the poll reads it."""
 
     name: str
     """The document's full name."""
@@ -74,7 +77,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """Which template a message is made of, with the values of its variables."""
+    """The template of a message, with the values of its variables."""
 
     name: str
     language: str
@@ -90,11 +93,11 @@ class TargetState:
     campaign_type: str
     customer_id: str
     update_time: datetime
-    """The service's own time of the last write; the precondition of ours."""
+    """When Firestore last wrote it; the precondition of our writes."""
     status: str
     phone: str | None
     template: Template | None
-    """None: the payload has none that can be read."""
+    """None: the payload has no readable template."""
     cycle_key: str
     expires_at: datetime | None
     claimed_until: datetime | None
@@ -103,7 +106,7 @@ class TargetState:
 
     @property
     def next_number(self) -> int:
-        """Return the number of the next attempt; also those that do not count have one."""
+        """Return the number of the next attempt; attempts that do not count are numbered, too."""
         numbers = [entry.get("attempt") for entry in self.log]
         known = [number for number in numbers if isinstance(number, int)]
         return max([self.attempts, len(self.log), *known]) + 1
@@ -127,12 +130,12 @@ class SendState:
 
 
 def is_open(log: tuple[dict[str, Any], ...], attempts: int) -> bool:
-    """Return whether the newest attempt is neither counted nor said to have failed."""
+    """Return whether the newest attempt has no result: not counted, and not FAILED."""
     return len(log) > attempts and log[-1].get("status") != Status.FAILED
 
 
 def read_target(name: str, update_time: datetime, fields: Mapping[str, Any]) -> TargetState:
-    """Return a document's state. Whatever other programs wrote, nothing here raises."""
+    """Return a document's state. Never raises, whatever other programs wrote into the fields."""
     cnpj, _, campaign_type, _, customer_id = name.split("/documents/", 1)[-1].split("/")[1:]
     attempts = fields.get("attempts")
     log = fields.get("attemptLog")
@@ -178,9 +181,9 @@ def read_template(data: Any) -> Template | None:
 
 
 def why_not(target: TargetState, account: Account | None, *, now: datetime) -> WhyNot | None:
-    """Return why a target may not be sent as it was read; None: nothing in it speaks against.
+    """Return why a target may not be sent, as far as the document tells; None: it may.
 
-    Pauses, budgets and suppressions are not in the document: `whatsapp.sender` looks at them.
+    Pauses, budgets and suppressions are not in the document; they are checked elsewhere.
     """
     if target.status != Status.PENDING:
         return WhyNot.NOT_PENDING

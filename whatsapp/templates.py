@@ -1,4 +1,4 @@
-"""The seed's texts and the templates that WhatsApp has: do they say the same? Pure."""
+"""Compares the seed's texts with the templates that WhatsApp has. Pure."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ __all__ = [
 ]
 
 TTL_SECONDS = 43_200
-"""The shortest that WhatsApp takes for marketing: a birthday greeting must not arrive tomorrow."""
+"""The shortest that WhatsApp allows for marketing: no birthday greeting may arrive tomorrow."""
 _BUTTON = "Parar promoções"
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _VARIABLE = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 _APPROVED, _NAMED, _MARKETING = "APPROVED", "NAMED", "MARKETING"
 
-# What a reviewer at WhatsApp sees in the place of each variable.
+# The example for each variable that a reviewer at WhatsApp sees.
 _EXAMPLES = {
     "first_name": "Ana",
     "age": "30",
@@ -57,7 +57,7 @@ class SeedTemplate:
 
     @property
     def variables(self) -> tuple[str, ...]:
-        """Return the names of the variables, in their order."""
+        """Return the names of the variables, in the order of the text."""
         return tuple(dict.fromkeys(_PLACEHOLDER.findall(self.body)))
 
 
@@ -125,9 +125,9 @@ def _listed(row: Mapping[str, Any]) -> Listed:
 
 
 def why_unsendable(listed: Listed | None, seed: SeedTemplate | None) -> str:
-    """Return why no message may be made of a template; empty: it may.
+    """Return why a template may not be sent; empty: it may.
 
-    A template that the seed no longer has may still be sent, as long as WhatsApp has it.
+    A template that is no longer in the seed may be sent as long as WhatsApp has it.
     """
     if listed is None:
         return "WhatsApp does not have it"
@@ -136,12 +136,12 @@ def why_unsendable(listed: Listed | None, seed: SeedTemplate | None) -> str:
     if listed.parameter_format != _NAMED and _VARIABLE.search(listed.text):
         return "its parameters are not NAMED"
     if seed is not None and _same(listed.text) != _same(seed.text):
-        return "WhatsApp's text is another than the seed's"
+        return "WhatsApp's text differs from the seed's"
     return ""
 
 
 def differences(listed: Listed | None, seed: SeedTemplate) -> list[str]:
-    """Return everything in which WhatsApp's template is not as the seed wants it."""
+    """Return all differences between WhatsApp's template and the seed's."""
     unsendable = why_unsendable(listed, seed)
     found = [unsendable] if unsendable else []
     if listed is None:
@@ -180,5 +180,5 @@ def creation(seed: SeedTemplate) -> dict[str, Any]:
 
 
 def _same(text: str) -> str:
-    """Return a text without differences that nobody sees."""
+    """Return a text with invisible differences, such as spaces, removed."""
     return " ".join(_VARIABLE.sub(r"{{\1}}", text).split())

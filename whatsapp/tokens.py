@@ -1,7 +1,7 @@
-"""Access tokens: from Secret Manager by name, locally from an environment variable.
+"""Access tokens: from Secret Manager by name, or from an environment variable.
 
-A token is kept for some minutes only, so that one that was rotated is used without a restart. It
-stands in no error, log or document.
+A token is kept for only some minutes, so that a rotated one is used without a restart. It is never
+written to an error, log or document.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _REFUSALS = (
     google_errors.FailedPrecondition,
     google_errors.InvalidArgument,
 )
-# Short: the client's own patience of a minute would hold up every laundromat.
+# Short: the client's own minute of retries would hold up every laundromat.
 _RETRY = Retry(predicate=if_transient_error, initial=0.2, timeout=3.0)
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]*")
 
@@ -63,7 +63,7 @@ def read_secret(
         connect: Returns a client of Secret Manager.
 
     Raises:
-        SecretError: It cannot be read; the message holds nothing but its name.
+        SecretError: It cannot be read; the message holds only its name.
 
     """
     if _MANAGED.fullmatch(name):
@@ -107,17 +107,17 @@ async def _read_in_thread(name: str) -> str:
 
 
 class Secrets:
-    """Secrets that were read a short time ago."""
+    """Secrets, each kept for some minutes after it was read."""
 
     def __init__(
         self, *, clock: Callable[[], float], read: Callable[[str], Awaitable[str]] | None = None
     ) -> None:
-        """Begin without any; ``clock`` gives seconds that only grow."""
+        """Begin without any secret; ``clock`` is monotonic, in seconds."""
         self._clock, self._read = clock, read or _read_in_thread
         self._kept: dict[str, tuple[float, str]] = {}
 
     async def get(self, name: str) -> str:
-        """Return a secret, read anew when it was read some minutes ago.
+        """Return a secret; it is read again when the kept value is some minutes old.
 
         Raises:
             SecretError: It cannot be read.
@@ -131,7 +131,7 @@ class Secrets:
         return value
 
     async def has_changed(self, name: str) -> bool:
-        """Read a secret anew; return whether it is another than before."""
+        """Read a secret again; return whether it has changed."""
         before = self._kept.pop(name, (0.0, None))[1]
         try:
             return await self.get(name) != before

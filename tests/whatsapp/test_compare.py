@@ -94,7 +94,7 @@ def test_another_language_and_another_text_cannot_be_sent(tmp_path: Path) -> Non
     components = creation()["components"]
     components[0]["text"] = BODY.replace("Oi", "Olá")
     (found,) = compared(tmp_path, "vmhub_test_v1", components=components)
-    assert found.differences == ("WhatsApp's text is another than the seed's",)
+    assert found.differences == ("WhatsApp's text differs from the seed's",)
     assert not found.is_sendable
 
 

@@ -1,7 +1,7 @@
 """Run the fake: ``python -m whatsapp.fake ADDRESS_FILE [ACCOUNTS_FILE]``.
 
-The port is chosen by the system; the address is written to ADDRESS_FILE once connections are taken.
-ACCOUNTS_FILE is JSON such as POST /_fake/accounts takes. It serves until SIGTERM.
+The system chooses the port. The address is written to ADDRESS_FILE once the server listens.
+ACCOUNTS_FILE is JSON as for POST /_fake/accounts. It serves until SIGTERM.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def main(arguments: list[str]) -> None:
         state.add_accounts(Accounts.model_validate_json(Path(arguments[1]).read_bytes()))
     server, listening, url = make_server(state)
     with listening:
-        # The socket listens already: whoever reads the file may connect, and waits.
+        # The socket already listens: a client that reads the file may connect, and waits.
         part = Path(arguments[0] + ".part")
         part.write_text(url, encoding="utf-8")
         part.replace(arguments[0])

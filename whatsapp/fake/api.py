@@ -1,4 +1,4 @@
-"""The routes of the real API: sending, templates, and what can be read of accounts."""
+"""The routes of the real API: sending, templates, and reading numbers and accounts."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ async def _send(request: Request, state: FakeState) -> Response:
     body = await _json(request)
     endpoint = cast("Endpoint", request.url.path.rsplit("/", 1)[1])
     authorization = request.headers.get("Authorization")
-    # The message counts from here on, as it does at WhatsApp; a slow answer comes later.
+    # As at WhatsApp, the message is accepted here; a slow answer comes later.
     try:
         answer = send(state, request.path_params["node_id"], endpoint, authorization, body)
     finally:

@@ -1,4 +1,4 @@
-"""The page of chats: what stands on each phone."""
+"""The page of chats: the messages on each phone."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def routes() -> list[Route]:
 
 
 def _chats(state: FakeState) -> list[_Chat]:
-    """Return the chats by number and phone, each with its messages in their order."""
+    """Return the chats by number and phone, each with its messages in order."""
     found: list[tuple[tuple[str, str], _Bubble]] = []
     for message in state.ledger.messages:
         # A later status may have been told before an earlier one.

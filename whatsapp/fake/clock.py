@@ -1,4 +1,4 @@
-"""The fake's clock: it runs with the machine's clock, or stands still until a test moves it."""
+"""The fake's clock: it follows the machine's clock, or stands still until a test moves it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["Clock"]
 
 
 class Clock:
-    """Tells the instant, which tests may set."""
+    """A clock that tests may set."""
 
     def __init__(self, at: datetime | None = None) -> None:
         """Stand still at ``at``, or run with the machine's clock."""

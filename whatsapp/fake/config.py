@@ -1,4 +1,4 @@
-"""What a test or the demo sets up: accounts, people, faults, and how webhooks behave."""
+"""What a test or the demo sets up: accounts, people, faults, and webhooks."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Token(_Model):
 
 
 class Accounts(_Model):
-    """All of them; what is sent again replaces what has the same id."""
+    """Accounts of all kinds; an entry replaces an earlier one with the same id."""
 
     portfolios: list[Portfolio] = []
     wabas: list[Waba] = []
@@ -72,16 +72,16 @@ class Accounts(_Model):
 
 
 class Recipient(_Model):
-    """A person, where they are not like everybody: phone known, no user id, reads what arrives."""
+    """A person who differs from the default: phone shown, no user id."""
 
     phone: str
     """Digits only, with the country code."""
     user_id: str | None = None
     """The business-scoped user id (WA/business-scoped-user-ids)."""
     hides_phone: bool = False
-    """The person has a user name: webhooks name the user id only."""
+    """The person has a user name: webhooks give only the user id."""
     loses_ninth_digit: bool = False
-    """The API tells the old form of the number in wa_id, recipient_id and from."""
+    """The API gives the old form of the number in wa_id, recipient_id and from."""
     name: str = "Cliente"
 
 
@@ -106,16 +106,16 @@ class Fault(_Model):
 
 
 class FaultRule(_Model):
-    """When a fault happens: every condition that is given must hold."""
+    """When a fault happens: all given conditions must be true."""
 
     fault: Fault
     to: str | None = None
     """Digits of the recipient, either form of the ninth digit."""
     number_id: str | None = None
     call: Annotated[int, Field(ge=1)] | None = None
-    """Only the nth call that fits the other conditions, counted from when the rule was added."""
+    """Only the nth call that fits the other conditions, counted since the rule was added."""
     times: Annotated[int, Field(ge=1)] | None = None
-    """At most so many calls."""
+    """At most this many calls."""
 
 
 class StatusStep(_Model):
@@ -126,16 +126,16 @@ class StatusStep(_Model):
 
 
 class WebhookSettings(_Model):
-    """Where webhooks go, what follows a message, and how they are spoilt on their way."""
+    """Where webhooks go, which statuses follow a message, and what goes wrong on the way."""
 
     url: str | None = None
     app_secret: str = "app-secret"  # noqa: S105 - of a fake
     automatically: bool = False
-    """Deliver what is due without being told."""
+    """Deliver due webhooks without a call of /_fake/webhooks/deliver."""
     follow_up: list[StatusStep] = []
-    """What every accepted message gets."""
+    """The statuses that every accepted message gets."""
     batch_size: Annotated[int, Field(ge=1)] = 1
-    """Items of one POST, of whichever accounts."""
+    """Items per POST; one POST may hold items of several accounts."""
     shuffles: bool = False
     doubles_percent: Annotated[int, Field(ge=0, le=100)] = 0
     drops_percent: Annotated[int, Field(ge=0, le=100)] = 0
@@ -148,7 +148,7 @@ class Settings(_Model):
 
     latency_seconds: Annotated[float, Field(ge=0)] = 0
     review: Literal["APPROVED", "PENDING", "REJECTED"] = "PENDING"
-    """What becomes at once of a template that is created."""
+    """The status of a new template."""
     marketing_callback_data: Literal["echoed", "dropped", "refused"] = "echoed"
-    """Whether /marketing_messages takes biz_opaque_callback_data is not said in public."""
+    """Public docs do not say whether /marketing_messages takes biz_opaque_callback_data."""
     webhooks: WebhookSettings = WebhookSettings()

@@ -1,4 +1,4 @@
-"""Faults below HTTP: connections that end without an answer, or within one."""
+"""Faults below HTTP: connections that end without an answer, or in the middle of one."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _LONGER_THAN_WHAT_COMES = 1000
 
 
 class FakeConnections:
-    """The open connections of the server by the client's address, which ASGI does not give."""
+    """The server's open connections by client address; ASGI does not give access to them."""
 
     def __init__(self) -> None:
         """Begin without a connection."""
         self._open: dict[tuple[str, int], tuple[asyncio.Transport, asyncio.Event]] = {}
 
     def protocol(self) -> type[H11Protocol]:
-        """Return uvicorn's protocol, which also tells this object of its connections."""
+        """Return uvicorn's protocol, extended to register its connections here."""
         opened = self._open
 
         class Protocol(H11Protocol):
@@ -43,7 +43,7 @@ class FakeConnections:
         return Protocol
 
     async def reset(self, request: Request) -> None:
-        """End the request's connection by a reset, and wait until the server knows."""
+        """End the request's connection by a reset, and wait until the server notices."""
         transport, gone = self._of(request)
         # SO_LINGER with 0 seconds turns the close into a reset.
         raw: socket.socket = transport.get_extra_info("socket")
@@ -52,7 +52,7 @@ class FakeConnections:
         await gone.wait()
 
     async def truncate(self, request: Request, body: bytes) -> None:
-        """Send half of an answer that promises more, and close."""
+        """Send half of the body under a longer content-length, and close."""
         transport, gone = self._of(request)
         length = len(body) + _LONGER_THAN_WHAT_COMES
         head = (

@@ -1,6 +1,6 @@
-"""Routes below /_fake/: how tests and the demo, in other processes, set the fake up and ask it.
+"""Routes below /_fake/: tests and the demo set the fake up and query it from other processes.
 
-A body that cannot be read, or that names what is not there, is answered 422 with the reason.
+A body that cannot be read, or that names something unknown, is answered with 422 and the reason.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class _ClockSetting(BaseModel):
 
     at: AwareDatetime | None = None
     runs_from: AwareDatetime | None = None
-    """It runs on from there."""
+    """The clock runs on from this instant."""
     advance_seconds: Annotated[float, Field(ge=0)] = 0
 
 
@@ -43,7 +43,7 @@ class _Reset(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     at: AwareDatetime | None = None
-    """Where the clock stands; None lets it run."""
+    """Where the clock stands still; None: it runs."""
     seed: int = 0
 
 
@@ -152,7 +152,7 @@ async def _webhooks(_: Request, state: FakeState) -> dict[str, Any]:
 
 
 async def _deliver(request: Request, state: FakeState) -> dict[str, Any]:
-    """Post what is due by now, and return what each POST met."""
+    """Post everything that is due, and return the answer to each POST."""
     made = await state.webhooks.deliver_due(
         request.app.state.webhook_client, state.settings.webhooks
     )

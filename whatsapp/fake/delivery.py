@@ -1,4 +1,4 @@
-"""Webhooks on their way: when they are due, how they are spoilt, and that they come again."""
+"""Delivery of webhooks: when they are due, what goes wrong with them, and their repetition."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _REPEATED_FOR = timedelta(days=7)
 
 @dataclass(frozen=True)
 class Delivery:
-    """One POST, and what it met."""
+    """One POST, and its answer."""
 
     at: datetime
     items: int
@@ -65,7 +65,7 @@ class _Due:
 
 
 class Webhooks:
-    """A queue by the fake's clock; a POST is repeated until 200, for seven days (WA/throughput)."""
+    """A queue by the fake's clock; a POST repeats until a 200, for seven days (WA/throughput)."""
 
     def __init__(self, clock: Clock, rng: random.Random) -> None:
         """Begin empty."""
@@ -78,7 +78,7 @@ class Webhooks:
 
     @property
     def waiting(self) -> int:
-        """Return how many items and repeated POSTs have no answer yet: to come, or on their way."""
+        """Return how many items and repeated POSTs have no answer yet, queued or under way."""
         return len(self._queue) + self._in_flight
 
     def add(self, item: Item, due: datetime, settings: WebhookSettings) -> None:
@@ -92,7 +92,7 @@ class Webhooks:
     async def deliver_due(
         self, client: httpx2.AsyncClient, settings: WebhookSettings
     ) -> list[Delivery]:
-        """Post everything that is due, one POST after the other."""
+        """Post everything that is due, one POST after another."""
         if settings.url is None:
             return []
         posts, items = self._take_due()

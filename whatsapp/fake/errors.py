@@ -1,7 +1,7 @@
-"""The errors of the Cloud API: code, title, HTTP status, and the JSON in which they are told.
+"""The errors of the Cloud API: code, title, HTTP status, and their JSON.
 
-Titles and statuses are those of WA/support/error-codes. The codes without a row there that is
-public (130403, 131030, 131061, 131063, 131064, 132008, 132018, 137000, 80008) have status 400.
+Titles and statuses are those of WA/support/error-codes. The codes that this page does not list
+(130403, 131030, 131061, 131063, 131064, 132008, 132018, 137000, 80008) have status 400.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _BAD_REQUEST = 400
 
 
 class ErrorText(NamedTuple):
-    """How a code is told."""
+    """Title and HTTP status of a code."""
 
     title: str
     status: int = _BAD_REQUEST
@@ -80,7 +80,7 @@ _PERMISSION = range(200, 300)
 
 
 def error_text(code: int) -> ErrorText:
-    """Return how a code is told; one that is not public has a title that says only that."""
+    """Return title and status of a code; an unknown code has the title "Unknown error"."""
     if code in _PERMISSION:
         return ErrorText("API Permission", 403)
     return _TEXTS.get(code, ErrorText("Unknown error"))
@@ -102,8 +102,8 @@ class ApiError(Exception):
         Args:
             code: WhatsApp's error code.
             details: What is wrong, for ``error_data.details``.
-            subcode: Told for templates only, which are refused with code 100.
-            user_title: A title for people, told for templates only.
+            subcode: Only for refused templates (code 100).
+            user_title: A title for people; only for refused templates.
 
         """
         super().__init__(f"{code} {details}")

@@ -1,4 +1,4 @@
-"""What people and WhatsApp do, as a test or the demo asks for it."""
+"""What people and WhatsApp do, at the request of a test or the demo."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class _Event(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     at: datetime | None = None
-    """The event's own instant; None is now."""
+    """The event's own instant; None: now."""
     after_seconds: float = 0
-    """The webhook is due so much later, by the fake's clock."""
+    """How much later the webhook is due, by the fake's clock."""
 
 
 class ReceiptStatus(_Event):
@@ -126,7 +126,7 @@ class Capability(_Event):
 
 
 class Raw(_Event):
-    """Anything else, also what no webhook should hold."""
+    """Anything else, including content that no webhook should have."""
 
     kind: Literal["raw"]
     waba_id: str

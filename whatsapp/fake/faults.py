@@ -1,4 +1,4 @@
-"""Which fault, if any, a call meets."""
+"""Decides which fault, if any, a call gets."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Faults:
         self._rules.clear()
 
     def meet(self, number_id: str, to: str | None) -> Fault | None:
-        """Count a call, and return the fault that it meets.
+        """Count a call, and return its fault, if any.
 
         Args:
             number_id: The number that sends.

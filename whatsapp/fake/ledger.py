@@ -1,4 +1,4 @@
-"""What the fake accepted, and which calls it saw: the oracle of the tests."""
+"""The accepted messages and all calls; tests compare the sender's results with them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CALLBACK_DATA = re.compile(r"v1\.(?P<cnpj>[0-9A-Z]{14})\.(?P<attempt>[^.]+)")
 
 @dataclass(frozen=True)
 class Event:
-    """A status that was told, or is about to be, of a message."""
+    """A status of a message, sent by webhook already or soon."""
 
     status: str
     at: datetime
@@ -38,7 +38,7 @@ class Message:
     portfolio_id: str
     endpoint: Endpoint
     to: str
-    """Digits that were dialled."""
+    """The digits that were dialled."""
     text: str
     """What the person reads."""
     callback_data: str | None
@@ -108,7 +108,7 @@ class MessageLedger:
         return tuple(self._messages.values())
 
     def add(self, message: Message) -> None:
-        """Write down an accepted message."""
+        """Record an accepted message."""
         self._messages[message.id] = message
 
     def find(self, message_id: str) -> Message | None:
@@ -116,6 +116,6 @@ class MessageLedger:
         return self._messages.get(message_id)
 
     def add_event(self, message_id: str, event: Event) -> None:
-        """Write down what became of a message."""
+        """Record a status of a message."""
         message = self._messages[message_id]
         self._messages[message_id] = replace(message, events=(*message.events, event))

@@ -20,7 +20,7 @@ _DAY = timedelta(days=1)
 
 
 class SendLimits:
-    """Who was written to when."""
+    """Remembers who was written to, and when."""
 
     def __init__(self) -> None:
         """Begin without any message."""
@@ -35,8 +35,8 @@ class SendLimits:
         Raises:
             ApiError: 130429 for the number's rate (WA/throughput), 131056 for more than one message
                 to a person in six seconds (WA/about-the-platform), 131048 for the portfolio's
-                people in 24 hours. No public page names the code of the last; 131048, "restrictions
-                on how many messages can be sent", is what this project expects.
+                people in 24 hours. No public page names the code for that limit; this project
+                expects 131048, "restrictions on how many messages can be sent".
 
         """
         passed = self._passed[number.id]
@@ -67,7 +67,7 @@ class SendLimits:
             people[person] = now
 
     def count_inbound(self, number_id: str, sender: str, now: datetime) -> None:
-        """Count a message that came in: it is part of the rate, and opens the 24-hour window."""
+        """Count an inbound message: it counts towards the rate, and opens the 24-hour window."""
         self._passed[number_id].append(now)
         self._windows[number_id, same_person(sender)] = now
 
@@ -80,7 +80,7 @@ class SendLimits:
         """Return the people of the last 24 hours, each with the instant of the last message."""
         people = self._people[portfolio_id]
         while people:
-            # Ordered by instant: who is written to again moves to the end.
+            # Ordered by instant: a person who is written to again moves to the end.
             oldest = next(iter(people))
             if people[oldest] > now - _DAY:
                 break

@@ -24,15 +24,15 @@ __all__ = ["Item", "body", "contact", "inbound", "preference", "sign", "status"]
 
 @dataclass(frozen=True)
 class Item:
-    """One thing that a webhook tells."""
+    """One item of a webhook."""
 
     waba_id: str
     field: str
     number: Number | None = None
     lists: Mapping[str, tuple[Mapping[str, Any], ...]] = dataclasses.field(default_factory=dict)
-    """Of the fields messages and user_preferences: what is joined when items share a POST."""
+    """For the fields messages and user_preferences: lists that are joined within a POST."""
     value: Any = None
-    """Of the other fields: all of it."""
+    """For the other fields: the whole value."""
     at: datetime | None = None
 
 
@@ -49,7 +49,7 @@ def status(
 ) -> Item:
     """Return a status of a message.
 
-    Pricing stands in sent and in one of delivered and read; a failed status has no contacts.
+    Pricing is part of sent, and of one of delivered and read; a failed status has no contacts.
     """
     said: dict[str, Any] = {"id": message.id, "status": name, "timestamp": _seconds(at)}
     if not person.hides_phone:
@@ -78,7 +78,7 @@ def status(
 def inbound(
     number: Number, person: Recipient, message_id: str, at: datetime, content: Mapping[str, Any]
 ) -> Item:
-    """Return a message that came in; ``content`` is its type with what belongs to that."""
+    """Return an inbound message; ``content`` is its type, and the fields of that type."""
     said: dict[str, Any] = {"id": message_id, "timestamp": _seconds(at), **content}
     if not person.hides_phone:
         said["from"] = _told(person)

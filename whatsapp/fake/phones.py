@@ -17,8 +17,8 @@ _MOBILE_LENGTH = 13  # 55, two digits of the area, nine of the number
 def dialled(to: str) -> str:
     """Return the digits that the API dials.
 
-    Without a plus sign it puts the country code of the business's number in front, so that a
-    number in the international form becomes a wrong one (WA/messages/send-messages).
+    Without a plus sign the API adds the country code of the business's number in front, so an
+    international number without a plus becomes wrong (WA/messages/send-messages).
     """
     plain = _SEPARATORS.sub("", to)
     digits = plain.removeprefix("+")
@@ -28,12 +28,12 @@ def dialled(to: str) -> str:
 
 
 def without_ninth_digit(digits: str) -> str:
-    """Return a Brazilian mobile number in its old form, as the API may tell it."""
+    """Return a Brazilian mobile number in its old form, as the API may give it."""
     if len(digits) == _MOBILE_LENGTH and digits.startswith(_BRAZIL) and digits[4] == "9":
         return digits[:4] + digits[5:]
     return digits
 
 
 def same_person(digits: str) -> str:
-    """Return the key under which both forms of a number are one person."""
+    """Return a key that is the same for both forms of a number."""
     return without_ninth_digit(digits)

@@ -1,4 +1,4 @@
-"""What a request to send says, checked as strictly as the API does."""
+"""Reads a request to send, and checks it as strictly as the API does."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _FORBIDDEN_WHITESPACE = re.compile(r"[\n\r\t]| {5,}")
 
 @dataclass(frozen=True)
 class SendRequest:
-    """A well-formed request; what its template says is checked later."""
+    """A well-formed request; its template is checked later."""
 
     to: str
     kind: Literal["template", "text"]
@@ -155,7 +155,7 @@ def _check_button(template: FakeTemplate, part: Mapping[str, Any]) -> None:
 
 
 def _check_marketing(raw: Mapping[str, Any]) -> None:
-    """Check what only the marketing endpoint knows (WA/marketing-messages/send)."""
+    """Check the fields that only the marketing endpoint has (WA/marketing-messages/send)."""
     if raw.get("type") != "template":
         raise ApiError(100, "Message must be a template message.")
     if raw.get("product_policy", "STRICT") not in {"CLOUD_API_FALLBACK", "STRICT"}:

@@ -1,4 +1,4 @@
-"""What becomes of a request to send: refused, accepted, or accepted and not told."""
+"""Handles a request to send: refused, accepted, or accepted without a proper answer."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _STOPPED = 131050
 
 @dataclass(frozen=True)
 class Answer:
-    """What goes back to the caller, in JSON, unless the fault says otherwise."""
+    """The JSON answer for the caller, unless a fault replaces it."""
 
     body: dict[str, Any]
     fault: str | None = None
@@ -34,10 +34,10 @@ class Answer:
 def send(
     state: FakeState, number_id: str, endpoint: Endpoint, authorization: str | None, body: object
 ) -> Answer:
-    """Accept a message, or raise an ApiError; every call is written down.
+    """Accept a message, or raise an ApiError; every call is recorded.
 
-    Faults come before anything is checked, save that the token must be good and the number there: a
-    rule for a recipient says what becomes of every call for that person.
+    Only token and number are checked before the faults, so a rule for a recipient applies to every
+    call for that person.
     """
     now = state.clock.now()
     to: str | None = None
@@ -69,10 +69,10 @@ def tell_status(
     after: timedelta = timedelta(),
     error_code: int | None = None,
 ) -> None:
-    """Write a status down and queue its webhook."""
+    """Record a status and queue its webhook."""
     at = at or state.clock.now() + after
     known = [event.status for event in message.events]
-    # Pricing stands in "sent" and in the first of "delivered" and "read".
+    # Pricing is part of "sent", and of the first of "delivered" and "read".
     with_pricing = status == "sent" or not {"delivered", "read"} & set(known)
     is_lite = message.endpoint == "marketing_messages"
     item = payloads.status(
@@ -90,7 +90,7 @@ def tell_status(
 
 
 def _refuse(number: Number, fault: Fault | None) -> None:
-    """Refuse what a rule refuses, and everything of a number that is blocked."""
+    """Refuse what a rule refuses, and everything from a blocked number."""
     if fault is not None and fault.kind == "error":
         raise ApiError(131000 if fault.code is None else fault.code)
     if number.blocked_by is not None:
@@ -98,7 +98,7 @@ def _refuse(number: Number, fault: Fault | None) -> None:
 
 
 def _recipient_of(body: object) -> str | None:
-    """Return whom a request is for, as far as that can be read."""
+    """Return the recipient of a request, if it can be read."""
     to = body.get("to") if isinstance(body, dict) else None
     try:
         return dialled(to) if isinstance(to, str) else None
@@ -109,7 +109,7 @@ def _recipient_of(body: object) -> str | None:
 def _accepted(
     state: FakeState, number: Number, endpoint: Endpoint, request: SendRequest, fault: Fault | None
 ) -> Message:
-    """Check everything else, and write the message down."""
+    """Check everything else, and record the message."""
     now = state.clock.now()
     to = dialled(request.to)
     if same_person(to) == same_person(number.display_phone_number):

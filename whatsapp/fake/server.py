@@ -32,7 +32,7 @@ def make_app(state: FakeState, connections: FakeConnections) -> Starlette:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        # The webhook is on this machine; a proxy of the environment must not see it.
+        # The webhook is on this machine: never reach it through an environment's proxy.
         async with httpx2.AsyncClient(trust_env=False) as client:
             app.state.webhook_client = client
             delivering = asyncio.create_task(_deliver(app))
@@ -48,9 +48,9 @@ def make_app(state: FakeState, connections: FakeConnections) -> Starlette:
 
 
 async def _deliver(app: Starlette) -> None:
-    """Deliver what is due, again and again, while the settings say so."""
+    """Deliver due webhooks again and again while the settings say so."""
     while True:
-        # A reset puts another state in its place.
+        # Read it each time: a reset replaces the state.
         state: FakeState = app.state.fake
         if state.settings.webhooks.automatically:
             await state.webhooks.deliver_due(app.state.webhook_client, state.settings.webhooks)
@@ -72,8 +72,8 @@ def make_server(state: FakeState, *, port: int = 0) -> tuple[uvicorn.Server, soc
         # A call that hangs must not keep the server up.
         timeout_graceful_shutdown=1,
     )
-    # asyncio turns Nagle's algorithm off only where the protocol is named; with it on, each answer
-    # would wait 40 ms for the client's acknowledgement.
+    # asyncio turns Nagle's algorithm off only if the socket names its protocol. With the algorithm
+    # on, each answer would wait 40 ms for the client's acknowledgement.
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listening.bind((_HOST, port))
@@ -85,7 +85,7 @@ def make_server(state: FakeState, *, port: int = 0) -> tuple[uvicorn.Server, soc
 def running(state: FakeState, *, port: int = 0) -> Iterator[str]:
     """Serve from a thread; the value is the address.
 
-    The state belongs to that thread: ask and change it over HTTP, below /_fake/.
+    The state belongs to that thread: read and change it only over HTTP, below /_fake/.
     """
     server, listening, url = make_server(state, port=port)
     with listening:

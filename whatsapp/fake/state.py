@@ -1,4 +1,4 @@
-"""Everything that the fake knows: accounts, people, templates, and what was told so far."""
+"""Everything that the fake knows: accounts, people, templates, messages and webhooks."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class FakeState:
 
         Args:
             clock: Tests give one that stands still.
-            seed: Of ids and of all chance: the same calls give the same answers.
+            seed: For ids and all randomness: the same calls give the same answers.
 
         """
         self.clock = clock or Clock()
@@ -80,11 +80,11 @@ class FakeState:
         return self.portfolios[self.wabas[waba_id].portfolio_id]
 
     def set_recipient(self, recipient: Recipient) -> None:
-        """Say what is special about a person."""
+        """Set what is special about a person."""
         self._recipients[same_person(recipient.phone)] = recipient
 
     def recipient(self, phone: str) -> Recipient:
-        """Return a person by either form of the number."""
+        """Return a person by either form of their number."""
         return self._recipients.get(same_person(phone), Recipient(phone=phone))
 
     def authorize(self, header: str | None, waba_id: str | None = None) -> Token:
@@ -106,7 +106,7 @@ class FakeState:
         return token
 
     def number(self, number_id: str) -> Number:
-        """Return a number; 33 when it is not there."""
+        """Return a number; ApiError 33 if it does not exist."""
         try:
             return self.numbers[number_id]
         except KeyError:
@@ -114,7 +114,7 @@ class FakeState:
             raise ApiError(33, details) from None
 
     def create_template(self, waba_id: str, body: object) -> FakeTemplate:
-        """Create a template, in the state that the settings' review gives it."""
+        """Create a template with the status of the setting ``review``."""
         self._templates_made += 1
         made = create_template(waba_id, str(10_000_000 + self._templates_made), body)
         for other in self.templates.values():
@@ -130,7 +130,7 @@ class FakeState:
         return made
 
     def change_template(self, template_id: str, **changes: str) -> FakeTemplate:
-        """Change category or status of a template; its id must be there."""
+        """Change category or status of a template, which must exist."""
         changed = replace(self.templates[template_id], **changes)  # type: ignore[arg-type]
         self.templates[template_id] = changed
         return changed
@@ -139,8 +139,8 @@ class FakeState:
         """Return an approved template.
 
         Raises:
-            ApiError: 132001 when there is none in the language, or it is not approved; 132015 and
-                132016 when it is paused or disabled.
+            ApiError: 132001 if there is none in the language, or it is not approved; 132015 if it
+                is paused; 132016 if it is disabled.
 
         """
         refusals: dict[TemplateStatus, int] = {"PAUSED": 132015, "DISABLED": 132016}

@@ -1,4 +1,4 @@
-"""What happens at WhatsApp by itself: people answer, templates are paused, limits change."""
+"""Events at WhatsApp: people answer, templates are paused, limits change."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _NO_LIMIT = 1_000_000_000
 
 
 def happen(state: FakeState, event: WebhookEvent) -> None:
-    """Let something happen: change the state, and queue its webhook.
+    """Apply an event to the state, and queue its webhook.
 
     Raises:
         KeyError: The event names a message, number, template or account that is not there.
@@ -123,7 +123,7 @@ def _inbound(
     context_id: str | None,
     content: dict[str, Any],
 ) -> Item:
-    """Return a message of a person, which counts in the number's rate and opens its window."""
+    """Return a person's message; it counts towards the rate and opens the 24-hour window."""
     number = state.numbers[event.number_id]
     state.limits.count_inbound(number.id, event.sender, state.clock.now())
     state.ledger.inbound.append(Inbound(at, number.id, event.sender, event.text))
@@ -134,7 +134,7 @@ def _inbound(
 
 
 def _category_change(state: FakeState, event: TemplateCategoryChange, at: datetime) -> Item:
-    """Return the news of a change that is announced or done."""
+    """Return the webhook of a category change, announced or done."""
     before = state.templates[event.template_id]
     if event.is_impending:
         value = {

@@ -1,4 +1,4 @@
-"""Message templates: what may be created, and what a message made from one says."""
+"""Message templates: which may be created, and the text of a message made from one."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class FakeTemplate:
     """The rest of what the API lists: components, parameter_format, message_send_ttl_seconds."""
 
     def listed(self) -> dict[str, Any]:
-        """Return what ``GET message_templates`` says of it."""
+        """Return its entry in ``GET message_templates``."""
         return {
             "name": self.name,
             "language": self.language,
@@ -100,7 +100,7 @@ class FakeTemplate:
 
 
 def create_template(waba_id: str, template_id: str, body: object) -> FakeTemplate:
-    """Return the template that a request describes, PENDING.
+    """Return the template that a request describes, with the status PENDING.
 
     Raises:
         ApiError: WhatsApp would not take it: 100 with the subcode of WA/support/error-codes,
@@ -145,7 +145,7 @@ def _edge_has_variable(text: str) -> bool:
 
 
 def _variables(text: str, *, is_named: bool) -> tuple[str, ...]:
-    """Return the variables in the order in which they first stand in the text."""
+    """Return the variables in the order of their first use in the text."""
     if _edge_has_variable(text):
         details = "Variables can't be at the start or end of the template."
         raise _refusal(2388299, "Leading or trailing params not allowed", details)
@@ -171,7 +171,7 @@ def _check_lengths(components: list[_Component]) -> None:
 
 
 def _check_examples(example: _Example, variables: tuple[str, ...], *, is_named: bool) -> None:
-    """Refuse a body whose variables do not all have an example, as the review asks for."""
+    """Refuse a body unless every variable has an example, which the review needs."""
     if is_named:
         complete = {item.param_name for item in example.body_text_named_params} == set(variables)
     else:

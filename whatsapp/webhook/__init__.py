@@ -1,1 +1,1 @@
-"""`vmhub webhook`: what WhatsApp tells, from the signed POST to the documents; docs/webhook.md."""
+"""`vmhub webhook`: writes WhatsApp's signed POSTs to Firestore; docs/webhook.md."""

@@ -1,4 +1,4 @@
-"""The HTTP side: the handshake, signed POSTs within bounds, and two questions about health."""
+"""The HTTP side: the handshake, signed POSTs within limits, and two health checks."""
 
 from __future__ import annotations
 
@@ -37,19 +37,19 @@ _TIMEOUT, _TOO_LARGE, _FAILED, _BUSY = 408, 413, 500, 503
 
 @dataclass(frozen=True)
 class Bounds:
-    """How much one process takes."""
+    """The limits of one process."""
 
     body_bytes: int = 3 * 1024 * 1024
     """Meta's own limit."""
     body_seconds: float = 10.0
-    """For the body to come."""
+    """Time to receive the body."""
     apply_seconds: float = 25.0
-    """For everything to be committed."""
+    """Time to commit everything."""
     at_a_time: int = 32
 
 
 class ItemApplier(Protocol):
-    """What of `whatsapp.webhook.applying.Applier` the app needs."""
+    """The part of `whatsapp.webhook.applying.Applier` that the app needs."""
 
     async def apply(self, parsed: Parsed) -> None:
         """Apply everything, and return when it is committed."""
@@ -65,7 +65,7 @@ class WebhookApp:
     is_ready: Callable[[], Awaitable[bool]]
     bounds: Bounds = Bounds()
     answers: Counter[int] = field(default_factory=Counter)
-    """POSTs by the status that they were answered with."""
+    """How many POSTs were answered with each status."""
     seconds: Callable[[], float] = time.monotonic
     _under_way: int = 0
     _was_ready: tuple[float, bool] | None = None
@@ -109,14 +109,14 @@ class WebhookApp:
         self.answers[status] += 1
         headers = {}
         if status != _OK:
-            # What is left of a body that was not read is not waited for.
+            # Do not wait for the rest of a body that was not read.
             headers = {"Connection": "close"}
         if status == _BUSY:
             headers["Retry-After"] = "1"
         return Response(status_code=status, headers=headers)
 
     async def _taken(self, request: Request) -> int:
-        """Return the status with which a POST is answered."""
+        """Return the status to answer a POST with."""
         try:
             async with asyncio.timeout(self.bounds.body_seconds):
                 raw = await self._body(request)
@@ -140,13 +140,13 @@ class WebhookApp:
             _log.error("a POST is to come again: it took too long")
             return _FAILED
         except Exception as error:  # noqa: BLE001 - a mistake of ours: Meta repeats it until it is fixed
-            # The text of an unforeseen error may quote what somebody wrote; its kind does not.
+            # The text of an unexpected error may quote what somebody wrote; its type does not.
             _log.error("a POST is to come again: %s at %s", type(error).__name__, _place(error))
             return _FAILED
         return _OK
 
     async def _body(self, request: Request) -> bytes | None:
-        """Return the body; None: it is longer than what is read."""
+        """Return the body; None: it is longer than the limit."""
         said = request.headers.get("content-length", "")
         if said.isdecimal() and int(said) > self.bounds.body_bytes:
             return None
@@ -164,7 +164,7 @@ class WebhookApp:
 
     async def _ready(self, _request: Request) -> Response:
         """Answer whether POSTs can be applied: the secrets and Firestore can be read."""
-        # Anybody may ask; Firestore is asked every few seconds at most.
+        # Anybody may call this, so Firestore is asked once in two seconds at most.
         known = self._was_ready
         if known is None or self.seconds() - known[0] >= _READY_KEPT_SECONDS:
             known = self._was_ready = self.seconds(), await self.is_ready()
@@ -175,7 +175,7 @@ class WebhookApp:
 
 
 def _place(error: BaseException) -> str:
-    """Return the file and line where an error came up."""
+    """Return the function and line where an error was raised."""
     last = error.__traceback__
     while last is not None and last.tb_next is not None:
         last = last.tb_next

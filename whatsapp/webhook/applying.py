@@ -1,4 +1,4 @@
-"""From the items of a POST to documents: each on its own, none held back by another."""
+"""Writes the items of a POST to documents: each by itself, so that no failure stops the others."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _NOBODYS_ACCOUNT = "no laundromat of the registry has this account"
 
 @dataclass(frozen=True)
 class Parts:
-    """What applying is made of."""
+    """The parts that apply a POST."""
 
     directory: Directory
     matcher: Matcher
@@ -49,10 +49,10 @@ class Parts:
 
 
 class Applier:
-    """Applies what a POST tells."""
+    """Applies the items of a POST."""
 
     def __init__(self, parts: Parts, *, reject: Callable[[Unreadable], None]) -> None:
-        """Use these parts; ``reject`` takes what cannot be applied."""
+        """Use these parts; ``reject`` is called with each item that cannot be applied."""
         self._directory, self._matcher, self._recorder = (
             parts.directory,
             parts.matcher,
@@ -68,8 +68,8 @@ class Applier:
         """Apply everything; when this returns, all of it is committed.
 
         Raises:
-            ServiceError: Firestore does not answer. What else could be applied is; all of it may be
-                applied once more.
+            ServiceError: Firestore does not answer. The other items are applied; the whole POST may
+                be applied again.
 
         """
         for unreadable in parsed.unreadable:
@@ -77,7 +77,7 @@ class Applier:
         self.counts["ignored"] += parsed.ignored
         opt_outs = [message for message in parsed.messages if is_opt_out(message)]
         others = [message for message in parsed.messages if not is_opt_out(message)]
-        # Who wants to be left alone comes first.
+        # Opt-outs come first.
         failures = [
             *await self._each(self._opt_out, opt_outs),
             *await self._each(self._choice, parsed.choices),
@@ -146,12 +146,12 @@ class Applier:
         self, tenants: Sequence[Tenant], opt_out: OptOut, customers: dict[str, list[str]]
     ) -> None:
         if opt_out.person.phone is None and not customers:
-            # A user id alone: whom it means is known from what was sent.
+            # Only a user id is known: earlier messages to it tell which customer it is.
             for send in await self._matcher.sent_to(tenants, opt_out.person):
                 customer = str(send.fields.get("customerId"))
                 customers.setdefault(send.path[1], []).append(customer)
             if not customers:
-                # Written down all the same; but no target can be told to be this person's.
+                # The suppression is written all the same, but it matches no target of this person.
                 self._refuse(Unreadable("opt_out", _NOBODY_KNOWN, tenants[0].number_id))
         for tenant in tenants:
             await self._suppressor.suppress(tenant.cnpj, opt_out, customers.get(tenant.cnpj, []))

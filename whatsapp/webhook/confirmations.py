@@ -1,4 +1,4 @@
-"""The one answer to an opt-out: sent after the 200, at most once, within the 24-hour window."""
+"""The confirmation of an opt-out: sent after the 200, at most once, within the 24-hour window."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ __all__ = ["Confirmations", "Wanted"]
 _log = logging.getLogger(__name__)
 
 _WINDOW = timedelta(hours=24)
-# A clock may be ahead of WhatsApp's, and the POST takes a moment.
+# Our clock may differ from WhatsApp's, and the POST takes a moment.
 _MARGIN = timedelta(minutes=5)
 _WAITING = 1_000
 _AT_A_TIME = 4
 
 
 class ConfirmationApi(Protocol):
-    """What of `whatsapp.api.Api` a confirmation needs."""
+    """The part of `whatsapp.api.Api` that a confirmation needs."""
 
     async def send(
         self, number_id: str, endpoint: Endpoint, body: Mapping[str, Any], token: str
@@ -48,15 +48,15 @@ class ConfirmationApi(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Somebody is to be told that they will be left alone."""
+    """A confirmation to send."""
 
     opt_out: OptOut
     tenants: tuple[Tenant, ...]
-    """Those that leave the person alone from now on; all of one number."""
+    """The laundromats that the opt-out is about; all have the same number."""
 
 
 class Confirmations:
-    """Sends confirmations beside the webhooks; none of them ever waits for one."""
+    """Sends confirmations in the background; no webhook waits for one."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class Confirmations:
         self._tasks: set[asyncio.Task[None]] = set()
         self._places = asyncio.Semaphore(_AT_A_TIME)
         self.outcomes: Counter[str] = Counter()
-        """sent, claimed (there was one), late, no_account, no_phone, refused, unknown, error."""
+        """sent, claimed (already sent), late, no_account, no_phone, refused, unknown, error."""
 
     def ask(self, wanted: Wanted) -> None:
         """Send a confirmation soon."""
@@ -86,7 +86,7 @@ class Confirmations:
         task.add_done_callback(self._tasks.discard)
 
     async def drain(self, seconds: float) -> None:
-        """Wait for those that are under way; give up the rest."""
+        """Wait this long for the confirmations under way, then cancel the rest."""
         if self._tasks:
             _, late = await asyncio.wait(self._tasks, timeout=seconds)
             for task in late:
@@ -97,7 +97,7 @@ class Confirmations:
             try:
                 outcome = await self.confirm(wanted)
             except VmhubError as error:
-                # The opt-out holds; only the courtesy is missing.
+                # The opt-out itself is written; only its confirmation is missing.
                 _log.warning("a confirmation was not sent: %s", error)
                 outcome = "error"
             except Exception as error:  # noqa: BLE001 - its text may quote a person's number
@@ -127,7 +127,7 @@ class Confirmations:
         body = _body(phone, _text(wanted.tenants))
         tries = 1
         answer = await self._api.send(sending.number_id, "messages", body, token)
-        # Again only while the answer proves that nothing was sent.
+        # Repeat only while the answer proves that nothing was sent.
         while (seconds := same_attempt_after(answer, tries)) is not None:
             await self._sleep(seconds)
             tries += 1
@@ -139,7 +139,7 @@ class Confirmations:
                 return type(answer).__name__.lower()
 
     async def _claim(self, wanted: Wanted, phone: str) -> bool:
-        """Return whether nobody else has answered, or is about to, within the last 24 hours."""
+        """Claim the confirmation; False: one was sent or claimed within 24 hours."""
         first = min(tenant.cnpj for tenant in wanted.tenants)
         number_id = wanted.tenants[0].number_id
         who = f"{number_id} {phone_key(self._phone_secret, phone)}"
@@ -170,7 +170,7 @@ def _may_send(tenant: Tenant, phone: str) -> bool:
 
 
 def _text(tenants: Sequence[Tenant]) -> str:
-    """Return what the person reads; a number that several laundromats share speaks for all."""
+    """Return the text for the person; it names no laundromat when several share the number."""
     name = tenants[0].name if len(tenants) == 1 else ""
     of_whom = f"promoções da {name}" if name else "nossas promoções"
     return (

@@ -1,4 +1,4 @@
-"""Which laundromats stand behind a number or an account, as the registry says."""
+"""Which laundromats a number or an account belongs to, as the registry says."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 __all__ = ["Directory", "Tenant"]
 
 _KEPT_SECONDS = 60.0
-# An unknown number may be a new one; but not every POST about one reads the whole registry.
+# An unknown number may be new, but not every POST with one may read the whole registry.
 _ASKED_AGAIN_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """A laundromat with its number. It need not be active: people may still opt out."""
+    """A laundromat with its number. It may be inactive: people can still opt out."""
 
     cnpj: str
     number_id: str
@@ -30,28 +30,28 @@ class Tenant:
     name: str
     keeps_replies: bool
     account: Account | None
-    """What it sends with; None: it sends nothing."""
+    """Its sending account; None: it sends nothing."""
 
 
 class RegistryStore(Protocol):
-    """What of `whatsapp.webhook.store.WebhookStore` the directory needs."""
+    """The part of `whatsapp.webhook.store.WebhookStore` that the directory needs."""
 
     async def registry(self) -> list[tuple[str, dict[str, Any]]]:
-        """Return the laundromats with a number, and their fields."""
+        """Return the registry entries: CNPJ and fields."""
 
 
 class Directory:
-    """The registry as it was a short time ago."""
+    """The registry, kept for a short time."""
 
     def __init__(self, store: RegistryStore, *, seconds: Callable[[], float]) -> None:
-        """Begin without any; ``seconds`` is a clock that only grows."""
+        """Begin empty; ``seconds`` is a monotonic clock."""
         self._store, self._seconds = store, seconds
         self._by_number: dict[str, tuple[Tenant, ...]] = {}
         self._read_at: float | None = None
         self._lock = asyncio.Lock()
 
     async def tenants(self, number_id: str) -> tuple[Tenant, ...]:
-        """Return the laundromats of a number, by CNPJ; without any, nobody here has it.
+        """Return the laundromats of a number, ordered by CNPJ; empty: nobody here has it.
 
         Raises:
             ServiceError: Firestore does not answer.
@@ -86,7 +86,7 @@ class Directory:
 
 
 def _tenant(cnpj: str, user: Mapping[str, Any]) -> Tenant | None:
-    """Return a laundromat; a mistake in another field of its map must not lose an opt-out."""
+    """Return a laundromat, also when other fields are wrong: no opt-out may be lost by that."""
     raw = user.get("whatsapp")
     number_id = raw.get("phoneNumberId") if isinstance(raw, dict) else None
     if not isinstance(raw, dict) or not isinstance(number_id, str) or not number_id:
@@ -94,7 +94,7 @@ def _tenant(cnpj: str, user: Mapping[str, Any]) -> Tenant | None:
     try:
         account = read_account(cnpj, user)
     except ConfigurationError:
-        # The sender says so; nothing is sent for it.
+        # The sender reports the mistake; nothing is sent for this laundromat.
         account = None
     portfolio_id = raw.get("portfolioId")
     is_legal = isinstance(portfolio_id, str) and "/" not in portfolio_id

@@ -1,4 +1,4 @@
-"""What one webhook may tell, as types; behind `whatsapp.webhook.parsing` nobody sees JSON."""
+"""The types of what a webhook can tell; only `whatsapp.webhook.parsing` sees JSON."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class ToldStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AttemptRef:
-    """Which attempt a status belongs to, as our own callback data say it."""
+    """The attempt that a status belongs to, from our own callback data."""
 
     cnpj: str
     attempt_id: str
@@ -45,7 +45,7 @@ class AttemptRef:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Who it is about, as far as WhatsApp says; of people with a user name the id only."""
+    """The person, as far as WhatsApp tells; for people with a user name only the id."""
 
     phone: str | None = None
     """Digits with the country code, with or without the ninth digit."""
@@ -64,9 +64,9 @@ class Receipt:
     attempt: AttemptRef | None = None
     person: Person = Person()
     code: int | None = None
-    """Of a failed status, when it has one."""
+    """The error code of a failed status, if it has one."""
     pricing: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    """category, type, billable and model, as far as they are told."""
+    """category, type, billable and model; only those that WhatsApp told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +78,11 @@ class InboundMessage:
     at: datetime
     person: Person
     context_id: str | None = None
-    """The message of ours that it answers."""
+    """Our message that it answers."""
     text: str | None = None
-    """The words; of a button its text; None: a picture, a sound, …"""
+    """The words, or a button's text; None: a picture, a sound, …"""
     payload: str | None = None
-    """What the button carries."""
+    """The button's payload."""
     is_button: bool = False
 
 
@@ -95,7 +95,7 @@ class ChoiceValue(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A person stops marketing messages in the app, or wants them again."""
+    """A person stops or resumes marketing messages in the app."""
 
     number_id: str
     value: ChoiceValue
@@ -126,20 +126,20 @@ class AccountNews:
     template: tuple[str, str] | None = None
     """Name and language."""
     number: str | None = None
-    """The number's digits; the event does not tell its id."""
+    """The phone number's digits; the event does not name its id."""
     limit: str | None = None
-    """Of people in 24 hours: a tier or a number; -1 is none."""
+    """The limit of people in 24 hours: a tier or a number; -1: no limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """An item that cannot be read; holds nothing of the item itself."""
+    """An item that cannot be read or applied; holds nothing of its content."""
 
     kind: str
     """status, message, choice, opt_out, news or body."""
     reason: str
     number_id: str | None = None
-    """The business's number, when that could be read."""
+    """The id of the business's number, if it could be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,4 +152,4 @@ class Parsed:
     news: tuple[AccountNews, ...] = ()
     unreadable: tuple[Unreadable, ...] = ()
     ignored: int = 0
-    """Items that are none of our business, such as a status of a deleted message."""
+    """How many items are not for us, such as the status of a deleted message."""

@@ -1,4 +1,4 @@
-"""Which attempt a status or an answer belongs to, within the laundromats of its number."""
+"""Finds the attempt of a status or answer, among the laundromats of its number."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class Matcher:
     """Finds attempts."""
 
     def __init__(self, store: WebhookStore, directory: Directory, phone_secret: bytes) -> None:
-        """Use these; the secret is the key of the phones' hashes in ``sends``."""
+        """Use these; ``phone_secret`` is the key of the phone hashes in ``sends``."""
         self._store, self._directory, self._phone_secret = store, directory, phone_secret
 
     async def of_receipts(
         self, receipts: Sequence[Receipt]
     ) -> tuple[list[tuple[Document, list[Receipt]]], list[Receipt]]:
-        """Return the attempts with their receipts, and the receipts of which there is none."""
+        """Return the attempts with their receipts, and the receipts without a known attempt."""
         allowed = {
             number: {tenant.cnpj for tenant in await self._directory.tenants(number)}
             for number in {receipt.number_id for receipt in receipts}
@@ -64,7 +64,7 @@ class Matcher:
         return list(found.values()), unknown
 
     async def answered(self, tenants: Sequence[Tenant], message_id: str) -> Document | None:
-        """Return the attempt whose message somebody answers."""
+        """Return the attempt whose message was answered."""
         cnpjs = {tenant.cnpj for tenant in tenants}
         found = await self._store.sends("messageId", [message_id])
         return _only([send for send in found if send.path[1] in cnpjs])
@@ -72,7 +72,7 @@ class Matcher:
     async def last_sent(
         self, tenants: Sequence[Tenant], person: Person, at: datetime
     ) -> Document | None:
-        """Return the newest attempt before an instant to a person, of the last week."""
+        """Return the newest attempt for a person in the week before an instant."""
         sent = [
             (began, send.name, send)
             for send in await self.sent_to(tenants, person)
@@ -82,7 +82,7 @@ class Matcher:
         return max(sent, default=(None, None, None))[2]
 
     async def sent_to(self, tenants: Sequence[Tenant], person: Person) -> list[Document]:
-        """Return all attempts to a person, by phone and by user id."""
+        """Return all attempts for a person, by phone and by user id."""
         cnpjs = {tenant.cnpj for tenant in tenants}
         found: dict[str, Document] = {}
         if person.phone is not None:
@@ -101,5 +101,5 @@ class Matcher:
 
 
 def _only(sends: list[Document]) -> Document | None:
-    """Return the one attempt; message ids are unique, so several prove nothing."""
+    """Return the attempt if there is exactly one; several with one message id prove nothing."""
     return sends[0] if len(sends) == 1 else None

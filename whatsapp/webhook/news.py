@@ -27,7 +27,7 @@ __all__ = ["NewsDesk"]
 _log = logging.getLogger(__name__)
 
 _TRIES = 10
-# The same failure of five hundred messages need not be told five hundred times.
+# The same failure of five hundred messages is not written five hundred times.
 _TOLD_AGAIN_SECONDS = 30.0
 
 _PAUSING = {
@@ -57,8 +57,8 @@ class NewsDesk:
             store: Firestore.
             directory: The registry.
             now: The clock.
-            seconds: A clock that only grows.
-            record: Takes a row of VMHUB_OPS.webhook_events.
+            seconds: A monotonic clock.
+            record: Called with each row for VMHUB_OPS.webhook_events.
 
         """
         self._store, self._directory = store, directory
@@ -66,7 +66,7 @@ class NewsDesk:
         self._told: dict[tuple[str, str], float] = {}
 
     async def apply(self, news: AccountNews) -> bool:
-        """Tell the senders of an account's portfolio; False: nobody here has the account.
+        """Tell the senders of the account's portfolios; False: nobody here has the account.
 
         Raises:
             ServiceError: Firestore does not answer.
@@ -96,7 +96,9 @@ class NewsDesk:
         return bool(portfolios)
 
     async def failed(self, send: Document, receipt: Receipt, refused: Refused) -> None:
-        """Tell the sender of a failure that is not one customer's, as if the POST had failed so.
+        """Tell the sender of a failure that concerns more than one customer.
+
+        The sender treats it like a POST that failed with this code.
 
         Raises:
             ServiceError: Firestore does not answer.
@@ -139,7 +141,7 @@ class NewsDesk:
         return (template.name, template.language) if template is not None else None
 
     async def _tell(self, portfolio_id: str, key: str, news: PortfolioNews) -> bool:
-        """Write an event down, unless a later one is known; return whether it is news."""
+        """Write an event, unless it or a later one is known; return whether it is new."""
         name = self._store.path(*news_place(portfolio_id, key))
         for _ in range(_TRIES):
             known = (await self._store.get([name])).get(name)
@@ -179,7 +181,7 @@ class NewsDesk:
 
 
 def _key(news: AccountNews) -> str:
-    """Return what an event is about: a later one about the same replaces it."""
+    """Return the key of an event: a later event with the same key replaces it."""
     match news.kind:
         case NewsKind.TEMPLATE | NewsKind.CATEGORY:
             about = " ".join((news.waba_id, *(news.template or ())))

@@ -1,6 +1,6 @@
 """Opt-outs as documents: whom they name, and what ends them. Pure.
 
-A suppression is found by its keys, whatever of a person is known: phone, customer, user id. The
+A suppression is found by its keys: phone, customer and user id, as far as they are known. The
 document's id is made from the event, so that a repeated webhook writes the same document.
 """
 
@@ -34,7 +34,7 @@ __all__ = [
 
 
 class OptOutSource(StrEnum):
-    """Where an opt-out comes from, as far as the webhook hears of it."""
+    """How the person opted out; only the ways that come by webhook."""
 
     TEXT = "WHATSAPP_TEXT"
     BUTTON = "WHATSAPP_BUTTON"
@@ -62,7 +62,7 @@ def of_message(message: InboundMessage) -> OptOut:
 
 
 def of_choice(choice: Choice) -> OptOut:
-    """Return the opt-out that somebody chose in the app; such an event has no id of its own."""
+    """Return the opt-out chosen in the app; the event has no id, so its content makes one."""
     who = choice.person.user_id or same_person(choice.person.phone or "")
     told = f"{choice.number_id} {choice.value} {who} {choice.at.timestamp():.0f}"
     made = hashlib.sha256(told.encode()).hexdigest()[:32]
@@ -70,19 +70,19 @@ def of_choice(choice: Choice) -> OptOut:
 
 
 def of_refusal(receipt: Receipt, attempt_id: str) -> OptOut:
-    """Return the opt-out that WhatsApp tells by refusing a message, as the sender writes it."""
+    """Return the opt-out that a refused message shows, in the same form as the sender writes it."""
     return OptOut(
         attempt_id, OptOutSource.PREFERENCES, receipt.at, receipt.person, receipt.message_id
     )
 
 
 def event_id(message_id: str) -> str:
-    """Return a message's id as a legal id of a document: WhatsApp's hold ``/`` now and then."""
+    """Return a message's id as a legal document id: WhatsApp's ids may contain ``/``."""
     return "m-" + quote(message_id, safe="")
 
 
 def keys_of(person: Person) -> list[str]:
-    """Return the keys under which a person is looked for; both forms of a number are one."""
+    """Return the keys of a person; both forms of a phone number give the same key."""
     return person_keys(phone=person.phone, user_id=person.user_id)
 
 
@@ -91,7 +91,7 @@ def suppression(opt_out: OptOut, customer_ids: Iterable[str], *, now: datetime) 
 
     Args:
         opt_out: The event.
-        customer_ids: The laundromat's customers that it is about; without any, the phone tells.
+        customer_ids: The laundromat's customers that it is about; if empty, the phone decides.
         now: The instant.
 
     """
@@ -111,13 +111,13 @@ def suppression(opt_out: OptOut, customer_ids: Iterable[str], *, now: datetime) 
 
 
 def resumed_at(fields: Mapping[str, Any], resumes: Iterable[datetime]) -> datetime | None:
-    """Return when a suppression ended; None: it holds.
+    """Return when a suppression ended; None: it still applies.
 
-    Only what somebody chose in the app can be taken back in the app, and only by a later choice.
+    Only an opt-out that was chosen in the app can be ended there, and only by a later choice.
 
     Args:
         fields: The suppression.
-        resumes: When the person wanted messages again.
+        resumes: When the person chose to get messages again.
 
     """
     began = fields.get("optedOutAt")

@@ -1,8 +1,8 @@
-"""Receipts that belong to no attempt that is known: kept for eight days, and tried again.
+"""Receipts without a known attempt: kept for eight days, and tried again.
 
-They are in ``unmatched`` at the root, since nobody knows whose they are: ids, status, instants and
-price, no phone and no user id. (An id of WhatsApp's hides the phone's digits in it; that is why
-nothing is kept for longer.)
+They are in ``unmatched`` at the root, because their laundromat is not known. They hold ids, status,
+instants and price, but no phone and no user id. (WhatsApp's message ids contain the phone's digits
+in encoded form; that is why nothing is kept for longer.)
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ KEPT = timedelta(days=8)
 _COLLECTION = "unmatched"
 _IN_ONE_ROUND = 200
 _IN_ONE_COMMIT = 200
-# Until it is tried again, by its age.
+# Up to this age: the pause until the next try.
 _PAUSES = (
     (timedelta(minutes=2), timedelta(seconds=10)),
     (timedelta(hours=1), timedelta(minutes=5)),
@@ -43,9 +43,9 @@ class TriedAgain:
 
     matched: int = 0
     dropped: int = 0
-    """Nobody's message for eight days."""
+    """Receipts that found no attempt for eight days, or cannot be read."""
     is_full: bool = False
-    """There may be more that are due."""
+    """True: more may be due."""
 
 
 class Parking:
@@ -64,7 +64,7 @@ class Parking:
         self._now = now
 
     async def keep(self, receipts: Sequence[Receipt]) -> None:
-        """Keep receipts; one that is kept already stays as it is.
+        """Keep receipts; one that is already kept stays as it is.
 
         Raises:
             ServiceError: Firestore does not answer.
@@ -85,7 +85,7 @@ class Parking:
                 await self._each(part)
 
     async def try_again(self) -> TriedAgain:
-        """Look once more for the attempts of the receipts whose time has come.
+        """Look again for the attempts of the receipts that are due.
 
         Raises:
             ServiceError: Firestore does not answer; nothing is lost.
@@ -121,7 +121,7 @@ class Parking:
             try:
                 await self._store.commit([write])
             except LostRaceError:
-                # It came before, and waits already.
+                # It is already kept.
                 continue
 
 
@@ -142,14 +142,14 @@ def _fields(receipt: Receipt, now: datetime) -> dict[str, Any]:
         "pricing": dict(receipt.pricing) or None,
         "parkedAt": now,
         "nextTryAt": now + _PAUSES[0][1],
-        # For a policy of Firestore's own (docs/webhook.md), should no webhook run any more.
+        # For Firestore's TTL policy (docs/webhook.md), in case no webhook runs any more.
         "expiresAt": now + KEPT + timedelta(days=1),
     }
     return {name: value for name, value in fields.items() if value is not None}
 
 
 def _read(document: Document) -> Receipt | None:
-    """Return what was kept; None: somebody has changed it."""
+    """Return the kept receipt; None: the document was changed and cannot be read."""
     fields = document.fields
     cnpj, attempt_id, at = fields.get("cnpj"), fields.get("attemptId"), fields.get("at")
     code, pricing = fields.get("code"), fields.get("pricing")

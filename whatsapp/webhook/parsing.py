@@ -1,6 +1,6 @@
-"""From the JSON of a POST to typed items. Pure; one item that cannot be read holds no other back.
+"""Reads the JSON of a POST into typed items. Pure; an unreadable item does not stop the others.
 
-The forms are those of developers.facebook.com, whatsapp/webhooks/reference.
+The formats are described at developers.facebook.com, whatsapp/webhooks/reference.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["CONFIRMATION_DATA", "parse"]
 
 CONFIRMATION_DATA = "c1"
-"""The callback data of our own confirmations, whose statuses nobody waits for."""
+"""The callback data of our own confirmations; their statuses are ignored."""
 
 # What our sender puts into biz_opaque_callback_data.
 _OURS = re.compile(r"v1\.([0-9A-Z]{14})\.((?!__)[A-Za-z0-9_-]{1,64})")
@@ -43,9 +43,9 @@ _MAX_ID = 256
 _MAX_TEXT = 4096
 _MAX_NAME = 512
 
-# Statuses that say nothing of whether a message arrived.
+# Statuses that do not say whether a message arrived.
 _OTHER_STATUSES = {"deleted", "warning", "played", "accepted", "pending"}
-# Kinds of inbound messages that nobody wrote.
+# Types of inbound messages that no person wrote.
 _OTHER_MESSAGES = {"system", "unsupported", "request_welcome", "errors"}
 
 ItemT = TypeVar("ItemT")
@@ -56,10 +56,10 @@ class _NotForUsError(Exception):
 
 
 def parse(raw: bytes) -> Parsed:
-    """Return what a POST tells.
+    """Return the items of a POST.
 
     Args:
-        raw: The body, whose signature is right.
+        raw: The body; its signature was checked.
 
     """
     try:
@@ -263,7 +263,7 @@ def _template_status(value: Fields, waba_id: str, at: datetime) -> AccountNews:
 
 def _template_category(value: Fields, waba_id: str, at: datetime) -> AccountNews:
     if value.is_there("correct_category"):
-        # Only announced: it changes in a day, and is told again.
+        # Only announced: another event comes when it changes, in a day.
         raise _NotForUsError
     event = _word(value, "new_category")
     return AccountNews(waba_id, NewsKind.CATEGORY, at, event, template=_template(value))

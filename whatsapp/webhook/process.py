@@ -1,4 +1,4 @@
-"""One process that receives: its connections, its signals, what it does beside answering."""
+"""One process that receives: its connections, its signals, and its background tasks."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class SecretNames:
     """Where the secrets of Meta's app are."""
 
     app_secrets: tuple[str, ...]
-    """All that may sign; two while one replaces the other."""
+    """All that are valid; two during a rotation."""
     verify_token: str
 
 
@@ -149,7 +149,7 @@ class Service:
         return cls(store, directory, confirmations, parking, applier, app, log)
 
     async def try_again(self) -> None:
-        """Look once more for the attempts of receipts that wait.
+        """Look again for the attempts of the parked receipts.
 
         Raises:
             ServiceError: Firestore does not answer.
@@ -163,7 +163,7 @@ class Service:
                 return
 
     def counts(self) -> dict[str, Any]:
-        """Return everything that was done since the start."""
+        """Return the counts since the start."""
         return {
             "answers": {str(status): count for status, count in self.app.answers.items()},
             "items": dict(self.applier.counts),
@@ -190,12 +190,12 @@ def receive(
         environment: Where the services are.
         classes: What WhatsApp's codes mean.
         host: The address to listen on.
-        port: The port; 0 is any.
+        port: The port; 0: any free one.
         log: Where the records go.
-        now: The clock; the demo plays at another time.
+        now: The clock; the demo uses another date.
 
     Returns:
-        What was done, and the signal that ended it.
+        What was done, and the signal that ended it, if any.
 
     Raises:
         ConfigurationError: The environment is not as it must be, or the port is taken.
@@ -262,7 +262,7 @@ async def _serve(service: Service, listening: socket.socket) -> tuple[dict[str, 
         asyncio.create_task(_again(lambda: _record(service), _RECORD_SECONDS)),
     ]
     try:
-        # On a signal it takes nothing new, and what is under way is committed and answered.
+        # After a signal it takes no new POST; those under way are committed and answered.
         await server.serve(sockets=[listening])
     finally:
         for task in beside:
@@ -290,7 +290,7 @@ async def _again(do: Callable[[], Awaitable[None]], seconds: float) -> None:
 
 
 class _Server(uvicorn.Server):
-    """A server that leaves signals to us: uvicorn raises them once more when it has ended."""
+    """A server without signal handlers: uvicorn would raise the signal again at its end."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -308,6 +308,6 @@ def _listening(host: str, port: int) -> socket.socket:
         message = f"nothing can listen at {host}:{port} ({error.strerror})"
         raise ConfigurationError(message, hint="name another with --host and --port") from error
     listening.listen(_BACKLOG)
-    # asyncio turns Nagle's algorithm off only where the protocol is named: with it on, each answer
-    # would wait for the client's acknowledgement.
+    # asyncio turns Nagle's algorithm off only if the socket names its protocol. With the algorithm
+    # on, each answer would wait for the client's acknowledgement.
     return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, listening.detach())

@@ -1,7 +1,7 @@
 """What a receipt changes in ``sends/{attemptId}`` and in the target. Pure.
 
-Receipts come late, doubled and in any order. Each function takes a document's fields and returns
-what they are afterwards, so that receipts can follow each other; any order ends in the same fields.
+Receipts come late, twice and in any order. Each function takes a document's fields and returns
+the new fields, so receipts can be applied one after another; every order gives the same result.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _STATUSES = {
     ToldStatus.FAILED: FAILED,
 }
 _NO_CODE = "no_code"
-"""The code of a failed status that has none."""
+"""The code for a failed status without a code."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class ReceiptRules:
     classes: ErrorClasses
 
     def refused(self, receipt: Receipt) -> Refused | None:
-        """Return a failed status as if the POST had been answered so; None: it has no code."""
+        """Return a failed status as if it were the POST's answer; None: it has no code."""
         if receipt.code is None:
             return None
         meaning = self.classes.of(receipt.code)
@@ -53,10 +53,10 @@ class ReceiptRules:
     def ending(
         self, receipt: Receipt, attempt_id: str, *, attempts: int = 0, deferred: int = 0
     ) -> Ending:
-        """Return how an attempt ends with a failed status, as with an answer of the POST.
+        """Return how a failed status ends an attempt, as if it were the POST's answer.
 
-        The instants follow from the status itself, and chance from the attempt's id: whenever and
-        how often it comes, it says the same.
+        The time comes from the status, and the random seed from the attempt's id. So the result is
+        the same however late and however often the status comes.
         """
         refused = self.refused(receipt)
         if refused is None:
@@ -86,7 +86,7 @@ class ReceiptRules:
 
     @property
     def deferred_codes(self) -> frozenset[str]:
-        """Return the codes with which WhatsApp spares a person."""
+        """Return the codes with which WhatsApp puts a person off."""
         return frozenset(
             str(code)
             for code, meaning in self.classes.by_code.items()
@@ -129,11 +129,11 @@ def told_target(
 
     Args:
         state: The target.
-        fields: The same, as it is stored.
+        fields: The same target, as it is stored.
         attempt_id: The attempt; it may be an earlier one.
-        receipt: What was told.
+        receipt: The receipt.
         rules: What the codes mean.
-        now: The instant, for claims of other programs.
+        now: The instant, to see whether a claim still lasts.
 
     """
     entry = state.entry(attempt_id)
@@ -163,7 +163,7 @@ def told_target(
             said |= _news(told, ended, has_other_arrived=has_other)
         said |= _instants(fields, receipt)
     elif is_arrived(told) and not _is_under_way(state, now):
-        # The person has the message: the attempt that waits, or has failed, is not made again.
+        # The person has the message: no further attempt is made.
         if state.status in {Status.PENDING, Status.FAILED}:
             said |= _ARRIVED | {"messageId": told["messageId"]}
         if said.get("status") == Status.DELIVERED:
@@ -182,7 +182,7 @@ _ARRIVED = {
 def _news(
     entry: Mapping[str, Any], ended: Ending | None, *, has_other_arrived: bool
 ) -> dict[str, Any]:
-    """Return the target's own fields, of which the newest attempt has news."""
+    """Return the target's own fields after news of its newest attempt."""
     if ended is None:
         is_sent = entry["status"] == SENT and not has_other_arrived
         status = Status.SENT.value if is_sent else Status.DELIVERED.value
@@ -204,12 +204,12 @@ def _is_under_way(state: TargetState, now: datetime) -> bool:
 
 
 def _instants(fields: Mapping[str, Any], receipt: Receipt) -> dict[str, Any]:
-    """Return deliveredAt and readAt; the earliest that was ever told."""
+    """Return deliveredAt and readAt; the earliest known instant of each."""
     match receipt.status:
         case ToldStatus.DELIVERED:
             names = ["deliveredAt"]
         case ToldStatus.READ:
-            # "delivered" is left out when a message is read at once.
+            # WhatsApp sends no "delivered" when a message is read at once.
             names = ["deliveredAt", "readAt"]
         case _:
             names = []
@@ -217,17 +217,17 @@ def _instants(fields: Mapping[str, Any], receipt: Receipt) -> dict[str, Any]:
 
 
 def earliest(known: object, told: datetime) -> datetime:
-    """Return the earlier of what a document has and what is told."""
+    """Return the earlier of the stored and the new instant."""
     return min(known, told) if isinstance(known, datetime) else told
 
 
 def _dearness(pricing: Mapping[str, Any]) -> tuple[bool, str]:
-    """Return what decides between two prices of one message: what is billed, then the text."""
+    """Return the order of two prices of one message: billable wins, then the text decides."""
     return bool(pricing.get("billable")), str(sorted(pricing.items()))
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields that differ; None for those that are to be removed."""
+    """Return the fields that differ; the value None means: remove the field."""
     return {
         name: after.get(name)
         for name in (*before, *(name for name in after if name not in before))

@@ -1,4 +1,4 @@
-"""Receipts into documents: read in batches, decide, commit; decide anew after a lost race."""
+"""Writes receipts to documents: read in batches, decide, commit; decide again after a lost race."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = ["Recorder"]
 _IN_ONE_COMMIT = 100
 _TRIES_TOGETHER = 3
 _TRIES = 10
-# As much of a target as receipts and answers are about: its message is none of it.
+# The fields that receipts and answers change or need; the message itself is not read.
 _TARGET_FIELDS = (
     "status",
     "cycleKey",
@@ -48,7 +48,7 @@ _TARGET_FIELDS = (
 _LONGEST_PAUSE_SECONDS = 0.3
 _ALONE_AT_A_TIME = 16
 
-# Of an attempt and its target as they are now: what they will be.
+# From an attempt and its target as they are now to their new fields.
 Decision = "Callable[[Document, Document | None], tuple[dict[str, Any], dict[str, Any] | None]]"
 
 
@@ -74,18 +74,19 @@ class Recorder:
     async def receipts(self, matched: Sequence[tuple[Document, list[Receipt]]]) -> None:
         """Apply the receipts of attempts that were just read.
 
-        Attempts are committed together, and each on its own when somebody else was faster with one
-        of them: together they cost a tenth.
+        Attempts are committed together, which costs a tenth. If somebody else keeps changing one of
+        them, each is committed by itself.
 
         Raises:
-            ServiceError: Firestore does not answer; some may be applied, and all may be repeated.
+            ServiceError: Firestore does not answer; some receipts may be applied, and all may be
+                applied again.
 
         """
         for start in range(0, len(matched), _IN_ONE_COMMIT):
             await self._together(matched[start : start + _IN_ONE_COMMIT])
 
     async def reply(self, send: Document, told: Told) -> None:
-        """Write down that an attempt's message was answered."""
+        """Record that an attempt's message was answered."""
 
         def decide(
             send: Document, target: Document | None
@@ -112,7 +113,7 @@ class Recorder:
             else:
                 return
             now = await self._store.get(send.name for send, _ in matched)
-            # What was erased in between is nobody's any more.
+            # Attempts that were erased meanwhile are dropped.
             matched = [(now[send.name], receipts) for send, receipts in matched if send.name in now]
         await _all(self._apart(send.name, self._decision(receipts)) for send, receipts in matched)
 
@@ -121,7 +122,10 @@ class Recorder:
         return await self._store.get(names, _TARGET_FIELDS)
 
     async def _follow(self, send: Document, receipts: Iterable[Receipt]) -> None:
-        """Do what a failure asks for besides; before the receipt, which is news only once."""
+        """Write the suppression or news that a failure asks for.
+
+        This comes before the receipt: once the receipt is written, it is no longer new.
+        """
         for receipt in receipts:
             refused = self._rules.refused(receipt)
             if refused is None:
@@ -136,12 +140,12 @@ class Recorder:
                 await self._news.failed(send, receipt, refused)
 
     async def _apart(self, name: str, decide: Any) -> None:
-        """Apply a decision to one attempt, until nobody is faster."""
+        """Apply a decision to one attempt; try again while others change it."""
         async with self._alone:
             for _ in range(_TRIES):
                 send = (await self._store.get([name])).get(name)
                 if send is None:
-                    # Erased in between.
+                    # It was erased meanwhile.
                     return
                 target = (await self._targets([send])).get(self._target_name(send) or "")
                 try:
@@ -201,7 +205,7 @@ def _state(target: Document) -> Any:
 
 
 async def _all(calls: Iterable[Awaitable[None]]) -> None:
-    """Let all come to their end; then raise what the first failed with."""
+    """Wait for all; then raise the first error, if any."""
     for result in await asyncio.gather(*calls, return_exceptions=True):
         if isinstance(result, BaseException):
             raise result

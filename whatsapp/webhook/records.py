@@ -1,6 +1,6 @@
 """What a webhook process did, as rows of VMHUB_OPS: webhook_runs, webhook_rejects, webhook_events.
 
-BigQuery never holds a POST back: rows wait here, and what cannot be written is tried again.
+No POST waits for BigQuery: rows are kept here, and rows that cannot be written are tried again.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _MOST_ROWS = 5_000
 
 
 class WebhookLog:
-    """Rows that wait, and the counts of the process."""
+    """Keeps rows until they are written, and writes the counts of the process."""
 
     def __init__(
         self, new_log: Callable[[], OpsLog] | None, *, now: Callable[[], datetime]
@@ -34,8 +34,8 @@ class WebhookLog:
         """Begin empty.
 
         Args:
-            new_log: Returns a log of VMHUB_OPS, a new one each time, since one gives up after its
-                first failure; None: nothing is recorded.
+            new_log: Returns a new log of VMHUB_OPS each time, since a log gives up after its first
+                failure; None: nothing is recorded.
             now: The clock.
 
         """
@@ -47,10 +47,10 @@ class WebhookLog:
             "webhook_events": deque(),
         }
         self.lost: Counter[str] = Counter()
-        """Rows that found no place, by table, since BigQuery did not take any for too long."""
+        """Dropped rows, by table: BigQuery failed for so long that too many rows waited."""
 
     def reject(self, item: Unreadable) -> None:
-        """Keep what could not be read or applied; it holds nothing of the item itself."""
+        """Keep a row for an item that could not be read or applied, without its content."""
         self._add(
             "webhook_rejects",
             {
@@ -67,7 +67,7 @@ class WebhookLog:
         self._add("webhook_events", {"run_id": self._run_id, **row})
 
     def write(self, counts: dict[str, Any] | None = None) -> None:
-        """Write all rows that wait, and one with the counts since the start, if they are given."""
+        """Write all waiting rows and, if counts are given, one row with them."""
         if self._new_log is None:
             return
         log = self._new_log()

@@ -1,4 +1,4 @@
-"""Answers of people: when the first came, and its words where a laundromat keeps them. Pure."""
+"""Answers of people: when the first came, and its words if the laundromat keeps them. Pure."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def replied_send(send: Mapping[str, Any], told: Told) -> dict[str, Any]:
 def replied_target(
     state: TargetState, target: Mapping[str, Any], attempt_id: str, told: Told
 ) -> dict[str, Any]:
-    """Return the fields of a target after an answer to one of its attempts; news of the newest."""
+    """Return the fields of a target after an answer; only one to its newest attempt counts."""
     entry = state.entry(attempt_id)
     if entry is None or entry is not state.log[-1]:
         return dict(target)

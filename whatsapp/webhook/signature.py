@@ -1,6 +1,6 @@
-"""Whether a POST comes from Meta: the header X-Hub-Signature-256, over the raw bytes.
+"""Checks that a POST comes from Meta: the header X-Hub-Signature-256 signs the raw bytes.
 
-App secrets are a list, so that they can be rotated: while both are named, either signs.
+There may be several app secrets, for rotation: a signature with any of them is valid.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 __all__ = ["AppSecrets", "is_signed"]
 
 _PREFIX = b"sha256="
-# Anybody may send a wrong signature; that alone must not make us ask for the secrets all the time.
+# Anybody can send wrong signatures; they must not make us read the secrets all the time.
 _ASKED_AGAIN_SECONDS = 30.0
 
 
 def is_signed(raw: bytes, header: bytes | None, secrets: Iterable[str]) -> bool:
-    """Return whether one of the secrets made the header's signature of the body.
+    """Return whether the header is the body's signature with one of the secrets.
 
     Args:
         raw: The body as it came.
@@ -34,7 +34,7 @@ def is_signed(raw: bytes, header: bytes | None, secrets: Iterable[str]) -> bool:
     if told[: len(_PREFIX)].lower() != _PREFIX:
         return False
     told = told[len(_PREFIX) :].lower()
-    # Each secret is tried to the end, whichever is the right one.
+    # Every secret is always tried, so that the time taken tells nothing.
     results = [
         hmac.compare_digest(hmac.new(key.encode(), raw, hashlib.sha256).hexdigest().encode(), told)
         for key in secrets
@@ -43,12 +43,12 @@ def is_signed(raw: bytes, header: bytes | None, secrets: Iterable[str]) -> bool:
 
 
 class AppSecrets:
-    """The current app secrets; one that was rotated is used without a restart."""
+    """The current app secrets; a rotated secret is used without a restart."""
 
     def __init__(
         self, names: Sequence[str], secrets: Secrets, *, seconds: Callable[[], float]
     ) -> None:
-        """Use the secrets of these names; ``seconds`` is a clock that only grows."""
+        """Use the secrets with these names; ``seconds`` is a monotonic clock."""
         self._names, self._secrets, self._seconds = names, secrets, seconds
         self._asked_at: float | None = None
 
@@ -56,7 +56,7 @@ class AppSecrets:
         """Return whether a body is signed.
 
         Raises:
-            SecretError: A secret cannot be read; nothing is known of the body.
+            SecretError: A secret cannot be read, so the body cannot be checked.
 
         """
         if is_signed(raw, header, await self._current()):

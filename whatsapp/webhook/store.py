@@ -1,6 +1,6 @@
-"""The webhook's part of Firestore: reads in batches, one commit at a time, nothing tried for long.
+"""The webhook's part of Firestore: reads in batches, one commit at a time, few retries.
 
-Whoever posts comes again after a 500, so a Firestore that is ill is asked twice and no more.
+Meta repeats a POST after a 500, so a read that fails is tried only twice.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ class Document:
 
     @property
     def path(self) -> list[str]:
-        """Return its collections and ids, in turn."""
+        """Return its path: collection, id, collection, id and so on."""
         return self.name.split("/documents/", 1)[-1].split("/")
 
 
 class WebhookStore:
-    """Reads and writes what the webhook needs, of all laundromats."""
+    """Reads and writes what the webhook needs, for all laundromats."""
 
     def __init__(self, database: AsyncDatabase) -> None:
         """Use this connection."""
         self._database = database
         self.documents_read = 0
-        """What Firestore bills: an empty query counts as one."""
+        """As Firestore bills them: an empty query counts as one."""
         self.writes_sent = 0
 
     def path(self, *segments: str) -> str:
@@ -56,7 +56,7 @@ class WebhookStore:
         return self._database.path(*segments)
 
     async def registry(self) -> list[tuple[str, dict[str, Any]]]:
-        """Return the laundromats with a number, and their fields."""
+        """Return the registry entries: CNPJ and fields."""
         fields = ("whatsapp", "active", "name", "settings", "timezone")
         request = query_request(self._database.root, "users", [], fields=fields)
         found = await self._query(request, "the registry")
@@ -65,7 +65,7 @@ class WebhookStore:
     async def get(
         self, names: Iterable[str], fields: tuple[str, ...] | None = None
     ) -> dict[str, Document]:
-        """Return the documents there are, by name; of each these fields, or all of them."""
+        """Return the documents that exist, by name, with these fields or with all."""
         asked = sorted(set(names))
         if not asked:
             return {}
@@ -74,11 +74,11 @@ class WebhookStore:
         return {name: _document(found) for name, found in raw.items()}
 
     async def sends(self, field: str, values: Iterable[str]) -> list[Document]:
-        """Return all attempts with one of the values, of any laundromat: the caller must choose.
+        """Return all attempts with one of the values, of any laundromat: the caller must filter.
 
         Args:
             field: messageId, phoneKey or userId.
-            values: What it may be.
+            values: The values to look for.
 
         """
         asked = sorted(set(values))
@@ -92,7 +92,7 @@ class WebhookStore:
         return [document for document in found if document.path[0] == "users"]
 
     async def about(self, cnpj: str, collection: str, keys: list[str]) -> list[Document]:
-        """Return a laundromat's suppressions, or resumptions, that name one of the keys."""
+        """Return a laundromat's suppressions or resumptions that have one of the keys."""
         request = query_request(
             self._database.path("users", cnpj),
             collection,
@@ -101,12 +101,12 @@ class WebhookStore:
         return await self._query(request, collection)
 
     async def first(self, collection: str, order: str, limit: int) -> list[Document]:
-        """Return the first documents of a collection at the root, by a field."""
+        """Return the first documents of a root collection, ordered by a field."""
         request = query_request(self._database.root, collection, [], order=(order,), limit=limit)
         return await self._query(request, collection)
 
     async def commit(self, writes: Sequence[bytes]) -> None:
-        """Write all or nothing; not tried again here.
+        """Write all or nothing; not retried here.
 
         Raises:
             LostRaceError: A precondition did not hold; nothing was written.

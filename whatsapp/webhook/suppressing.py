@@ -1,7 +1,7 @@
-"""Suppressions and resumptions into documents, so that their order does not matter.
+"""Writes suppressions and resumptions to documents, in any order.
 
-Both sides write first and look afterwards: of a stop and a resume that come at the same moment, at
-least one finds the other.
+Both sides write first and read afterwards: if a stop and a resume come at the same moment, at least
+one of them finds the other.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Suppressor:
         self._store, self._now = store, now
 
     async def suppress(self, cnpj: str, opt_out: OptOut, customer_ids: Iterable[str]) -> None:
-        """Suppress a person in one laundromat; committed when this returns.
+        """Suppress a person in one laundromat; it is committed when this returns.
 
         Raises:
             ServiceError: Firestore does not answer.
@@ -44,19 +44,19 @@ class Suppressor:
         fields = suppression(opt_out, customer_ids, now=self._now())
         name = self._store.path("users", cnpj, _SUPPRESSIONS, opt_out.event_id)
         with contextlib.suppress(LostRaceError):
-            # Otherwise the event was applied before.
+            # After a lost race: the event was applied before.
             await self._store.commit([encoded_write(name, fields, is_new=True)])
         if opt_out.source is OptOutSource.PREFERENCES:
             found = await self._store.about(cnpj, _RESUMPTIONS, fields["keys"])
             await self._end(name, _instants(found))
 
     async def resume(self, cnpj: str, event: str, person: Person, at: datetime) -> None:
-        """End what the person chose before, in one laundromat.
+        """End the opt-outs that the person chose in the app before, in one laundromat.
 
         Args:
             cnpj: The laundromat.
             event: The id of the choice.
-            person: Who.
+            person: The person.
             at: When it was chosen.
 
         Raises:
@@ -72,7 +72,7 @@ class Suppressor:
             await self._end(found.name, [at])
 
     async def _end(self, name: str, resumes: list[datetime]) -> None:
-        """Write down that a suppression ended, unless it holds."""
+        """Record that a suppression ended, if one of the resumes ends it."""
         for _ in range(_TRIES):
             found = (await self._store.get([name])).get(name)
             if found is None:

@@ -1,6 +1,6 @@
-"""Which words mean that somebody does not want messages any more. Pure; whatsapp.md §5.
+"""The words with which people opt out. Pure; docs/webhook.md.
 
-Only the whole message counts: "vou sair agora" is none.
+Only a message with nothing else counts: "vou sair agora" is not an opt-out.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _LONGEST = 200
 
 
 def plain_words(text: str) -> str:
-    """Return a text in small letters, without accents, punctuation and signs."""
+    """Return a text in lower case, without accents, punctuation and symbols."""
     plain = unicodedata.normalize("NFKD", text[:_LONGEST].casefold())
     letters = "".join(sign for sign in plain if not unicodedata.combining(sign))
     return _NOT_LETTERS.sub(" ", letters).strip()
 
 
 def is_opt_out(message: InboundMessage) -> bool:
-    """Return whether a person asks to be left alone, in words or by the button."""
+    """Return whether a person opts out, in words or by the button."""
     told = [message.text] if not message.is_button else [message.text, message.payload]
     return any(_asks(text) for text in told if text is not None and len(text) <= _LONGEST)
 
