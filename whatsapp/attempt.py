@@ -280,8 +280,8 @@ class Attempter:
         for tries in range(1, _COMMIT_TRIES + 1):
             fields = changed = suppression = None
             if item.suppression is not None:
-                # Tracking and sync ask for recently written documents, and this write may come hours
-                # after the attempt.
+                # Tracking and sync ask for recently written documents, and this write may be hours
+                # later than the attempt.
                 suppression = item.suppression | {"updatedAt": self._now()}
             if target is not None and not isinstance(item.result, Unknown):
                 fields = result_fields(target, item.attempt, item.result, now=self._now())
