@@ -55,10 +55,10 @@ class Watermark:
     """Firestore's time up to which all documents are tracked."""
 
     def believed(self, as_of: datetime) -> Watermark:
-        """Return it without an instant that lies after a run's: no run can have put it there.
+        """Return it without instants later than a run's: no run can have written them.
 
-        A message sent before then would count as recorded although it is not, and its customer
-        would be messaged again.
+        With such an instant, a message sent before it would count as recorded although it is not,
+        and its customer would be messaged again.
         """
         is_ahead = self.until is not None and self.until > as_of + _CLOCK_MARGIN
         return replace(self, until=None) if is_ahead else self
@@ -99,9 +99,9 @@ class Oddity:
     """A document that cannot be read as it should."""
 
     campaign_type: str
-    """Of a target; of other documents their collection, ``sends`` or ``suppressions``."""
+    """A target's campaign; for other documents ``sends`` or ``suppressions``."""
     customer_id: str
-    """Of a target; of ``sends`` the attempt's id, of ``suppressions`` empty."""
+    """A target's customer; for ``sends`` the attempt's id, for ``suppressions`` empty."""
     reason: str
 
 
@@ -127,11 +127,11 @@ class HistoryRow:
     template_variant: str | None
     voucher_code: str | None
     whatsapp_user_id: str | None = None
-    """WhatsApp's id of the person, business by business; it is known by a receipt only."""
+    """WhatsApp's id of the person for this business; only receipts have it."""
     price_category: str | None = None
-    """What WhatsApp charges the message as, in capitals, such as MARKETING."""
+    """The category that WhatsApp charges, in capitals, such as MARKETING."""
     is_billable: bool | None = None
-    """Whether it charges the message; None: it has not said so."""
+    """Whether WhatsApp charges the message; None: unknown."""
 
     @property
     def key(self) -> tuple[str, str, str, int]:
@@ -285,7 +285,7 @@ def _sent_at(document: TrackedDocument, entry: Fields, as_of: datetime) -> datet
 def possible_instant(
     fields: Fields, name: str, update_time: datetime, as_of: datetime
 ) -> datetime | None:
-    """Return an attempt's instant; one in the future is a problem, and none."""
+    """Return an attempt's instant; one in the future is a problem and counts as missing."""
     at = fields.instant(name)
     if at is not None and at > max(update_time, as_of) + _CLOCK_MARGIN:
         fields.problems.append("an attempt's instant is in the future")

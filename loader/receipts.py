@@ -1,8 +1,8 @@
 """From the documents of single attempts to rows of message_history, as pure functions.
 
-A document ``users/{cnpj}/sends/{attemptId}`` holds one attempt with its receipts. It outlives the
-target document, which the next cycle replaces. So a receipt that comes late is found here, and both
-say the same of an attempt: their rows have one key and are merged.
+A document ``users/{cnpj}/sends/{attemptId}`` holds one attempt with its receipts. The next cycle
+replaces the target document but keeps this one, so late receipts are found here. Both documents
+give a row for the attempt; the rows have the same key and are merged.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ __all__ = [
 
 ValueT = TypeVar("ValueT")
 
-# Firestore's own limit of a document id, in bytes; a customer's id is one.
+# Firestore's limit for a document id, in bytes; a customer's id is a document id.
 _MAX_ID = 1500
 _MAX_CAMPAIGN = 200
 _MAX_USER_ID = 200
@@ -81,7 +81,7 @@ def send_row(document: SendDocument, as_of: datetime) -> tuple[HistoryRow | None
 
     Returns:
         The row, None if its key cannot be read; and the problems, one phrase each, without values
-        of the document. The row has no text and no phone: only the target knows them.
+        of the document. The row has no text and no phone: only the target has them.
 
     """
     fields = Fields(document.fields)
@@ -134,7 +134,7 @@ def _status(fields: Fields, delivered_at: datetime | None, read_at: datetime | N
         return READ
     status = status_of(fields)
     if delivered_at is not None and status != READ:
-        # These receipts are of this attempt only, so they also outweigh a failure.
+        # These receipts belong to this attempt, so they win over a failure, too.
         return Status.DELIVERED
     return status if status in {*Status, READ} else Status.PENDING
 
@@ -158,11 +158,11 @@ def status_rank(status: str) -> int:
 
 
 def merged(known: HistoryRow, news: HistoryRow) -> HistoryRow:
-    """Return what two rows of one key say together; `loader.bigquery.history` does it in SQL.
+    """Return two rows with the same key as one; `loader.bigquery.history` does it in SQL.
 
-    It does not matter which of the rows was there first, or how often one comes, as long as they
-    tell of one attempt: the status moves forward only, instants are the earliest, and what is said
-    once stays. Only ``updated_at`` depends on it: it is that of the last news which said more.
+    The order of the rows, and how often one comes, does not matter: the status only moves forward,
+    the earliest instant wins, and other values stay once they are known. Only ``updated_at``
+    depends on the order: it is that of the last row with something new.
     """
     is_further = status_rank(news.status) > status_rank(known.status)
     values: dict[str, Any] = {

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Services"]
 
-# The targets of a build that knew of no newer opt-outs than these have expired long before.
+# Older opt-outs need not be read: the targets of builds that did not know them have expired.
 _UNKNOWN_TO_BUILDS = timedelta(days=2)
 
 
@@ -81,7 +81,7 @@ class Services:
 
     @cached_property
     def registry(self) -> Registry:
-        """Who is served."""
+        """The registry of laundromats."""
         return Registry(self.database, self.project.campaign_types())
 
     def new_ops_log(self) -> OpsLog:
@@ -209,6 +209,6 @@ class Services:
         )
 
     def _check_instant(self, as_of: datetime) -> None:
-        """Raise a ConfigurationError for an instant to come, which only an emulator may play."""
+        """Raise a ConfigurationError for an instant in the future; on emulators it is allowed."""
         if not self.environment.is_local:
             check_has_come(as_of, now(), "this machine's clock")

@@ -1,6 +1,6 @@
-"""What a suppression says: who wants no messages, since when, until when. Pure.
+"""What a suppression says: who wants no messages, from when until when. Pure.
 
-``users/{cnpj}/suppressions/{id}`` holds from the moment at which the person said so. Tracking
+``users/{cnpj}/suppressions/{id}`` applies from the moment at which the person opted out. Tracking
 brings it into opt_outs, where builds find it.
 """
 
@@ -38,7 +38,7 @@ class SuppressionDocument:
 
 @dataclass(frozen=True, slots=True)
 class OptOutRow:
-    """One wish not to get messages; the columns of opt_outs."""
+    """One opt-out; the columns of opt_outs."""
 
     event_id: str
     phone: str | None
@@ -53,8 +53,8 @@ class OptOutRow:
 def opt_out_row(document: SuppressionDocument) -> tuple[OptOutRow, list[str]]:
     """Return the row of a suppression, and what could not be read, one phrase each.
 
-    There always is a row. One that names nobody counts as unreadable in `vmhub check` and
-    `vmhub status` until somebody completes it: no wish is lost without a word.
+    There always is a row. A row that names nobody counts as unreadable in `vmhub check` and
+    `vmhub status` until somebody completes it, so no opt-out is lost silently.
     """
     fields = Fields(document.fields)
     phone = fields.text("phone", most=_MAX_PHONE)
@@ -86,9 +86,9 @@ def opt_out_row(document: SuppressionDocument) -> tuple[OptOutRow, list[str]]:
 
 
 def live_keys(documents: Iterable[SuppressionDocument]) -> frozenset[str]:
-    """Return the keys of all people whom suppressions that hold name.
+    """Return the keys of all people that current suppressions name.
 
-    One holds unless its end can be read: in doubt, nobody is written to.
+    A suppression is current unless its end can be read: in doubt, the person gets no message.
     """
     keys: set[str] = set()
     for document in documents:

@@ -1,4 +1,4 @@
-"""The machine's time, and instants that have not come yet."""
+"""The machine's time, and a check for instants in the future."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from loader.base.errors import ConfigurationError
 __all__ = ["TOLERANCE", "check_has_come", "minute_text", "now"]
 
 TOLERANCE = timedelta(minutes=5)
-"""How far two clocks may be apart."""
+"""How much two clocks may differ."""
 
 
 def now() -> datetime:
@@ -18,20 +18,20 @@ def now() -> datetime:
 
 
 def minute_text(instant: datetime | None) -> str:
-    """Return an instant of UTC to the minute, for a person; a dash when there is none."""
+    """Return a UTC instant to the minute, for people; a dash for None."""
     return "-" if instant is None else f"{instant:%Y-%m-%d %H:%MZ}"
 
 
 def check_has_come(instant: datetime, time: datetime, clock: str) -> None:
-    """Raise a ConfigurationError when the instant that a run is about has not come yet.
+    """Raise a ConfigurationError if a run's instant is in the future.
 
-    With it, watermarks would move past what senders are still to write, and targets of another day
-    would go out.
+    Such a run would move watermarks past documents that senders write later, and would send
+    targets of another day.
 
     Args:
-        instant: The run's.
-        time: What the time is.
-        clock: Who says so.
+        instant: The run's instant.
+        time: The current time.
+        clock: The source of the current time, for the error.
 
     """
     if instant > time + TOLERANCE:

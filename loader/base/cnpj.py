@@ -50,7 +50,7 @@ def parse_cnpj(text: str) -> Cnpj:
 
 
 def looks_like_cnpj(text: str) -> bool:
-    """Return whether a text has the form of a CNPJ, in whatever spelling and check digits."""
+    """Return whether a text has the form of a CNPJ, in any spelling and with any check digits."""
     return text.isascii() and bool(_FORM.fullmatch(_PUNCTUATION.sub("", text).upper()))
 
 

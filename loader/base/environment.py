@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["ALERT_URLS_VARIABLE", "Environment"]
 
 ALERT_URLS_VARIABLE = "VMHUB_ALERT_URLS"
-"""Holds the URLs of the receivers of alerts; they are secrets."""
+"""The variable with the URLs of the alert receivers; they are secrets."""
 
 _PROFILE_TARGETS = ("local", "dev", "prod")
 _ACCOUNT = re.compile(r"(?:[a-z0-9-]|\{cnpj\})+@[a-z0-9.:-]+\.gserviceaccount\.com")
@@ -46,7 +46,7 @@ class Environment:
     """Folder of dbt's profiles.yml; None: dbt's own search."""
     dbt_target: str = "local"
     impersonate: str | None = None
-    """The service account that acts on a laundromat's datasets, ``{cnpj}`` in it being the CNPJ.
+    """The service account for a laundromat's datasets, with ``{cnpj}`` in place of the CNPJ.
 
     None: the process's own credentials.
     """

@@ -25,7 +25,7 @@ MAX_COUNT = 1000
 _MAX_TEXT = 4096
 _MAX_ENTRIES = 100
 
-# Every message is of these years; any other value is not an instant.
+# All messages are from these years; any other value is not an instant.
 _FIRST_YEAR, _LAST_YEAR = 2000, 2099
 _EPOCH_SECONDS = range(10**9, 10**10)
 _EPOCH_MILLISECONDS = range(10**12, 10**13)
@@ -80,7 +80,7 @@ class Fields:
         return self._read(name, read_flag)
 
     def switch(self, name: str) -> bool | None:
-        """Return a boolean, and nothing that merely says yes or no."""
+        """Return a boolean; unlike `flag`, a text or number is not accepted."""
 
         def read(value: Any) -> bool:
             if not isinstance(value, bool):

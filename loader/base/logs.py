@@ -37,7 +37,7 @@ class _JsonFormatter(logging.Formatter):
 
 
 class _TextFormatter(logging.Formatter):
-    """One line a record, whatever stands in it."""
+    """One line per record, whatever it contains."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as one line."""

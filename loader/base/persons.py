@@ -1,4 +1,4 @@
-"""One person behind several forms of a number, and the keys by which a suppression names them."""
+"""One person with several forms of a number, and the keys that name them in a suppression."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ _WITH_NINTH, _NINTH_AT = 13, 4
 
 
 def same_person(phone: str) -> str:
-    """Return a number's digits, of a Brazilian mobile without the ninth: WhatsApp uses both forms.
+    """Return a number's digits, without the ninth digit of a Brazilian mobile.
+
+    WhatsApp uses both forms of such a number.
 
     Args:
         phone: With its country code; with or without ``+``.
@@ -26,7 +28,7 @@ def same_person(phone: str) -> str:
 
 
 def with_ninth_digit(digits: str) -> str:
-    """Return a Brazilian mobile's digits as they are dialled today, any other number as it is."""
+    """Return a Brazilian mobile's digits with the ninth digit; other numbers stay as they are."""
     is_old = digits.startswith(_BRAZIL) and len(digits) == _WITH_NINTH - 1
     if is_old and digits[_NINTH_AT] in "6789":
         return f"{digits[:_NINTH_AT]}9{digits[_NINTH_AT:]}"

@@ -23,7 +23,7 @@ __all__ = ["clients"]
 _EMULATOR_OPTIONS = (
     # A batch can be larger than gRPC's default of 4 MiB.
     ("grpc.max_receive_message_length", 128 * 1024 * 1024),
-    # On one machine, what is sent ahead of its reading saves no time and costs memory.
+    # On one machine, sending ahead of the reader saves no time and costs memory.
     ("grpc.http2.bdp_probe", 0),
 )
 
@@ -36,7 +36,7 @@ def clients(
     """Return a client of the REST API and one of the Storage Read API; nothing is sent yet.
 
     Args:
-        environment: Where.
+        environment: Where BigQuery is.
         account: The service account to act as; None: the process's own credentials.
 
     Raises:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["merge_history", "merge_statement"]
 
-# What two rows of one key say together is the rule of `loader.receipts.merged`.
+# How two rows with one key are combined; the same rule as `loader.receipts.merged`.
 _MERGE = """
 merge `{cnpj}_CAMPAIGN`.`message_history` as history
 using (
@@ -98,7 +98,7 @@ def merge_statement(cnpj: Cnpj, *, since: datetime, news: str) -> str:
 
 
 def _changes(history_rank: str) -> list[str]:
-    """Return when a known row changes."""
+    """Return the conditions under which a known row changes."""
     return [
         f"news.status_rank > {history_rank}",
         "news.sent_at < history.sent_at",
@@ -112,7 +112,7 @@ def _changes(history_rank: str) -> list[str]:
 
 
 def _values(history_rank: str) -> list[str]:
-    """Return what it changes to."""
+    """Return the new values of a row that changes."""
     return [
         f"status = if(news.status_rank > {history_rank}, news.status, history.status)",
         "sent_at = least(history.sent_at, news.sent_at)",

@@ -1,4 +1,4 @@
-"""Rows of people's data into a table of {CNPJ}_CAMPAIGN: loaded, then merged by one statement.
+"""Writes rows with people's data into a table of {CNPJ}_CAMPAIGN: load, then one MERGE.
 
 The rows are loaded into a table of their own, which is billed as another 10 MiB. BigQuery would
 keep a query parameter, with people's texts and phones, with the job for six months
@@ -42,7 +42,7 @@ def load_and_merge(
     *,
     doing: str,
 ) -> None:
-    """Load rows into a short-lived table, and merge that.
+    """Load rows into a short-lived table, and merge it.
 
     Args:
         warehouse: Where the tables are.

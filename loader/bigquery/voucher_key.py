@@ -1,8 +1,8 @@
 """The secret of a laundromat's voucher codes: a SQL function of its dataset that returns a text.
 
-Codes follow from it, so that the same customer has the same code in every hour of a cycle, and
-nobody who knows a customer's id can work the code out. Whoever may read {CNPJ}_CAMPAIGN may read
-it. A code that was given out stays valid whatever becomes of the key: message_history has it.
+Codes are made from it. So a customer has the same code in every hour of a cycle, and nobody can
+work the code out from the customer's id. Everybody who may read {CNPJ}_CAMPAIGN may read the key.
+A code that was sent stays valid even if the key is lost, since message_history has it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _BYTES = 16
 def ensure_voucher_key(warehouse: Warehouse, cnpj: Cnpj) -> bool:
     """Create a laundromat's key unless it has one; return whether it is new.
 
-    It is created by a request and not by a statement: BigQuery lists statements with their text.
+    It is created by a REST request, since BigQuery keeps the text of SQL statements.
     """
     return warehouse.create_function(
         f"{cnpj}_CAMPAIGN",

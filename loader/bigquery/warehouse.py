@@ -58,7 +58,7 @@ class Warehouse:
         """Connect; nothing is sent yet.
 
         Args:
-            environment: Where.
+            environment: Where BigQuery is.
             account: The service account to act as; None: the process's own credentials.
 
         Raises:
@@ -68,7 +68,7 @@ class Warehouse:
         self.queries = 0
         """Number of queries that `query` has run."""
         self.bytes_billed = 0
-        """Bytes that BigQuery billed for them."""
+        """Bytes that BigQuery billed for these queries."""
         self._environment = environment
         self._other: tuple[str, Warehouse] | None = None
         self._project = environment.project
@@ -96,7 +96,7 @@ class Warehouse:
         account = self._environment.account(cnpj)
         if account is None:
             return self
-        # Only the last one is kept: laundromats are served one after the other, by the thousand.
+        # Keep only the last one: thousands of laundromats are served, one after another.
         if self._other is None or self._other[0] != account:
             self._other = (account, Warehouse(self._environment, account))
         return self._other[1]

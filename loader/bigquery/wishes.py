@@ -1,4 +1,4 @@
-"""opt_outs in BigQuery: one MERGE for all suppressions of a laundromat that are new."""
+"""opt_outs in BigQuery: one MERGE for all new suppressions of a laundromat."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["merge_opt_outs", "merge_opt_outs_statement"]
 
-# The document is what holds: its row says the same after every MERGE. Only who it is stays, once a
-# person has completed a row that named nobody.
+# The document decides: after every MERGE its row has the same values. Only the person's columns
+# stay, if somebody has completed a row that named nobody.
 _MERGE = """
 merge `{cnpj}_CAMPAIGN`.`opt_outs` as known
 using `{cnpj}_CAMPAIGN`.`{news}` as news
@@ -39,12 +39,12 @@ _COLUMNS = columns_of(OptOutRow)
 
 
 def merge_opt_outs(warehouse: Warehouse, cnpj: Cnpj, rows: Sequence[OptOutRow]) -> None:
-    """Bring opt_outs to what the suppressions say; rows of other origin stay as they are.
+    """Update opt_outs from the suppressions; rows from elsewhere stay as they are.
 
     Args:
         warehouse: Where the table is.
         cnpj: The laundromat.
-        rows: At most one for each event.
+        rows: At most one per event.
 
     """
     statement = partial(merge_opt_outs_statement, cnpj)

@@ -1,4 +1,4 @@
-"""Settings as they are typed behind --set, read as a person means them."""
+"""Reads the settings that are typed after --set as a person means them."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ __all__ = ["parse_changes"]
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML with the plain values of JSON alone.
+    """YAML in which plain values are read as in JSON.
 
-    YAML 1.1 reads 010 as 8, 0x10 as 16, 1:30 as 90 and `no` as false. Here the first is 10 and the
-    others are texts, which a setting refuses that takes a number or a yes or no.
+    YAML 1.1 reads 010 as 8, 0x10 as 16, 1:30 as 90 and `no` as false. Here 010 is 10, and the
+    others are texts, so a setting that needs a number or a boolean refuses them.
     """
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - yaml's
 
     def decimal(self, node: yaml.ScalarNode) -> int:
-        """Return a whole number, of whatever zeros it begins with."""
+        """Return a whole number in base 10, also with leading zeros."""
         return int(self.construct_scalar(node))
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - yaml's
-        """Return a map, or raise YAML's error when a key stands there twice."""
+        """Return a map, or raise YAML's error if it has a key twice."""
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         if len(set(map(str, keys))) != len(keys):
             raise yaml.constructor.ConstructorError(None, None, "a key stands there twice")
@@ -51,7 +51,7 @@ def parse_changes(texts: Iterable[str]) -> dict[str, Any]:
     """Return the settings of ``NAME=VALUE`` texts by name, each value read as YAML.
 
     Raises:
-        ConfigurationError: There is no name, one stands there twice, or YAML takes no such value.
+        ConfigurationError: A name is missing or given twice, or a value is not valid YAML.
 
     """
     changes: dict[str, Any] = {}

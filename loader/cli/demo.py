@@ -47,7 +47,7 @@ def demo_command(
 
     Example: vmhub demo --keep
     """
-    # Imported here: Google's clients take seconds, and help and usage errors do without.
+    # Imported here: Google's clients take seconds, and help and usage errors do not need them.
     from loader.local.demo import SENDING_AT  # noqa: PLC0415
 
     project = find_project()

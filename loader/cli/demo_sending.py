@@ -1,4 +1,4 @@
-"""The demo's WhatsApp: the real sender, the fake of its stack, and what it tells the webhook."""
+"""The demo's WhatsApp: the real sender and webhook, and the stack's fake of WhatsApp."""
 
 from __future__ import annotations
 
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DemoWhatsApp", "prepared_whatsapp"]
 
-# The phones of ipe-008 and ipe-009: WhatsApp is out of order for them, as often as one attempt is
-# posted.
+# The phones of ipe-008 and ipe-009: the fake fails for them, as often as one attempt is posted.
 _FAILING = [
     {"fault": {"kind": "error", "code": 131016}, "to": to, "times": 4}
     for to in ("5511900000008", "5511900000009")
@@ -35,19 +34,19 @@ _PATIENCE_SECONDS = 60.0
 
 
 class DemoWhatsApp:
-    """Sends, and lets people do what they do with their phones."""
+    """Sends, and plays what people do with their phones."""
 
     def __init__(self, services: Services, client: httpx2.Client) -> None:
-        """Use the stack's fake."""
+        """Use the fake of the stack."""
         self._services, self._client = services, client
         self._seeds = Seeds(services.project.root / "seeds")
 
     def set_clock(self, at: datetime) -> None:
-        """Let WhatsApp's clock go on from an instant."""
+        """Let the fake's clock run on from an instant."""
         self._call("POST", "clock", {"runs_from": at.isoformat()})
 
     def send(self, cnpj: Cnpj, at: datetime) -> Sent:
-        """Send what waits of a laundromat, as if it were that instant."""
+        """Send a laundromat's waiting targets as if it were that instant."""
         began = time.monotonic()
         report, _ = send(
             self._services.environment,
@@ -59,16 +58,16 @@ class DemoWhatsApp:
         return Sent(cnpj, report.sent, sum(report.failed.values()))
 
     def told(self) -> None:
-        """Wait until the webhook has heard, and committed, all that there is to tell.
+        """Wait until the webhook has received and committed all events.
 
         Raises:
-            ServiceError: It does not take it.
+            ServiceError: It does not do so in time.
 
         """
         self._wait(lambda: self._call("GET", "webhooks")["waiting"] == 0, "hear of everything")
 
     def writes(self, phone: str, text: str) -> str:
-        """Let a person write to the laundromats' number; return what they read in answer.
+        """Let a person write to the laundromats' number; return the answer that they read.
 
         Raises:
             ServiceError: There is no answer.
@@ -104,7 +103,7 @@ class DemoWhatsApp:
 @contextmanager
 def prepared_whatsapp(services: Services, stack: LocalStack) -> Iterator[DemoWhatsApp]:
     """Submit the templates, and let two messages fail."""
-    # The secrets of the fake, where the sender looks for secrets.
+    # Put the fake's secrets where the sender looks for secrets.
     os.environ |= stack.variables()
     token = os.environ[str(WHATSAPP_ACCOUNT["tokenSecret"])]
     with httpx2.Client(base_url=stack.whatsapp_url, trust_env=False) as client:

@@ -1,4 +1,4 @@
-"""How a build that failed is shown to the person who started it."""
+"""Shows a failed build to the person who started it."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ __all__ = ["build_errors_in_full"]
 
 @contextmanager
 def build_errors_in_full(log_format: LogFormat) -> Iterator[None]:
-    """Show on stderr all that is known of a failed build in the block, and end the command.
+    """If a build in the block fails, show everything about it on stderr, and end the command.
 
-    BigQuery's message can quote a row. A person who may build may also read the rows; what collects
-    logs, as it does with ``--log-format json``, gets the text that quotes none.
+    BigQuery's message can quote a row. A person who may build may also read the rows. But with
+    ``--log-format json`` logs are collected, so the log gets the text that quotes no row.
 
     Raises:
         typer.Exit: The build failed, and was shown.
-        BuildError: It failed, and logs are collected.
+        BuildError: The build failed, and logs are collected.
 
     """
     try:
@@ -33,6 +33,6 @@ def build_errors_in_full(log_format: LogFormat) -> Iterator[None]:
     except BuildError as error:
         if log_format is not LogFormat.TEXT:
             raise
-        # Not through the log: its lines are what is kept and sent on.
+        # Not through the log, whose lines are kept and sent to other places.
         typer.echo(f"vmhub: ERROR: {error.in_full}", err=True)
         raise typer.Exit(error.exit_code) from error

@@ -1,4 +1,4 @@
-"""`vmhub local`: start, find and end the local stack."""
+"""`vmhub local`: start, find and stop the local stack."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def local_up(
 ) -> None:
     """Start the local stack in the background and print its variables.
 
-    `vmhub webhook` runs, too: what is sent is delivered and read after some seconds.
+    It also runs `vmhub webhook`: messages are delivered and read after some seconds.
 
     If FIRESTORE_EMULATOR_HOST names an emulator, that one is used.
 
@@ -81,7 +81,7 @@ def local_down(state_dir: StateDirOption = None) -> None:
 def local_env(state_dir: StateDirOption = None, *, as_json: JsonOption = False) -> None:
     """Print the variables by which vmhub, dbt and Google's clients use the local stack.
 
-    WHATSAPP_API_URL is a page of chats in a browser: what stands on the phones.
+    Open WHATSAPP_API_URL in a browser to see the messages on the phones.
 
     Example: eval "$(vmhub local env)"
     """

@@ -23,7 +23,7 @@ __all__ = [
     "parse_instant",
 ]
 
-# What BigQuery and its time zones reckon with, in either direction.
+# The years in which BigQuery and its time zones can be used.
 _FIRST_YEAR, _LAST_YEAR = 1900, 2100
 
 CnpjOption = Annotated[
@@ -56,7 +56,7 @@ def parse_instant(text: str | None, option: str = "--as-of") -> datetime:
 
     Args:
         text: As it was typed; None: now.
-        option: Where, for the error.
+        option: The option's name, for the error.
 
     Raises:
         ConfigurationError: It is not an ISO 8601 instant of the years 1900 to 2100 with an offset.

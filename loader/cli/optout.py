@@ -1,4 +1,4 @@
-"""`vmhub optout`: people who want no messages, told by hand or by a list."""
+"""`vmhub optout`: record people who want no messages, one by one or from a list."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ optout_app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
     no_args_is_help=True,
-    help="""Keep people who want no messages, from this moment on.
+    help="""Record who wants no messages.
 
     Each opt-out is a document in Firestore. The sender and `vmhub sync` respect it at once;
     `vmhub track` brings it into BigQuery for the next build.
@@ -65,7 +65,7 @@ def optout_add(
     *,
     as_json: JsonOption = False,
 ) -> None:
-    """Keep one person from getting messages.
+    """Record that one person wants no messages.
 
     Example: vmhub optout add --cnpj 12ABC34501DE35 --phone "(11) 90000-0001"
     """
@@ -126,10 +126,10 @@ def optout_import(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Keep everybody on a list from getting messages, such as Procon's "Não Me Ligue".
+    """Record everybody on a list, such as Procon's "Não Me Ligue", as wanting no messages.
 
-    Every form of a phone is read that is read in clientes. If a row cannot be read, its line is
-    named and nothing at all is written. The same list can be imported again.
+    A phone may have any form that it may have in clientes. If a row cannot be read, its line is
+    named and nothing is written. The same list can be imported again.
 
     Example: vmhub optout import procon.csv --all --dry-run
     """
@@ -178,7 +178,7 @@ def _access(services: Services, cnpj: Cnpj) -> tuple[ChangeReader, SuppressionSt
 def _people(
     services: Services, cnpj: Cnpj, phone: str | None, customer: str | None
 ) -> list[NamedPerson]:
-    """Return whom the options name; several when the phone's field holds several numbers."""
+    """Return the people that the options name; --phone may hold several numbers."""
     from loader.operations.optouts.actions import NamedPerson  # noqa: PLC0415
 
     services.registry.entry(cnpj)
@@ -194,7 +194,7 @@ def _people(
 
 
 def _phones(services: Services, cnpj: Cnpj, texts: Mapping[int, str]) -> list[str]:
-    """Return every phone of the texts, once; refuse all of them if one cannot be read."""
+    """Return each phone of the texts once; refuse all texts if one cannot be read."""
     from loader.dbt.spec import BuildSpec  # noqa: PLC0415
     from loader.operations.optouts.lists import refuse_unreadable  # noqa: PLC0415
     from loader.operations.optouts.phones import read_phones  # noqa: PLC0415

@@ -114,7 +114,7 @@ def preview_laundromat(
 
 
 def show_preview(report: PreviewReport) -> None:
-    """Print the funnel, then who comes and who goes and why, or who is targeted."""
+    """Print the funnel, then the new and dropped targets with reasons, or all targets."""
     console = result_console()
     console.print(f"{report.cnpj} previewed as of {report.as_of:%Y-%m-%d %H:%M:%SZ}; nothing sent")
     comparison = report.comparison

@@ -1,4 +1,4 @@
-"""`vmhub send`: send what waits, and look at what failed."""
+"""`vmhub send`: send waiting targets, and review what failed."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ def send_command(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Send every target that waits, at most once, until SIGINT or SIGTERM.
+    """Send every waiting target, at most once, until SIGINT or SIGTERM.
 
-    Only one sender works for a WhatsApp portfolio at a time; a second one waits for its turn. On a
-    signal nothing new is begun, what is under way ends and is recorded; then the exit code is 130
-    or 143.
+    Only one sender works for a WhatsApp portfolio at a time; a second one waits for its turn. After
+    a signal it begins no new message, and finishes and records those under way. The exit code is
+    then 130 or 143.
 
     Example: vmhub send --once
     """
@@ -108,9 +108,9 @@ def send_resolve(
     *,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what became of a message whose outcome stayed unknown.
+    """Record what became of a message whose outcome stayed unknown.
 
-    Only a person may say that it was not sent: then it is sent again, in the same cycle.
+    Only a person can decide that it was not sent. It is then sent again, in the same cycle.
 
     Example: vmhub send resolve --cnpj 11222333000181 --campaign BIRTHDAY --customer 7 --outcome
     sent

@@ -1,4 +1,4 @@
-"""How `vmhub status` shows what the senders do."""
+"""The part of `vmhub status` about the senders."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LEAST_BRL_LEFT = 20.0
 
 
 def show_sending(sending: SendStatus | None, as_of: datetime) -> None:
-    """Print what went out within a day, what waits, and what stands in the way."""
+    """Print what was sent within a day, what waits, and what holds messages back."""
     console = result_console()
     if sending is None:
         console.print("\nNo `vmhub send` has written a record within a day.")

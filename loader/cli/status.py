@@ -38,8 +38,8 @@ def status_command(
         bool,
         typer.Option(
             "--alert",
-            help=f"Send the receivers in ${ALERT_URLS_VARIABLE} what began and what is over since "
-            "the last time.",
+            help=f"Tell the receivers in ${ALERT_URLS_VARIABLE} which alerts began or ended since "
+            "the last check.",
         ),
     ] = False,
     raw_max_age: Annotated[
@@ -69,8 +69,8 @@ def status_command(
     send_failed_percent: Annotated[
         float,
         typer.Option(
-            help="Alert when more than this share of an hour's messages failed, customers' own "
-            "reasons left out; at least five.",
+            help="Alert when more than this share of an hour's messages failed for reasons other "
+            "than the customer's; at least five.",
             min=0,
             max=100,
         ),
@@ -80,9 +80,9 @@ def status_command(
     ] = _DEFAULTS.unknown_attempts,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the last runs, what fails since when, whose RAW data is stale, and how sending does.
+    """Show the last runs, failing laundromats, stale RAW data, and the state of sending.
 
-    Ends with 3 when something should be looked at. docs/alerts.md says what to do.
+    Exit code 3 when somebody should look at something. docs/alerts.md says what to do.
 
     Example: vmhub status --alert --raw-max-age 30
     """

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["templates_app"]
 
 templates_app = typer.Typer(
-    help="The templates of WhatsApp: are they as seeds/message_templates.csv wants them?",
+    help="Compare WhatsApp's templates with seeds/message_templates.csv, and submit new ones.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -39,7 +39,7 @@ OneCnpjOption = Annotated[
 
 @dataclass(frozen=True)
 class TemplateLine:
-    """One template of one account, and how it stands."""
+    """One template of one account, and its state."""
 
     waba_id: str
     name: str
@@ -51,7 +51,7 @@ class TemplateLine:
 
 @templates_app.command("check")
 def templates_check(cnpj: OneCnpjOption = None, *, as_json: JsonOption = False) -> None:
-    """Compare each text of the seed with what WhatsApp has. Exit code 3 when something differs.
+    """Compare each text of the seed with WhatsApp's template. Exit code 3 when something differs.
 
     Example: vmhub templates check
     """
@@ -80,9 +80,9 @@ def templates_push(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Submit for review the templates that WhatsApp does not have.
+    """Submit the templates that WhatsApp does not have; WhatsApp reviews them.
 
-    A template that is there is left as it is: a new text needs a new name.
+    An existing template is never changed: a new text needs a new name.
 
     Example: vmhub templates push --yes
     """
@@ -113,7 +113,7 @@ def _each_account(
     *,
     as_json: bool,
 ) -> None:
-    """Do something for each account of WhatsApp, once however many laundromats share it."""
+    """Do something once for each WhatsApp account, even if laundromats share it."""
     services = open_services()
     classes = Seeds(services.project.root / "seeds").error_classes
 

@@ -1,4 +1,4 @@
-"""`vmhub webhook`: receive what WhatsApp tells."""
+"""`vmhub webhook`: receive WhatsApp's events."""
 
 from __future__ import annotations
 
@@ -36,9 +36,8 @@ def webhook_command(
 ) -> None:
     """Receive receipts, replies, opt-outs and events of WhatsApp, until SIGINT or SIGTERM.
 
-    Meta must reach it at https://…/webhook; docs/webhook.md says how to set that up. On a signal
-    nothing new is taken, and what is under way is committed and answered; then the exit code is 130
-    or 143.
+    Meta must reach it at https://…/webhook; docs/webhook.md says how to set that up. After a signal
+    it takes no new POST, and commits and answers those under way. The exit code is then 130 or 143.
 
     Example: vmhub webhook --port 8080
     """
@@ -64,7 +63,7 @@ def webhook_command(
 
 
 def _clock(as_of: str | None, *, is_local: bool) -> Callable[[], datetime]:
-    """Return the clock; the demo's begins at an instant of the demo."""
+    """Return the clock; the demo's clock starts at --as-of."""
     if as_of is None:
         return machine_now
     if not is_local:

@@ -1,8 +1,8 @@
-"""What a build may ask BigQuery for: one laundromat's datasets, whoever in dbt asks.
+"""Limits a build's requests to BigQuery to the datasets of one laundromat.
 
-Models, tests, hooks, `run_query` in macros and dbt's own look-ups come to BigQuery by the same
-client. Its requests are looked at here, the last place before they are sent. IAM is the wall behind
-it (docs/real-project.md).
+Models, tests, hooks, `run_query` in macros and dbt's own look-ups all use the same BigQuery client.
+Its requests are checked here, just before they are sent. IAM is a second barrier behind this one
+(docs/real-project.md).
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 __all__ = ["REFUSED", "Boundary", "bounded", "guarded"]
 
 REFUSED = "Refused before it was sent"
-"""How the error of what crosses the boundary begins; it quotes no row."""
+"""The beginning of the error for a refused request; the error quotes no row."""
 
 _DATASET_IN_PATH = re.compile(r"/datasets/([^/?]+)")
 
 
 @dataclass(frozen=True)
 class Boundary:
-    """One build's."""
+    """The boundary of one build."""
 
     cnpj: Cnpj
     project: str
@@ -41,7 +41,7 @@ class Boundary:
     """The dbt nodes that may read the laundromat's own rows of VMHUB_OPS."""
 
     def statement_problem(self, sql: str, node: str = "") -> str:
-        """Return what is wrong with a node's statement; empty when nothing is."""
+        """Return what is wrong with a node's statement; empty if nothing is."""
         return statement_problem(
             sql,
             cnpj=self.cnpj,
@@ -51,12 +51,12 @@ class Boundary:
         )
 
     def request_problem(self, path: str, data: Any, node: str = "") -> str:
-        """Return what is wrong with a request to BigQuery's REST API; empty when nothing is.
+        """Return what is wrong with a request to BigQuery's REST API; empty if nothing is.
 
         Args:
-            path: As ``/projects/p/datasets/d/tables/t``.
-            data: The JSON that is sent.
-            node: The dbt node that it is for.
+            path: Such as ``/projects/p/datasets/d/tables/t``.
+            data: The JSON body.
+            node: The dbt node that makes the request.
 
         """
         content: dict[str, Any] = data if isinstance(data, dict) else {}
@@ -90,7 +90,7 @@ class Boundary:
         return self.statement_problem(str(query.get("query")), node)
 
     def _is_own(self, dataset: str) -> bool:
-        # BigQuery keeps results in datasets whose names begin with an underscore, and are random.
+        # BigQuery keeps results in datasets with a random name that begins with an underscore.
         own = {f"{self.cnpj}_{suffix}" for suffix in ("RAW", "CAMPAIGN", "PREVIEW")}
         return dataset in own or dataset.startswith("_") or dataset == OPS_DATASET
 
@@ -103,7 +103,7 @@ class _Current:
 
 @contextmanager
 def bounded(boundary: Boundary) -> Iterator[None]:
-    """Hold dbt's requests to a boundary for the block; without one, none may be made."""
+    """Limit dbt's requests to a boundary within the block; outside of one, all are refused."""
     before, _Current.boundary = _Current.boundary, boundary
     try:
         yield
@@ -112,7 +112,7 @@ def bounded(boundary: Boundary) -> Iterator[None]:
 
 
 def guarded(create: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Wrap dbt's function that makes a BigQuery client: its requests are held to the boundary."""
+    """Wrap dbt's function that makes a BigQuery client, so that its requests are checked."""
 
     @wraps(create)
     def create_guarded(credentials: Any) -> Any:
@@ -136,7 +136,7 @@ def guarded(create: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def _check(path: str, data: Any) -> None:
-    """Raise dbt's own error when a request crosses the boundary: dbt tells it like any other."""
+    """Raise an error of dbt if a request crosses the boundary; dbt reports it like any other."""
     from dbt_common.events.contextvars import get_node_info  # noqa: PLC0415
     from dbt_common.exceptions import DbtRuntimeError  # noqa: PLC0415
 

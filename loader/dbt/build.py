@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["BuildError", "BuildReport", "NodeWarning", "build", "check_sources"]
 
 
-# What dbt says of a node that did not succeed; others were skipped, or only warn.
+# dbt's statuses of nodes that failed; nodes with other statuses were skipped, or only warn.
 _FAILED = ("error", "fail", "runtime error")
 
 # BigQuery messages about tables, names, permissions and limits; they never quote a row.
@@ -41,7 +41,7 @@ _QUOTES_NO_ROW = re.compile(
 
 @dataclass(frozen=True)
 class NodeWarning:
-    """A dbt node, a test, that warns, and how many rows it found."""
+    """A dbt test that warns, and how many rows it found."""
 
     name: str
     message: str
@@ -69,14 +69,14 @@ class BuildReport:
 class BuildError(RunError):
     """A model or a test failed; what depends on it was not rebuilt.
 
-    Its message is safe to record: what can quote a row is left out of it.
+    Its message is safe to record: text that can quote a row is left out.
     """
 
     def __init__(self, message: str, *, hint: str, in_full: str) -> None:
-        """Keep the text for the person who builds apart from the one that is recorded."""
+        """Keep two texts: one for the person who builds, and one to record."""
         super().__init__(message, hint=hint)
         self.in_full = in_full
-        """All that dbt and BigQuery said, and where. It can quote a row: never log or record it."""
+        """Everything that dbt and BigQuery said. It can quote a row: never log or record it."""
 
 
 def check_sources(project: Project, warehouse: Warehouse, cnpj: Cnpj) -> None:
@@ -126,7 +126,7 @@ def build(
 
     """
     check_sources(project, warehouse, spec.cnpj)
-    # One that was onboarded by an older version has none.
+    # A laundromat that was onboarded by an older version has no key yet.
     ensure_voucher_key(warehouse, spec.cnpj)
     statements = SentStatements()
     results = dbt.run(
@@ -197,15 +197,15 @@ def _dbt_show(project: Project, spec: BuildSpec, test: str) -> str:
         for name, value in spec.variables.items()
         if name not in defaults or value != defaults[name]
     }
-    # The table that dbt prints otherwise cuts what is longer than a word.
+    # Not as dbt's table, which cuts long values.
     options = ["--output", "json", "--limit", "50", "--vars", json.dumps(changed)]
     return shlex.join(["dbt", "show", "--select", test, *options])
 
 
 def _recorded_text(result: Any, complaint: Complaint) -> str:
-    """Return what a node's message says in one line, without what may quote a row."""
+    """Return a node's message in one line, without text that may quote a row."""
     first, *more = complaint.without_position.splitlines()
-    # Of a test, dbt says how many rows it found.
+    # For a test, dbt's message only has the number of rows found.
     is_count = str(result.status) in ("fail", "warn") and not more
     if is_count or _QUOTES_NO_ROW.match(first):
         return first

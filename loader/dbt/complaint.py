@@ -1,4 +1,4 @@
-"""What dbt, BigQuery or its emulator says of a mistake, taken apart."""
+"""Takes an error message of dbt, BigQuery or its emulator apart."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import NamedTuple
 __all__ = ["Complaint", "Position", "word"]
 
 _COLORS = re.compile(r"\x1b\[[0-9;]*m")
-# dbt's own words around a message: what failed before it, and how dbt came there behind it.
+# dbt's own words around a message: what failed (before it), and the call path (after it).
 _HEADING = re.compile(r"(?:[A-Z]\w* )+Error(?: in .+)?")
 _TAIL = re.compile(r"> (?:in|called by) |compiled code at |Vars supplied to ")
 _FILE_OF_CALLER = re.compile(r"> (?:in|called by) \w+ \S+ \((?P<path>[^)]+)\)")
 _FILE = re.compile(r"\b(?:models|macros|seeds|tests)/[\w/.-]+\.(?:sql|yml)\b")
 
-# The name that a message is about, by what stands before it: of GoogleSQL, of DuckDB, which is
-# beneath the emulator, of our own check of statements, of Jinja and of dbt. Never a value: those
-# are in other messages only.
+# The name that a message is about, found by the words before it. The messages are those of
+# GoogleSQL, of DuckDB (inside the emulator), of our own check of statements, of Jinja and of dbt.
+# None of these messages holds a value.
 _NAME = re.compile(
     r"""(?:
         Unrecognized\ name: | Function\ not\ found: | \bName(?=\ \S+\ not\ found)
@@ -32,7 +32,7 @@ _NAME = re.compile(
     )\s*["'`]?(?:dbt_macro__)?(?:\w+\.)*(?P<name>\w+)""",
     re.VERBOSE,
 )
-# [line:column] is GoogleSQL's; the other is the emulator's parser's.
+# GoogleSQL writes [line:column]; the emulator's parser uses the other form.
 _POSITION = re.compile(r"\[(?:at )?(\d+):(\d+)\]|\bLine (\d+), Col: (\d+)")
 _POSITION_TEXT = re.compile(r"\s*(?:(?:\bat )?\[(?:at )?\d+:\d+\]|\bLine \d+, Col: \d+\.?)")
 # DuckDB quotes the place in its own SQL, Jinja the line of the template.
@@ -49,23 +49,23 @@ class Position(NamedTuple):
 
 @dataclass(frozen=True)
 class Complaint:
-    """A message, and what it tells about the place of the mistake."""
+    """A message, and what it says about the place of the mistake."""
 
     text: str
     """The message without dbt's words around it."""
     is_about_sql: bool
-    """Whether SQL was made, and refused; else dbt could not make it."""
+    """True: the database refused the SQL. False: dbt could not make the SQL."""
     names: tuple[str, ...]
     positions: tuple[Position, ...]
     quoted_sql: str
-    """A part of the SQL that the database ran, which the emulator rewrites."""
+    """A quoted part of the SQL that the database ran; the emulator may have rewritten it."""
     quoted_template: str
     files: tuple[str, ...]
-    """Files of the project, the one whose macro ran last before the others."""
+    """Files of the project; the file of the macro that ran last comes first."""
 
     @classmethod
     def of(cls, message: str) -> Complaint:
-        """Take a message of dbt apart."""
+        """Take dbt's message apart."""
         lines = [line.strip() for line in _COLORS.sub("", message).strip().splitlines()]
         heading = lines.pop(0) if lines and _HEADING.fullmatch(lines[0]) else ""
         end = next((i for i, line in enumerate(lines) if _TAIL.match(line)), len(lines))
@@ -87,10 +87,10 @@ class Complaint:
 
     @property
     def without_position(self) -> str:
-        """The text without positions in the SQL that ran: that is not what somebody wrote."""
+        """The text without positions, which refer to the SQL that ran and not to a source file."""
         return _POSITION_TEXT.sub("", self.text)
 
 
 def word(name: str) -> re.Pattern[str]:
-    """Return a pattern of a name as a whole word; SQL makes no difference of case."""
+    """Return a pattern for a name as a whole word; case is ignored, as in SQL."""
     return re.compile(rf"(?<!\w){re.escape(name)}(?!\w)", re.IGNORECASE)

@@ -1,9 +1,9 @@
-"""Where in the project a mistake is.
+"""Finds the place of a mistake in the project's files.
 
-BigQuery knows the one statement that ran. It is made of the SQL of a model, of the ephemeral models
-inlined into it, and of what macros wrote, so the file that somebody has to open can be another one
-than that of the model that failed. The way back: find the line of the statement, then the part of
-the statement that it is in, then the line of that part's source or of one of its macros.
+BigQuery only sees the statement that ran. It is made of a model's SQL, of the ephemeral models
+inlined into it, and of the output of macros. So the mistake can be in another file than that of the
+model that failed. The search goes back in three steps: the line of the statement, the part of the
+statement that has this line, and the line in that part's source or in one of its macros.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ _WORD = re.compile(r"\w+")
 
 @dataclass(frozen=True)
 class Place:
-    """A place in a file of the project; line and column from 1, where they are known."""
+    """A place in a file of the project; line and column start at 1, if they are known."""
 
     path: str
     line: int | None = None
     column: int | None = None
     text: str = ""
-    """The line."""
+    """The text of the line."""
 
     def __str__(self) -> str:
         """Return it in words."""
@@ -47,12 +47,12 @@ class Place:
 
 @dataclass(frozen=True)
 class Source:
-    """A model, a test or a macro as somebody wrote it."""
+    """A model, a test or a macro as it is written in its file."""
 
     path: str
     lines: tuple[str, ...]
     first_line: int
-    """Where it begins in its file, from 1."""
+    """Its first line in its file, from 1."""
     macros: tuple[str, ...]
     """The unique ids of the macros that it calls."""
 
@@ -72,10 +72,10 @@ class _Line:
 
 
 class SentStatements:
-    """The last statement of each node, just as it was sent; told of dbt's events."""
+    """Keeps the last statement of each node, exactly as it was sent; receives dbt's events."""
 
     def __init__(self) -> None:
-        """Know none yet."""
+        """Begin without statements."""
         self._by_node: dict[str, str] = {}
 
     def __call__(self, event: Any) -> None:
@@ -84,20 +84,20 @@ class SentStatements:
             self._by_node[event.data.node_info.unique_id] = event.data.sql
 
     def of(self, node: Any) -> str:
-        """Return a node's last statement; of one that sent none, what it was compiled to."""
+        """Return a node's last statement, or its compiled SQL if it sent none."""
         return self._by_node.get(node.unique_id) or getattr(node, "compiled_code", None) or ""
 
 
 class Sources:
-    """What the project's files say, by the unique id of the node or macro."""
+    """The project's sources, by the unique id of the node or macro."""
 
     def __init__(self, sources: dict[str, Source]) -> None:
-        """Look for mistakes in these; macros come before the models that call them."""
+        """Search these sources; macros come before the models that call them."""
         self._sources = sources
 
     @classmethod
     def of_manifest(cls, manifest: Any, root: Path) -> Sources:
-        """Return those of a parsed project."""
+        """Return the sources of a parsed project."""
         package = manifest.metadata.project_name
         macros = [item for item in manifest.macros.values() if item.package_name == package]
         nodes = [item for item in manifest.nodes.values() if item.path.endswith(".sql")]
@@ -110,7 +110,7 @@ class Sources:
 
     @classmethod
     def of_files(cls, root: Path) -> Sources:
-        """Return those of a project that dbt cannot parse: whole files."""
+        """Return the sources of a project that dbt cannot parse: whole files."""
         files = [
             path for folder in ("macros", "models", "tests") for path in (root / folder).rglob("*")
         ]
@@ -124,11 +124,11 @@ class Sources:
         )
 
     def find(self, complaint: Complaint, node: Any = None, statement: str = "") -> Place | None:
-        """Return where the mistake is that a message is about; None: nobody can tell.
+        """Return the place of the mistake that a message is about; None: unknown.
 
         Args:
             complaint: The message.
-            node: dbt's node that failed, compiled as far as it came; None: none did.
+            node: dbt's node that failed, perhaps not fully compiled; None: no node failed.
             statement: The statement that the database refused.
 
         """
@@ -142,7 +142,7 @@ class Sources:
         path = node.original_file_path if node else next(iter(complaint.files), None)
         return Place(path) if path else None
 
-    # Mistakes in Jinja: no SQL came out of it.
+    # Mistakes in Jinja: no SQL was made
 
     def _in_template(self, complaint: Complaint, node: Any) -> Place | None:
         called = [source for source in self._sources.values() if source.path in complaint.files]
@@ -161,7 +161,7 @@ class Sources:
                     return place
         return None
 
-    # Mistakes in SQL.
+    # Mistakes in SQL
 
     def _in_statement(self, complaint: Complaint, node: Any, statement: str) -> Place | None:
         lines = statement.splitlines()
@@ -169,7 +169,7 @@ class Sources:
         if found is None:
             return None
         row, column = found
-        # Each part of the statement and the lines that it takes; the others are the node's own.
+        # Each part of the statement and its lines; all other lines are the node's own.
         own = list(lines)
         for cte in getattr(node, "extra_ctes", ()):
             begins = statement.find(cte.sql)
@@ -224,11 +224,11 @@ def _source_of(item: Any, text: str, root: Path) -> Source:
     """Return a node or macro with the line of its file that it begins at."""
     macros = tuple(item.depends_on.macros)
     if not item.original_file_path.endswith(".sql"):
-        # A generic test: all its SQL is a macro's; its file says what is tested.
+        # A generic test: all its SQL comes from a macro; its own file only says what is tested.
         return Source(item.original_file_path, (), 1, macros)
     path = root / item.original_file_path
     content = path.read_text(encoding="utf-8") if path.is_file() else text
-    # dbt keeps of a file what is between its blank lines, of a macro what is between its tags.
+    # dbt keeps a file without blank lines at both ends, and of a macro the text between its tags.
     name = re.escape(item.name.removeprefix("test_"))
     begins = (
         re.search(rf"\{{%-?\s*(?:macro|test)\s+{name}\s*\(", content)
@@ -253,7 +253,7 @@ def _names(complaint: Complaint, text: str) -> bool:
 
 
 def _in_jinja(source: Source, name: str) -> Place | None:
-    """Return where a source has a name in its Jinja; the SQL around it may have the same one."""
+    """Return where a source has a name in its Jinja, and not in the SQL around it."""
     text = "\n".join(source.lines)
     for jinja in _JINJA.finditer(text):
         found = word(name).search(text, jinja.start(), jinja.end())
@@ -264,10 +264,10 @@ def _in_jinja(source: Source, name: str) -> Place | None:
 
 
 def _row_of(complaint: Complaint, lines: list[str]) -> tuple[int, int | None] | None:
-    """Return the line of a statement, from 0, that a message is about, and the column."""
+    """Return the line of a statement (from 0) that a message is about, and the column."""
     for line, column in complaint.positions:
-        # The emulator's positions can be about SQL of its own: then the name does not stand there,
-        # or what does is dbt's comment.
+        # The emulator's positions can refer to its own SQL. Then the statement has another text
+        # at this position, or dbt's comment.
         if (
             line <= len(lines)
             and not lines[line - 1].startswith("/*")
@@ -280,7 +280,7 @@ def _row_of(complaint: Complaint, lines: list[str]) -> tuple[int, int | None] | 
         rows = list(range(len(code)))
     if not rows:
         return None
-    # Of several lines, the one that has most of what the emulator quotes; rare words say more.
+    # Choose the line that has the most words of the quote; rare words count more.
     words = [set(_WORD.findall(text.lower())) for text in code]
     frequency = Counter(found for line in words for found in line)
     quoted = set(_WORD.findall(complaint.quoted_sql.lower()))
@@ -288,7 +288,7 @@ def _row_of(complaint: Complaint, lines: list[str]) -> tuple[int, int | None] | 
 
 
 def _aligned(source: tuple[str, ...], made: list[str], row: int) -> tuple[int | None, range]:
-    """Return the line that stands in the source just as in the SQL; else those it may come from."""
+    """Return the same line in the source; if there is none, the lines it may come from."""
     matcher = SequenceMatcher(
         None, [line.strip() for line in source], [line.strip() for line in made], autojunk=False
     )
@@ -300,10 +300,10 @@ def _aligned(source: tuple[str, ...], made: list[str], row: int) -> tuple[int | 
 
 
 def _match(text: str, made: str, column: int | None) -> tuple[bool, int]:
-    """Return how well a line can have made a line of SQL; larger is better.
+    """Return how well a source line matches a line of SQL; larger is better.
 
-    First, whether the column is in what stands in both, not in what Jinja wrote; then how much
-    stands in both, in the same order.
+    First counts whether the column is in text that both lines have, and not in the output of Jinja.
+    Then counts how much text both have in the same order.
     """
     at = length = 0
     has_column = False
@@ -311,7 +311,7 @@ def _match(text: str, made: str, column: int | None) -> tuple[bool, int]:
         at = made.find(literal, at)
         if at < 0:
             return False, 0
-        # A message can be about the word behind the mistake.
+        # A message can point to the word after the mistake.
         ends = at + len(literal) + 1
         has_column = has_column or (column is not None and at <= column <= ends)
         at += len(literal)
@@ -320,7 +320,7 @@ def _match(text: str, made: str, column: int | None) -> tuple[bool, int]:
 
 
 def _column(text: str, complaint: Complaint, made: str, column: int | None) -> int | None:
-    """Return the column of a line, from 1, that is meant."""
+    """Return the column of the mistake in a source line, from 1."""
     if column is not None:
         indents = [len(line) - len(line.lstrip()) for line in (text, made)]
         return column + indents[0] - indents[1] + 1

@@ -95,7 +95,7 @@ def check_relations(manifest: Any, spec: BuildSpec) -> None:
 
 
 def ops_readers(manifest: Any) -> frozenset[str]:
-    """Return the ids of the nodes that say by source() that they read VMHUB_OPS."""
+    """Return the ids of the nodes that read VMHUB_OPS by source()."""
     shared = {id_ for id_, source in manifest.sources.items() if source.schema in _SHARED_DATASETS}
     return frozenset(
         id_

@@ -66,7 +66,7 @@ def _injecting(inject: Callable[[str, Any], str]) -> Callable[[str, Any], str]:
     @wraps(inject)
     def injecting(sql: str, ctes: Any) -> str:
         beginning = _BEGINNING.match(sql)
-        # Of several statements, dbt's own function takes the first.
+        # If there are several statements, dbt's own function uses the first.
         if not ctes or beginning is None or ";" in sql:
             return inject(sql, ctes)
         injected = ", ".join(cte.sql for cte in ctes)

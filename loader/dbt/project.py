@@ -38,7 +38,7 @@ class Project:
         """Return the `vars` of dbt_project.yml.
 
         They include `settings`, a map of every setting to its default, and `setting_rules`, the
-        values that settings take. Each setting is a var of its own, too.
+        allowed values of settings. Each setting is also a var of its own.
         """
         return copy.deepcopy(self._variables)
 

@@ -73,7 +73,7 @@ class Dbt:
         return self._folder / "-".join(filter(None, (spec.cnpj, spec.side.value)))
 
     def sources(self) -> Sources:
-        """Return what the project's files say, as they were parsed."""
+        """Return the sources of the parsed project, to find mistakes in."""
         manifest = self._parsed.manifest(self._environment)
         return Sources.of_manifest(manifest, self._parsed.project.root)
 
@@ -90,8 +90,9 @@ class Dbt:
         Args:
             spec: What the command is about.
             command: Its name and arguments.
-            keeps_log: Whether dbt writes its log; that can quote rows, so only for a person.
-            on_event: Told each event of dbt.
+            keeps_log: Whether dbt writes its log. The log can quote rows: only for a person who
+                builds by hand.
+            on_event: Called with each event of dbt.
 
         Raises:
             RunError: A relation would belong to another laundromat; nothing was executed.
@@ -145,7 +146,7 @@ class Dbt:
                 self._parsed.project,
                 [
                     *(*command, "--no-write-json"),
-                    # dbt reads it as YAML, which has no surrogates such as JSON writes for emoji.
+                    # dbt reads it as YAML, which has no surrogates, unlike JSON with emoji.
                     *("--vars", json.dumps(variables, ensure_ascii=False)),
                 ],
                 target_path=self.target_path(spec),
@@ -156,7 +157,7 @@ class Dbt:
         return list(getattr(result, "results", None) or [])
 
     def _credentials(self, spec: BuildSpec) -> dict[str, str]:
-        """Return what tells dbt's profile the service account that acts for the laundromat."""
+        """Return the variables that give dbt's profile the laundromat's service account."""
         account = self._environment.account(spec.cnpj)
         return {"VMHUB_DBT_ACCOUNT": account} if account else {}
 
@@ -165,7 +166,7 @@ class Dbt:
 
 
 def _check_variables(variables: dict[str, Any]) -> None:
-    """Raise a ConfigurationError for vars that must not reach dbt, whoever made them."""
+    """Raise a ConfigurationError for vars that must not reach dbt."""
     if parse_cnpj(str(variables["cnpj"])) != variables["cnpj"]:
         message = "the var cnpj is a CNPJ in another spelling"
         raise ConfigurationError(message, hint="pass what parse_cnpj returns")
@@ -214,7 +215,7 @@ def _invoke(
 
 
 def _located(error: BaseException, project: Project, manifest: Any) -> str:
-    """Return in one line what dbt says, with the place in the project where that is known."""
+    """Return dbt's message in one line, with the place in the project if it is known."""
     complaint = Complaint.of(str(error))
     root = project.root
     sources = Sources.of_manifest(manifest, root) if manifest else Sources.of_files(root)

@@ -1,7 +1,7 @@
-"""Which values a setting takes, by the rules in dbt_project.yml.
+"""The allowed values of settings, by the rules in dbt_project.yml.
 
 dbt reads the same rules (macros/settings/setting_rules.sql), so that a plain `dbt build --vars`
-refuses what `vmhub` refuses; tests/e2e/test_dbt_project.py holds the two to the same answers.
+refuses what `vmhub` refuses; tests/e2e/test_dbt_project.py checks that both give the same answers.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def setting_problem(
     defaults: Mapping[str, Any],
     rules: Sequence[Mapping[str, Any]],
 ) -> str:
-    """Return which values a setting takes if its value is not one of them; else an empty text.
+    """Return the allowed values if a setting's value is not allowed; otherwise an empty text.
 
     Args:
         name: The setting.
@@ -69,9 +69,9 @@ def setting_problem(
 
 
 def holds_braces(value: Any) -> bool:
-    """Return whether there is a brace in a text, or in any text of a list or a map.
+    """Return whether a text, or any text in a list or a map, has a brace.
 
-    dbt renders a text that is a var as Jinja, which reads tables and environment variables.
+    dbt renders the text of a var as Jinja, which can read tables and environment variables.
     """
     if isinstance(value, str):
         return "{" in value or "}" in value
@@ -81,9 +81,9 @@ def holds_braces(value: Any) -> bool:
 
 
 def shown(value: Any) -> str:
-    """Return a value as errors show it: of a text, a list or a map its kind alone.
+    """Return a value as errors show it; for a text, a list or a map only its type.
 
-    What somebody typed into a setting can be a name or a phone, and errors are logged and stored.
+    Somebody may have typed a name or a phone into a setting, and errors are logged and stored.
     """
     if value is None:
         return "empty"

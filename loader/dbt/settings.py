@@ -57,8 +57,8 @@ def effective_settings(
         changes: Values from the command line, which win.
 
     Raises:
-        ConfigurationError: A setting is unknown or has a value that it does not take, or the time
-            zone is unknown.
+        ConfigurationError: A setting or the time zone is unknown, or a setting's value is not
+            allowed.
 
     """
     variables = project.variables()
@@ -76,7 +76,7 @@ def effective_settings(
             if name in places:
                 message = f"{places[name]} has {name}={shown(value)}"
             else:
-                # Defaults fit each other, so somebody changed the setting that limits it.
+                # The defaults fit each other, so somebody changed the setting that is the limit.
                 bound = upper_bound(name, rules) or ""
                 default = f"{name}={shown(value)}"
                 message = f"{places.get(bound, place)} does not fit the default {default}"

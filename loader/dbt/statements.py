@@ -1,7 +1,7 @@
-"""What a statement names, read by a parser of BigQuery's SQL, and what one laundromat may touch.
+"""Checks with a SQL parser that a statement touches only what one laundromat may touch.
 
 Settings are checked before they become SQL, and models name tables by ref() and source(). This is
-the check of what came out: of every statement, as it is sent.
+the last check: of every statement, as it is sent.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 __all__ = ["statement_problem"]
 
-# It warns of what it does not know, and quotes the statement; here that is refused.
+# The parser logs a warning with the statement for unknown syntax; here unknown syntax is refused.
 logging.getLogger("sqlglot").setLevel(logging.ERROR)
 
-# Parsing costs some 10 ms and an hour's statements differ only in whose they are and as of when.
-# So the parse is of the statement without either, and is kept.
+# Parsing costs some 10 ms, and the statements of different laundromats and hours differ only in
+# CNPJ and instants. So the statement is parsed without these, and the result is kept.
 _PLACEHOLDER = "00000000000000"
 _INSTANT = re.compile(r"'\d{4}-\d\d-\d\d(?: \d\d:\d\d:\d\d\.\d{6}\+00:00)?'")
-# dbt puts the labels of a job in front of its statement, the CNPJ in lower case among them.
+# dbt writes a job's labels in front of the statement, including the CNPJ in lower case.
 _LABELS = re.compile(r"\A\s*/\*[^*]*\*/")
 _SOME_INSTANT = "'2000-01-01'"
 _KEPT = 512
@@ -45,7 +45,7 @@ _QUERIES = (exp.Select, exp.SetOperation, exp.Subquery)
 _CHANGES = (exp.Insert, exp.Update, exp.Delete, exp.Merge, exp.TruncateTable)
 _DEFINITIONS = (exp.Create, exp.Drop, exp.Alter)
 
-# Besides its own error, sqlglot lets these out of its compiled parser.
+# Besides its own errors, sqlglot's compiled parser can raise these.
 _UNREADABLE_ERRORS = (SqlglotError, IndexError, RecursionError, TypeError)
 _UNREADABLE = "it is not SQL that the check can read"
 
@@ -56,7 +56,7 @@ _NAMESPACES = frozenset({"hll_count", "keys", "net", "safe"})
 def statement_problem(
     sql: str, *, cnpj: Cnpj, project: str, writes: str, may_read_ops: bool = False
 ) -> str:
-    """Return what a laundromat's statement must not do; empty when there is nothing.
+    """Return what is forbidden in a laundromat's statement; empty if nothing is.
 
     Args:
         sql: One statement or several.
@@ -100,25 +100,25 @@ def _problem(sql: str, project: str, writes: str, may_read_ops: bool) -> str:  #
 
 
 def _syntax_error(sql: str) -> str:
-    """Return what the parser misses in a statement and where; its whole text quotes the statement.
+    """Return a syntax error and its place, without the parser's own text, which quotes the SQL.
 
-    The statement is parsed again as it is sent: without instants, other columns count.
+    The statement is parsed again as it is sent: without instants the columns would be wrong.
     """
     try:
         sqlglot.parse(sql, dialect="bigquery")
     except ParseError as error:
         first = error.errors[0]
-        # The parser counts to the last character of the word that it stumbles over.
+        # The parser gives the last character of the wrong word; go back to its first.
         column = first["col"] - len(first["highlight"]) + 1
         return f": {first['description']} at [{first['line']}:{column}]"
     except _UNREADABLE_ERRORS:
-        # It broke off before it read words, or its error has no place.
+        # The parser stopped before it read a word, or its error has no place.
         pass
     return ""
 
 
 def _kind_problems(statement: exp.Expr) -> Iterator[str]:
-    """Yield what is neither a query nor a change of tables: scripts, exports, definitions."""
+    """Yield statements that are neither a query nor a change of tables, such as exports."""
     if isinstance(statement, _DEFINITIONS):
         kind = str(statement.args.get("kind") or "").upper()
         is_new_dataset = kind == "SCHEMA" and isinstance(statement, exp.Create)
@@ -135,7 +135,7 @@ def _kind_problems(statement: exp.Expr) -> Iterator[str]:
 def _table_problems(
     statement: exp.Expr, project: str, writes: str, *, may_read_ops: bool
 ) -> Iterator[str]:
-    """Yield the tables that are none of the laundromat's."""
+    """Yield the tables that are not the laundromat's."""
     written = [] if isinstance(statement, _QUERIES) else _written_tables(statement)
     for table in written:
         if table.db != writes or table.catalog not in ("", project):
@@ -165,7 +165,7 @@ def _read_problems(
 
 
 def _call_problems(statement: exp.Expr, project: str) -> Iterator[str]:
-    """Yield the functions that somebody defined, which can read any table, but for our own."""
+    """Yield calls of user-defined functions, which can read any table; our own are allowed."""
     own = f"{project}.{_PLACEHOLDER}_CAMPAIGN.{VOUCHER_KEY}"
     for call in statement.find_all(exp.Anonymous):
         namespace, _, name = call.name.rpartition(".")

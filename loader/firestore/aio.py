@@ -1,6 +1,6 @@
 """Firestore without threads, for programs that have many calls under way at a time.
 
-The same channel options, metadata and errors as `loader.firestore.client`; messages stay raw.
+It has the same channel options, metadata and errors as `loader.firestore.client`.
 """
 
 from __future__ import annotations
@@ -60,12 +60,12 @@ _PRECONDITION_TIME = b"\x12"
 
 
 class LostRaceError(ServiceError):
-    """A precondition did not hold, so that nothing of a commit was written."""
+    """A precondition was not met, so nothing of the commit was written."""
 
 
 @dataclass(frozen=True)
 class AsyncDatabase:
-    """A connection of one event loop, and the names that it needs."""
+    """A connection for one event loop, and the names that it needs."""
 
     root: str
     """``projects/…/databases/(default)/documents``."""
@@ -107,12 +107,12 @@ class AsyncDatabase:
     async def get(
         self, names: Sequence[str], doing: str, *, fields: Sequence[str] | None = None
     ) -> dict[str, Any]:
-        """Return the raw documents there are, by name.
+        """Return the raw documents that exist, by name.
 
         Args:
             names: Full names.
-            doing: For errors.
-            fields: What is read of each; None: everything.
+            doing: What is being done, for errors.
+            fields: The fields to read; None: all.
 
         Raises:
             ServiceError: Firestore does not answer as it should.
@@ -143,10 +143,10 @@ class AsyncDatabase:
     async def commit(self, writes: Sequence[bytes], doing: str) -> list[datetime]:
         """Write all or nothing, and return the update time of each document.
 
-        Not sent again here: after a transient error nobody knows whether it took effect.
+        It is not retried here: after a transient error it is not known whether it was written.
 
         Raises:
-            LostRaceError: A precondition did not hold; nothing was written.
+            LostRaceError: A precondition was not met; nothing was written.
             ServiceError: Firestore does not answer as it should.
 
         """
@@ -181,13 +181,13 @@ def encoded_write(
     update_time: datetime | None = None,
     is_new: bool = False,
 ) -> bytes:
-    """Return a write of fields; those that are None are removed, those not named stay.
+    """Return a write of fields; a field with None is removed, fields not given stay.
 
     Args:
         name: The document's full name.
         fields: The values.
-        update_time: The document must have been written last at this instant.
-        is_new: There must be no document yet. Without either, it does not matter.
+        update_time: Precondition: the document's last write was at this instant.
+        is_new: Precondition: the document does not exist.
 
     """
     kept = {key: value for key, value in fields.items() if value is not None}
@@ -205,12 +205,12 @@ def encoded_write(
 
 
 def encoded_delete(name: str) -> bytes:
-    """Return a write that deletes a document; one that is not there is no error."""
+    """Return a write that deletes a document; a missing document is not an error."""
     return delimited(_WRITE_DELETE, name.encode())
 
 
 def connect_async(environment: Environment) -> AsyncDatabase:
-    """Return a connection for the event loop that runs; nothing is sent yet.
+    """Return a connection for the running event loop; nothing is sent yet.
 
     Raises:
         ConfigurationError: There are no credentials for the real service.

@@ -62,7 +62,7 @@ _TARGETS = _Collection(
         "`data`.`voucher_code`",
     ),
 )
-# Those that `loader.receipts` uses.
+# The fields that `loader.receipts` uses.
 _SENDS = _Collection(
     "sends",
     (
@@ -82,7 +82,7 @@ _SENDS = _Collection(
         "updatedAt",
     ),
 )
-# Those that `loader.wishes` uses.
+# The fields that `loader.wishes` uses.
 _SUPPRESSIONS = _Collection(
     "suppressions",
     (

@@ -164,7 +164,7 @@ _HOW_TO_REACH = "check that it runs and is reachable, then run the same command 
 
 
 class _Addressed(Protocol):
-    """Whatever can be named in an error."""
+    """An object with an address for error messages."""
 
     @property
     def address(self) -> str: ...
@@ -194,11 +194,11 @@ def routing_header(parameter: str, value: str) -> tuple[str, str]:
 
 
 def emulator_metadata(root: str) -> tuple[tuple[str, str], ...]:
-    """Return what is sent with every call to an emulator."""
+    """Return the metadata for every call to an emulator."""
     # It grants administrator calls such as BatchWrite to this token only.
     return (("authorization", "Bearer owner"), *routing(root))
 
 
 def routing(root: str) -> tuple[tuple[str, str], ...]:
-    """Return what is sent with every call."""
+    """Return the metadata for every call."""
     return (("google-cloud-resource-prefix", root.removesuffix("/documents")),)

@@ -205,7 +205,7 @@ class Registry:
         return known is None
 
     def set_whatsapp(self, cnpj: Cnpj, account: Mapping[str, Any]) -> None:
-        """Say what a registered laundromat sends with; docs/sending.md lists the fields."""
+        """Set a registered laundromat's sending account; docs/sending.md lists the fields."""
         commit = CommitRequest(database=self._database.name)
         fields = {"whatsapp": dict(account)}
         write = self._add_write(CommitRequest.pb(commit), fields, "users", cnpj, exists=True)
@@ -303,7 +303,7 @@ def _entry(
 
 
 def _is_on(fields: Fields, name: str, place: str) -> bool:
-    """Return a switch, on where it is not set; only true and false switch anything.
+    """Return a boolean field; it is true if it is not set.
 
     Raises:
         ConfigurationError: It has another type, so its meaning is not clear.

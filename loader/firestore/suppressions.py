@@ -31,10 +31,10 @@ class SuppressionStore:
         self._cnpj = cnpj
 
     def write(self, documents: Mapping[str, Mapping[str, Any]]) -> None:
-        """Write fields of documents, by id; those that are None are removed.
+        """Write fields of documents, by id; a field with None is removed.
 
-        Each part of 400 is written as a whole. Writing the same again changes nothing, so after
-        an error the same call does the rest.
+        They are written in parts of 400, each one completely or not at all. Writing the same again
+        changes nothing, so after an error the call can be repeated.
 
         Raises:
             ServiceError: Firestore does not answer; earlier parts are written.

@@ -273,7 +273,7 @@ class HourRunner:
                 step.outcomes = {"unreadable_opt_outs": self._unreadable_opt_outs(spec.cnpj)}
 
     def _unreadable_opt_outs(self, cnpj: Cnpj) -> int:
-        """Return how many opt-outs may be anybody's; a laundromat without customers has none."""
+        """Return how many opt-outs name nobody; a laundromat without customers has none."""
         warehouse = self._services.warehouse.acting_for(cnpj)
         found = warehouse.first_value(f"{cnpj}_CAMPAIGN", "customer_facts", "unreadable_opt_outs")
         return int(found or 0)

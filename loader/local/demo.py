@@ -1,4 +1,4 @@
-"""The demo: two cycles, sender and webhook after each of them, and somebody who opts out."""
+"""The demo: two cycles, each followed by sender and webhook, and a person who opts out."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ __all__ = ["SENDING_AT", "Cycle", "DemoReport", "OptedOut", "Sent", "run_demo"]
 _OPTS_OUT = ("ipe-009", "5511900000009")
 _TEXT = "SAIR"
 SENDING_AT = SAMPLE_AS_OF + timedelta(minutes=20)
-"""When the first cycle's messages go out."""
+"""When the first cycle's messages are sent."""
 
 _SHOWN_DOCUMENTS = (("BIRTHDAY", "ipe-001"), ("REACTIVATION", "ipe-009"), ("LOYALTY", "ipe-016"))
 
@@ -58,29 +58,29 @@ class Sent:
 
 @dataclass(frozen=True)
 class OptedOut:
-    """Somebody who wants no more messages."""
+    """A person who opts out."""
 
     customer_id: str
     text: str
     """What they write."""
     answer: str
-    """What they read then."""
+    """The answer that they read."""
 
 
 class Phones(Protocol):
     """The demo's WhatsApp: `loader.cli.demo_sending.DemoWhatsApp`."""
 
     def set_clock(self, at: datetime) -> None:
-        """Let WhatsApp's clock go on from an instant."""
+        """Let WhatsApp's clock run on from an instant."""
 
     def send(self, cnpj: Cnpj, at: datetime) -> Sent:
-        """Send what waits of a laundromat, as if it were that instant."""
+        """Send a laundromat's waiting targets as if it were that instant."""
 
     def told(self) -> None:
-        """Wait until the webhook has committed all that there is to tell."""
+        """Wait until the webhook has committed all events."""
 
     def writes(self, phone: str, text: str) -> str:
-        """Let a person write to the laundromats; return what they read in answer."""
+        """Let a person write to the laundromats; return the answer that they read."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def run_demo(
     Args:
         services: Connected to the stack.
         progress: Called with a short text when a part begins.
-        phones: Sends, and plays what people do.
+        phones: Sends messages, and plays what people do.
 
     """
     laundromats = sample_laundromats(services.project)
@@ -152,7 +152,7 @@ def run_demo(
 
 
 def _receipts(services: Services, laundromats: Sequence[SampleLaundromat]) -> dict[str, int]:
-    """Return how many documents have which status, and how many messages were read."""
+    """Return the number of documents per status, and the number of messages read."""
     changes = ChangeReader(services.database, Retry())
     found: Counter[str] = Counter()
     for laundromat in laundromats:

@@ -86,7 +86,7 @@ class LocalStack:
         )
 
     def variables(self) -> dict[str, str]:
-        """Return all variables of the stack; its secrets are the fake's, and none."""
+        """Return all variables of the stack; the secrets are the fake's, so not confidential."""
         return self.environment().variables() | WHATSAPP_SECRETS
 
     def is_running(self) -> bool:
@@ -113,8 +113,8 @@ def start_stack(
         firestore_host: ``host:port`` of a Firestore emulator to use instead of starting one. The
             stack has a project id of its own, so documents of other projects stay as they are.
         is_owned: The emulators end with this process.
-        receives: Start `vmhub webhook`, too, and let the fake tell it what becomes of messages.
-        as_of: Where the webhook's clock begins; None: it is the machine's.
+        receives: Start `vmhub webhook`, too, and let the fake send it all events.
+        as_of: Where the webhook's clock starts; None: it uses the machine's clock.
 
     Raises:
         ConfigurationError: Java, gcloud or the emulator component is missing, or a stack
@@ -184,7 +184,7 @@ def load_stack(state_dir: Path) -> LocalStack | None:
         return None
     servers = tuple(Server(**server) for server in state.pop("servers"))
     data_dir = Path(state["data_dir"]) if state["data_dir"] else None
-    # One that an older version started, and that is still to be ended, has no fake of WhatsApp.
+    # A stack that an older version started has no fake of WhatsApp; it can still be ended.
     known = {"whatsapp_url": "", **state, "state_dir": state_dir, "data_dir": data_dir}
     return LocalStack(**known, servers=servers)
 

@@ -1,9 +1,9 @@
-"""What bqemulator need not work out twice: syntax trees and translations of BigQuery's SQL.
+"""Caches bqemulator's syntax trees and translations of BigQuery's SQL.
 
 bqemulator 1.4.0 parses a statement some twenty times to translate it, which takes longer than to
-run it. So a text is parsed once, and copies are handed out. The statements of a build differ from
-hour to hour only in whose they are and as of when. So a statement is translated with placeholders
-for these, and the translation is kept.
+run it. So a text is parsed once, and each caller gets a copy. The statements of different builds
+differ only in the laundromat and the instant. So a statement is translated with placeholders for
+these, and the translation is kept.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ __all__ = ["copied", "parsed_once", "remembered"]
 _KEPT = 1000
 # Trees are large, and bqemulator asks for the same one again only while it handles a statement.
 _KEPT_TREES = 64
-# What differs, each with a placeholder of the same form: other forms could be translated otherwise.
+# The parts that differ. Each placeholder has the form of its value: another form could be
+# translated in another way.
 _PROJECT = re.compile(r"(?<=`)[a-z][a-z0-9-]{4,28}[a-z0-9](?=`\.`\w+`\.`)")
 _CNPJ = re.compile(r"(?<![0-9A-Z])[0-9A-Z]{12}[0-9]{2}(?=_(?:RAW|CAMPAIGN|PREVIEW)`)")
 _SCRATCH = re.compile(r"(?<=vmhub_scratch_)[0-9a-f]{32}")
@@ -37,7 +38,7 @@ _PLACEHOLDERS = (
     (_DATE, "1971-02-{:02d}"),
 )
 _ANY_PLACEHOLDER = re.compile(r"zzproject|990{10}|1971-02-|0{30}")
-# More would not fit into the placeholder of a date.
+# A date's placeholder has no room for more.
 _MOST_OF_A_KIND = 28
 
 
@@ -45,7 +46,7 @@ class _Neutral:
     """A statement with placeholders."""
 
     def __init__(self, sql: str) -> None:
-        """Replace in ``sql`` what differs; `is_possible` says whether all of it could be."""
+        """Replace the parts of ``sql`` that differ; `is_possible`: all could be replaced."""
         self.is_possible = _ANY_PLACEHOLDER.search(sql) is None
         self._values: dict[str, str] = {}
         for pattern, form in _PLACEHOLDERS:
@@ -63,9 +64,9 @@ class _Neutral:
         return text
 
     def restored(self, sql: str) -> str | None:
-        """Return a translation of it with the statement's own values.
+        """Return a translation with the statement's own values.
 
-        None: it holds the project in another spelling, as part of a function's name.
+        None: the translation has the project in another spelling, in the name of a function.
         """
         for placeholder, value in self._values.items():
             sql = sql.replace(placeholder, value)
@@ -73,10 +74,10 @@ class _Neutral:
 
 
 def copied(deepcopy: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap the ``deepcopy`` that sqlglot 30 copies the parts of its trees with.
+    """Wrap the ``deepcopy`` with which sqlglot 30 copies the parts of its trees.
 
-    They are trees, and dicts and lists of plain values. Python's own function takes most of the
-    time of a copy, and copies of types much of the time of a parse.
+    The parts are trees, or dicts and lists of plain values. Python's own function takes most of the
+    time of a copy, and copying types takes much of the time of a parse.
     """
 
     def copy_part(part: Any, memo: dict[int, Any] | None = None) -> Any:
@@ -111,7 +112,7 @@ def parsed_once(parse_one: Callable[..., exp.Expr]) -> Callable[..., exp.Expr]:
 
 
 def remembered(translate: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap bqemulator's ``SQLTranslator.translate``, whose answer depends on its arguments only."""
+    """Wrap bqemulator's ``SQLTranslator.translate``; its result depends only on its arguments."""
     kept: OrderedDict[Hashable, Any] = OrderedDict()
 
     @wraps(translate)
@@ -129,7 +130,7 @@ def remembered(translate: Callable[..., Any]) -> Callable[..., Any]:
                 kept.popitem(last=False)
         kept.move_to_end(key)
         answer = kept[key]
-        # A refusal quotes the statement, so it is made from the statement as it came.
+        # An error quotes the statement, so translate the original statement again.
         if answer.is_err():
             return translate(self, sql, schema=schema, caller=caller)
         own = neutral.restored(answer.value)

@@ -1,4 +1,4 @@
-"""The stack's WhatsApp: the fake of the Cloud API, and the webhook that it tells everything."""
+"""The stack's WhatsApp: the fake of the Cloud API, and the webhook that gets its events."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["WHATSAPP_ACCOUNT", "WHATSAPP_SECRETS", "start_webhook", "start_whatsapp"]
 
-# What a laundromat of the local stack sends with: users/{cnpj}.whatsapp.
+# The sending account of a laundromat of the local stack: users/{cnpj}.whatsapp.
 WHATSAPP_ACCOUNT = {
     "phoneNumberId": "5001",
     "wabaId": "3001",
@@ -26,7 +26,7 @@ WHATSAPP_ACCOUNT = {
     "tokenSecret": "WHATSAPP_TOKEN",
     "enabled": True,
 }
-# The fake's secrets, under the names by which sender and webhook look for them; none is one.
+# The fake's secrets, by the names that sender and webhook look for; none is confidential.
 WHATSAPP_SECRETS = {
     "WHATSAPP_TOKEN": "token-of-the-local-stack",
     "WHATSAPP_APP_SECRET": "app-secret-of-the-local-stack",
@@ -41,7 +41,7 @@ _ACCOUNTS = {
     "tokens": [{"token": WHATSAPP_SECRETS["WHATSAPP_TOKEN"], "waba_ids": ["3001"]}],
 }
 _SETTINGS: dict[str, Any] = {"review": "APPROVED"}
-# What follows each message, so that there is something to see.
+# The statuses that follow each message, so that there is something to see.
 _FOLLOW_UP = [
     {"status": "sent"},
     {"status": "delivered", "after_seconds": 1},
@@ -50,13 +50,13 @@ _FOLLOW_UP = [
 
 
 def start_whatsapp(state_dir: Path, servers: list[Server], *, is_owned: bool) -> Callable[[], str]:
-    """Start the fake; the function that is returned waits for it, and returns its address."""
+    """Start the fake; return a function that waits for it and returns its address."""
     address_file, accounts_file = state_dir / "whatsapp-url", state_dir / "whatsapp-accounts.json"
     address_file.unlink(missing_ok=True)
     accounts_file.write_text(json.dumps(_ACCOUNTS), encoding="utf-8")
     log = state_dir / "whatsapp.log"
     server = start_server(
-        # By its name: nothing below the command line imports the integration.
+        # Started by name: no package below the command line may import the integration.
         [*PYTHON_MODULE, "whatsapp.fake", str(address_file), str(accounts_file)],
         log,
         {},
@@ -81,14 +81,15 @@ def start_webhook(
     is_owned: bool,
     as_of: datetime | None,
 ) -> str:
-    """Start `vmhub webhook`, and let the fake tell it everything; return its address.
+    """Start `vmhub webhook`, and let the fake send it all events; return its address.
 
     Args:
         folder: Where its log goes.
-        variables: All of the stack's.
-        servers: Gets the server, in front: it ends before the services that it writes to.
+        variables: All variables of the stack.
+        servers: The new server is added in front, so that it ends before the services that it
+            writes to.
         is_owned: It ends with this process.
-        as_of: Where its clock begins; None: it is the machine's.
+        as_of: Where its clock starts; None: it uses the machine's clock.
 
     Raises:
         ServiceError: It did not start; the error names its log.

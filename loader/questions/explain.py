@@ -50,8 +50,8 @@ _EXPLANATIONS = """
     select * from {{ ref('campaign_explanations') }}
     where customer_id in unnest(@customer_ids)
 """
-# Of a document no free text of a sender is shown, and no message id: a phone can be decoded from
-# WhatsApp's.
+# The fields of a document to show. No free text of a sender, and no message id: WhatsApp's ids
+# contain the phone in encoded form.
 _INSTANTS = (
     "createdAt",
     "updatedAt",

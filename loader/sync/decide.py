@@ -100,7 +100,7 @@ def decide(
     return PlannedAction(
         Action.NONE,
         Outcome.FAILED,
-        # Not quoted: it is free text of whoever wrote it.
+        # Not quoted: another program may have written any text.
         f"left alone: the document's status is none of {', '.join(Status)}",
     )
 

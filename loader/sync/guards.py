@@ -86,10 +86,10 @@ def check_withdrawals(
     """Raise a RunError when too large a share of the pending documents would be withdrawn.
 
     Args:
-        withdrawals: How many would be.
-        pending: Of how many.
-        max_percent: The largest share.
-        opted_out: How many were withdrawn beforehand, since their customers have opted out.
+        withdrawals: Number of documents that would be withdrawn.
+        pending: Number of pending documents.
+        max_percent: The largest allowed share.
+        opted_out: How many were withdrawn before because their customers have opted out.
 
     """
     if is_mass_withdrawal(withdrawals, pending, max_percent):

@@ -84,7 +84,7 @@ class TargetDocument:
     was_attempted: bool = False
     """Whether the document shows attempts to send it."""
     doubt: str = ""
-    """What of the fields that decide cannot be read; empty: all can."""
+    """The deciding fields that cannot be read; empty: all can be read."""
     has_open_attempt: bool = False
     """Whether the newest attempt has an unknown end: the message may have been sent."""
     phone: str | None = None

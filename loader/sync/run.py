@@ -89,8 +89,8 @@ def sync(
         campaign_types: Campaigns to sync even without rows: their pending documents may have to
             be withdrawn.
         max_attempts: Failed attempts after which a document waits for the next cycle.
-        suppressed_keys: Reads who has opted out and may be unknown to the build, as keys of
-            `loader.base.persons`.
+        suppressed_keys: Reads the keys (`loader.base.persons`) of people who have opted out, also
+            those whose opt-out came after the build.
         options: Guards, the dry run, and what to leave out.
         retry: How long to retry a service that does not answer, and the clock.
         interrupts: Takes note of signals once writing begins; before that they end the run.
@@ -131,7 +131,7 @@ def sync(
         if suppressed.names(document) and must_withdraw(document, as_of=as_of)
     ]
     if settled:
-        # Before every guard: whatever is wrong with the targets, they are left alone at once.
+        # Before every guard: people who opted out are left alone even if the targets are wrong.
         for campaign_type, _ in settled:
             ledger.add_campaign(campaign_type)
         with interrupts.held_back():
@@ -148,7 +148,7 @@ def sync(
     matches.forget_keys()
     share = (plan.withdrawal_count, plan.pending_count, options.max_withdraw_percent)
     if is_mass_withdrawal(*share):
-        # Whoever has opted out is left alone at once, whatever is wrong with the others.
+        # People who opted out are left alone at once, even if something is wrong with others.
         opted_out = source.opted_out(cnpj)
         urgent = [item for item in plan.withdrawals if _document_key(*item) in opted_out]
         with interrupts.held_back():
@@ -218,7 +218,7 @@ class _Plan:
     pending_count: int = 0
     """Pending documents that have not expired."""
     withdrawal_count: int = 0
-    """Those of them that have no row any more."""
+    """Pending documents that have no row any more."""
 
     def read_rows(self, rows: Iterable[Sequence[Target]]) -> Matches:
         """Read all rows for the first time."""

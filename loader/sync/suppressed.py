@@ -1,4 +1,4 @@
-"""Whoever has opted out, as a run of sync knows it: no document for them is made or left."""
+"""People who opted out, as sync knows them: they get no document and keep none."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ __all__ = ["Suppressed"]
 
 @dataclass(frozen=True)
 class Suppressed:
-    """The people named by suppressions that hold."""
+    """The people named by current suppressions."""
 
     keys: frozenset[str]
-    """As `loader.base.persons.person_keys` makes them."""
+    """The keys that `loader.base.persons.person_keys` makes."""
 
     def names(self, person: Target | TargetDocument) -> bool:
-        """Return whether a suppression names the customer, or the phone in either form."""
+        """Return whether a suppression names the customer, or either form of the phone."""
         if not self.keys:
             return False
         keys = person_keys(phone=person.phone, customer_id=person.customer_id)

@@ -1,4 +1,4 @@
-"""The news of one laundromat: what its changed documents say, as rows for BigQuery."""
+"""The news of one laundromat: its changed documents, as rows for BigQuery."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ _BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass
 class News:
-    """What changed documents of one laundromat say."""
+    """The rows from changed documents of one laundromat."""
 
     documents: int = 0
     rows: dict[tuple[str, str, str, int], HistoryRow] = field(default_factory=dict)
-    """Attempts, each once, whether its target or its send tells of it."""
+    """Attempts, each once, from its target, its send, or both."""
     wishes: dict[str, OptOutRow] = field(default_factory=dict)
-    """Opt-outs by the id of their event."""
+    """Opt-outs by event id."""
     oddities: list[Oddity] = field(default_factory=list)
     oldest: datetime | None = None
-    """When the oldest document with rows was created; no row of theirs can be older."""
+    """When the oldest document with rows was created; no row can be older."""
 
     def add(self, document: TrackedDocument, as_of: datetime) -> None:
         """Add a target document."""
@@ -57,7 +57,7 @@ class News:
         """Add a document of one attempt."""
         self.documents += 1
         row, problems = send_row(document, as_of)
-        # Its id is random, so it says nothing of the customer.
+        # Its id is random, so it reveals nothing about the customer.
         self._tell("sends", document.attempt_id, problems)
         if row is not None:
             has_instant = Fields(document.fields).instant("at") is not None
@@ -67,12 +67,12 @@ class News:
         """Add an opt-out."""
         self.documents += 1
         row, problems = opt_out_row(document)
-        # Its id is WhatsApp's of a message, in which the phone can be read.
+        # Its id is a WhatsApp message id, from which the phone can be read: do not show it.
         self._tell("suppressions", "", problems)
         self.wishes[row.event_id] = row
 
     def write(self, warehouse: Warehouse, cnpj: Cnpj, step: StepRecord) -> None:
-        """Write the rows, if any, and count them; without any, nothing is asked of BigQuery."""
+        """Write the rows, if any, and count them; without rows BigQuery is not called."""
         step.rows, step.documents_read = len(self.rows), self.documents
         if self.wishes:
             step.outcomes = {"opt_outs": len(self.wishes)}
@@ -103,7 +103,7 @@ class News:
 def own_news(
     reader: ChangeReader, entry: RegistryEntry, as_of: datetime, *, since: datetime | None
 ) -> News:
-    """Read what changed of one laundromat.
+    """Read the changed documents of one laundromat.
 
     Args:
         reader: Reads the documents.

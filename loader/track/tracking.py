@@ -136,7 +136,7 @@ def track(
 
 
 def _oldest(entries: Sequence[RegistryEntry]) -> datetime:
-    """Return from when on one query for all of them reads."""
+    """Return the start of one query for all of them."""
     return min(filter(None, (_since(entry) for entry in entries)))
 
 
@@ -151,9 +151,9 @@ def _read_together(
 
     Args:
         reader: Reads the documents.
-        news: Takes them, by CNPJ.
+        news: Takes the rows, by CNPJ.
         strangers: Laundromats that are read alone.
-        since: From when on.
+        since: Read documents from this instant on.
         as_of: The run's instant.
 
     """

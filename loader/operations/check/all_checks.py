@@ -57,8 +57,8 @@ def check(
         location: Where BigQuery runs queries.
         as_of: The instant from which ages are measured.
         raw_max_age: The newest sale may be this old without a warning.
-        compare_templates: Returns how each text of the seed stands in the laundromat's account of
-            WhatsApp; None: `vmhub send` does not send for it.
+        compare_templates: Compares the seed's texts with the laundromat's WhatsApp account; returns
+            None if `vmhub send` does not send for it.
 
     """
     checklist = Checklist()
@@ -104,7 +104,7 @@ def _check_registry(
 
     """
     entries: list[RegistryEntry] = []
-    # The defaults, where its own cannot be used.
+    # The defaults, if its own settings cannot be used.
     usable: dict[str, Any] = {"cnpj": cnpj}
     place = f"users/{cnpj}"
 

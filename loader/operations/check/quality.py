@@ -1,4 +1,4 @@
-"""Checks of what tills and senders write: how much of it can be used, and why the rest cannot."""
+"""Checks of data from tills and senders: how much can be used, and why the rest cannot."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class _Field:
     counted: str
     """What is counted, such as customers."""
     least_percent: float
-    """A warning when less can be used."""
+    """Warn when a smaller share can be used."""
     fix: str
     needs_rows: bool = True
-    """A warning when there is nothing to count."""
+    """Warn when there is nothing to count."""
 
 
 _FIELDS = (
@@ -117,7 +117,7 @@ def check_quality(
         sql = dbt.compile_sql(spec, QUALITY)
         return warehouse.query(sql, doing=f"counting what can be used of {spec.cnpj}")
 
-    # One query answers all of them: it needs every table, and if it fails, it is not tried again.
+    # One query for all lines: it needs every table, and is not repeated if it fails.
     needed = [tables[name] for name in ("clientes", "vendas", "opt_outs")]
     lines: list[Check] = []
     for field in _FIELDS:
@@ -149,5 +149,5 @@ def _finding(field: _Field, rows: Mapping[str | None, int]) -> Finding:
     found = f"{percent}% usable: {usable} of {total} {field.counted}"
     if problems:
         found += f" ({', '.join(f'{count} {name}' for name, count in problems.items())})"
-    # Compared before it is rounded: one of a million makes it less than 100 %, too.
+    # Compare before rounding: one bad row in a million is also less than 100 %.
     return Finding(found, field.fix if usable * 100 < field.least_percent * total else "", figures)

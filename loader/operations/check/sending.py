@@ -1,4 +1,4 @@
-"""Whether a laundromat that sends with `vmhub send` has the templates that its texts need."""
+"""Checks that a laundromat that sends with `vmhub send` has all templates."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FIX = "`vmhub templates push` submits what is missing; a changed text needs a n
 
 
 class ComparedText(Protocol):
-    """How one template of the seed stands in the laundromat's account."""
+    """One template of the seed, compared with the laundromat's account."""
 
     @property
     def name(self) -> str:
@@ -32,11 +32,11 @@ class ComparedText(Protocol):
 
     @property
     def differences(self) -> tuple[str, ...]:
-        """Return everything in which WhatsApp's is not as the seed wants it."""
+        """Return all differences between WhatsApp's template and the seed's."""
 
     @property
     def is_sendable(self) -> bool:
-        """Return whether messages can be made of it all the same."""
+        """Return whether messages can be sent with it in spite of the differences."""
 
 
 def check_templates(
@@ -50,7 +50,7 @@ def check_templates(
     Args:
         checklist: Takes a line for the account, and one for each template that differs.
         cnpj: The laundromat.
-        compare: Returns how each template stands; None: another program sends.
+        compare: Compares each template; returns None if another program sends.
         needs: Checks that must have passed.
 
     """

@@ -1,1 +1,1 @@
-"""Opt-outs by hand: of one person, or of a list such as Procon's."""
+"""Opt-outs by hand: one person, or a list such as Procon's."""

@@ -1,4 +1,4 @@
-"""Adds and ends opt-outs: documents in Firestore, which hold at once.
+"""Adds and ends opt-outs. They are documents in Firestore, which apply at once.
 
 Tracking brings them into BigQuery, for the next build.
 """
@@ -25,7 +25,7 @@ __all__ = ["NamedPerson", "OptOutReport", "opt_in", "opt_out"]
 
 @dataclass(frozen=True)
 class NamedPerson:
-    """Whom an opt-out names: by phone, by the laundromat's id of the customer, or both."""
+    """The person of an opt-out: a phone, the laundromat's id of the customer, or both."""
 
     phone: str | None = None
     """E.164."""
@@ -42,11 +42,11 @@ class OptOutReport:
 
     cnpj: Cnpj
     people: int
-    """Different ones that were named."""
+    """Number of different people that were named."""
     written: int
     """Suppressions that were written, or would be in a dry run."""
     unchanged: int
-    """People of whom it was known."""
+    """People who had already opted out."""
     is_dry_run: bool = False
 
 
@@ -61,17 +61,18 @@ def opt_out(
     now: datetime,
     is_dry_run: bool = False,
 ) -> OptOutReport:
-    """Write a suppression for each person, at most one of a source.
+    """Write a suppression for each person, at most one per source.
 
-    Whoever has one of this source that holds keeps it, so a list can be imported again.
+    A person who already has a current one from this source keeps it, so a list can be imported
+    again.
 
     Args:
-        reader: Reads the suppressions there are.
-        store: Writes, bound to the same laundromat.
+        reader: Reads the existing suppressions.
+        store: Writes them; bound to the same laundromat.
         cnpj: The laundromat.
-        people: The people; one that is named twice counts once.
-        source: Where they said so, such as OPERATOR or PROCON.
-        at: When.
+        people: The people; a person who is named twice counts once.
+        source: Where the opt-out comes from, such as OPERATOR or PROCON.
+        at: When the person opted out.
         now: The instant of writing.
         is_dry_run: Write nothing.
 

@@ -1,4 +1,4 @@
-"""A list of phones, such as Procon's: a CSV file, or one phone a line."""
+"""A list of phones, such as Procon's: a CSV file, or one phone per line."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _SHOWN_LINES = 20
 
 
 def read_list(path: Path, column: str | None) -> dict[int, str]:
-    """Return the texts of a list's phones, by line number; empty lines are left out.
+    """Return the phone texts of a list by line number; empty lines are left out.
 
-    The file is UTF-8 or Latin-1, its fields are divided by semicolons, tabs or commas. A file of
-    one column needs no header.
+    The file is UTF-8 or Latin-1; semicolons, tabs or commas separate its fields. A file with one
+    column needs no header.
 
     Args:
         path: The file.
         column: The name of the column with the phones; None: telefone, phone, celular, …
 
     Raises:
-        ConfigurationError: The file cannot be read, or which column is meant is not clear.
+        ConfigurationError: The file cannot be read, or it is not clear which column has the phones.
 
     """
     try:

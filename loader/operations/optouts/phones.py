@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["PHONES", "read_phones"]
 
 _COLUMNS = (Column("line", "INT64", ""), Column("phone", "STRING", ""))
-# Stands in the query for the table, which is made for each use.
+# A placeholder in the query for the table, which is created for each use.
 _PLACE = "(select 0 as line, '' as phone)"
-# As in stg_opt_outs, every number in a field counts.
+# As in stg_opt_outs, a field may hold several numbers.
 PHONES = """
 with texts as (
     select line, phone from (select 0 as line, '' as phone)
@@ -46,15 +46,15 @@ def read_phones(
 ) -> dict[int, list[str] | None]:
     """Return the phones of each text in E.164; None for a text that cannot be read.
 
-    A text cannot be read if one of its numbers is no Brazilian mobile, or if it has no number. The
-    texts are loaded into a table that lasts as long as the query, so that no phone is kept with
-    the job.
+    A text cannot be read if it has no number, or if one of its numbers is not a Brazilian mobile.
+    The texts are loaded into a table that exists only during the query, since BigQuery would keep
+    query parameters with the job.
 
     Args:
         warehouse: Where the table is; the dataset is {CNPJ}_CAMPAIGN.
         dbt: Resolves the project's macros.
         spec: The laundromat.
-        texts: The texts, by the line that they stand on.
+        texts: The texts by line number.
 
     """
     if not texts:

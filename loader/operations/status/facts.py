@@ -33,7 +33,7 @@ __all__ = [
 LOOK_BACK = timedelta(days=7)
 """Older runs are not read."""
 ACCOUNTS_LOOK_BACK = timedelta(days=60)
-"""A template that was disabled stays so; older events of WhatsApp's are not read."""
+"""Older events of WhatsApp are not read; this is long, since a disabled template stays disabled."""
 SILENCE = timedelta(hours=2)
 """Time without a finished run before an alert: one hourly run may be missed or late."""
 SUCCESS_CODES = (ExitCode.OK, ExitCode.PARTLY_FAILED)
@@ -55,11 +55,11 @@ class Limits:
     memory_mib: float = 1500.0
     """A process took more."""
     waiting_minutes: float = 120.0
-    """Age of the oldest target that waits to be sent."""
+    """Age of the oldest waiting target."""
     send_failed_percent: float = 20.0
-    """Share of an hour's messages that failed for a reason that is not the customer's."""
+    """Share of an hour's messages that failed for other reasons than the customer's."""
     unknown_attempts: int = 10
-    """Attempts of unknown outcome: fewer are settled by their statuses."""
+    """Attempts with an unknown outcome; a few resolve themselves when statuses come."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class LastRun:
     error: str = ""
     reason: str = ""
     unreadable_opt_outs: int = 0
-    """Opt-outs of which its last build could not read whose they are."""
+    """Opt-outs that name nobody, according to its last build."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ _BAD_EVENTS = frozenset(
 
 @dataclass(frozen=True)
 class AccountEvent:
-    """The newest event of a template, a number or an account of WhatsApp's."""
+    """WhatsApp's newest event of a template, a number or an account."""
 
     kind: str
     """template, number or account."""
@@ -146,7 +146,7 @@ class AccountEvent:
 
     @property
     def is_bad(self) -> bool:
-        """Whether messages stop because of it, or soon may."""
+        """Whether messages stop because of it, or may stop soon."""
         return bool(_BAD_EVENTS & {self.event, *self.reason.split()})
 
 
@@ -176,7 +176,7 @@ class Facts:
     """CNPJs of laundromats without one."""
     raw_tables: tuple[RawTable, ...] = ()
     account_events: tuple[AccountEvent, ...] = ()
-    """The newest of each template, number and account."""
+    """The newest event of each template, number and account."""
     served: ServedCount = ServedCount()
     """Counted over the runs of `last_runs`."""
     sending: SendStatus | None = None

@@ -59,7 +59,7 @@ class StatusReport:
     unknown_raw: tuple[str, ...]
     """The laundromats whose RAW data has an unknown age, since BigQuery did not answer."""
     unreadable_opt_outs: dict[str, int]
-    """How many opt-outs may be anybody's, by laundromat, until somebody completes them."""
+    """By laundromat: the number of opt-outs that name nobody until somebody completes them."""
     slowest: tuple[LastRun, ...]
     heaviest: tuple[LastRun, ...]
     alerts: dict[str, str]

@@ -166,7 +166,7 @@ OPEN_ALERTS = """
     from numbered
     where number_from_last = 1 and is_open
 """
-# What `vmhub webhook` heard last of each template, number and account.
+# The last event of each template, number and account that `vmhub webhook` received.
 ACCOUNT_EVENTS = """
     with
 
@@ -200,7 +200,7 @@ ACCOUNT_EVENTS = """
     where number_from_last = 1
 """
 
-# A row every ten minutes and sender; what happened in an hour is a difference of two of them.
+# A row per sender every ten minutes; an hour's events are the difference between two rows.
 SEND_RUNS = """
     select
         run_id,

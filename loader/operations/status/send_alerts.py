@@ -24,17 +24,17 @@ _SEND_KINDS = (
     Kind.SEND_FAILING,
     Kind.SEND_UNKNOWN,
 )
-# A shorter pause is over before somebody has read of it.
+# A shorter pause is over before somebody has read the alert.
 _SHORTEST_TOLD = timedelta(minutes=15)
 _FEWEST_FAILED = 5
-# Of these the customer is the reason: classes of seeds/whatsapp_error_classes.csv.
+# Classes of seeds/whatsapp_error_classes.csv for which the customer is the reason.
 _CUSTOMERS_OWN = frozenset({"deferred", "opted_out", "pair", "unreachable"})
 
 
 def check_sending(facts: Facts, limits: Limits, wrong: dict[str, str], undecided: set[str]) -> None:
     """Add what is wrong with sending, by the name of the alert.
 
-    A fleet without any sender has no alerts: somebody else sends there.
+    A fleet without a `vmhub send` has no such alerts: another program sends there.
 
     Args:
         facts: What is known.
@@ -53,7 +53,7 @@ def check_sending(facts: Facts, limits: Limits, wrong: dict[str, str], undecided
             f"No `vmhub send` has written a record in the last {hours:.0f} hours; "
             f"the last one came {minute_text(sending.recorded_at)}"
         )
-        # What it said last is too old to be true.
+        # The last record is too old to be true.
         undecided.update(kind for kind in _SEND_KINDS if kind is not Kind.SEND_SILENT)
         return
     _check_waiting(sending, facts.as_of, limits, wrong)

@@ -1,7 +1,7 @@
-"""How sending is doing, from what senders wrote into VMHUB_OPS.send_runs and send_pauses; pure.
+"""The state of sending, from the rows of VMHUB_OPS.send_runs and send_pauses; pure.
 
-Counts of a row are since its sender started, so what happened in a time is a difference of two
-rows. The rows are described in models/sources/_ops__sources.yml.
+A row counts everything since its sender started, so the events of a period are the difference
+between two rows. The rows are described in models/sources/_ops__sources.yml.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 __all__ = ["SEND_LOOK_BACK", "SendPause", "SendRow", "SendStatus", "send_status"]
 
 SEND_LOOK_BACK = timedelta(hours=26)
-"""Older rows of senders are not read: a day, and what a sender may be late."""
+"""Older rows are not read: a day, and some time for a late row."""
 _DAY, _HOUR = timedelta(hours=24), timedelta(hours=1)
-# A document waits for another sender, or for nobody: not this one's matter.
+# Reasons that do not concern this sender: the document waits for another one, or for nobody.
 _NOT_OURS = ("no_account", "disabled", "expired")
 
 
@@ -49,7 +49,7 @@ class SendPause:
 
     kind: str
     key: str
-    """The id of what is paused; of a token the secret's name."""
+    """The id of what is paused; for a token the name of its secret."""
     reason: str
     begun_at: datetime
     until: datetime
@@ -57,40 +57,40 @@ class SendPause:
 
 @dataclass(frozen=True)
 class SendStatus:
-    """What the senders did in a day, and what they said last."""
+    """What the senders did in a day, and their latest state."""
 
     recorded_at: datetime
     """The newest row; a sender writes one every ten minutes."""
     senders: int
-    """How many are at work, as far as their rows tell."""
+    """How many senders work now, as far as their rows show."""
     sent: int
     """Accepted by WhatsApp within 24 hours."""
     failed: dict[str, int]
     """Attempts that failed within 24 hours, by class."""
     unknown: int
-    """Attempts within 24 hours of which nobody knew at once what became of them."""
+    """Attempts within 24 hours whose outcome was unknown at first."""
     errors: int
-    """Targets left within 24 hours, since a service did not answer."""
+    """Targets not sent within 24 hours because a service did not answer."""
     sent_last_hour: int
     failed_last_hour: dict[str, int]
     waiting: dict[str, int]
-    """Targets at the last poll, by what they wait for; next is what goes out at once."""
+    """Targets at the last poll, by what they wait for; ``next``: about to be sent."""
     oldest_waiting_at: datetime | None
-    """When the oldest target was created that waits and has not expired."""
+    """When the oldest waiting target that has not expired was created."""
     open_attempts: int
-    """Attempts that have no outcome, older than a claim."""
+    """Attempts that are open for longer than a claim lasts."""
     people_left: dict[str, int | None]
-    """By portfolio, people who may still be written to; None: any number."""
+    """By portfolio: how many more people may be written to; None: no limit."""
     money_left: dict[str, float]
-    """By CNPJ, BRL left of the month's budget."""
+    """By CNPJ: BRL left of the month's budget."""
     pauses: tuple[SendPause, ...]
-    """Those that hold as far as is known: a success ends one early, and writes no row."""
+    """The pauses that should still apply. A success may have ended one early without a row."""
 
 
 def send_status(
     rows: Iterable[SendRow], pauses: Iterable[SendPause], as_of: datetime
 ) -> SendStatus | None:
-    """Return how sending is doing; None: no sender wrote anything within SEND_LOOK_BACK."""
+    """Return the state of sending; None: no sender wrote anything within SEND_LOOK_BACK."""
     lives = _lives(row for row in rows if row.recorded_at <= as_of)
     if not lives:
         return None
@@ -119,20 +119,20 @@ def send_status(
 
 
 def _lives(rows: Iterable[SendRow]) -> list[list[SendRow]]:
-    """Return the rows of each sender in their order."""
+    """Return the rows of each sender, in order."""
     ordered = sorted(rows, key=lambda row: (row.run_id, row.recorded_at))
     return [list(group) for _, group in groupby(ordered, key=lambda row: row.run_id)]
 
 
 def _is_at_work(last: SendRow, lives: Sequence[Sequence[SendRow]]) -> bool:
-    """Return whether no other sender has taken the place of one since its last row."""
+    """Return whether a sender still works: no other one has replaced it since its last row."""
     return not any(
         life[0].started_at >= last.recorded_at for life in lives if life[0].run_id != last.run_id
     )
 
 
 def _since(lives: Iterable[Sequence[SendRow]], instant: datetime, as_of: datetime) -> Counter[str]:
-    """Return what all senders did since an instant, as exactly as their rows tell."""
+    """Return what all senders did since an instant, as exactly as their rows show."""
     done: Counter[str] = Counter()
     for life in lives:
         done.update(_counts(life[-1]))
@@ -140,7 +140,7 @@ def _since(lives: Iterable[Sequence[SendRow]], instant: datetime, as_of: datetim
         if earlier:
             done.subtract(_counts(earlier[-1]))
         elif life[0].started_at < as_of - SEND_LOOK_BACK:
-            # Its earlier rows are not read, and what they count is not of this time.
+            # Its earlier rows are not read; the events they count are older.
             done.subtract(_counts(life[0]))
     return done
 
@@ -160,7 +160,7 @@ def _failed(counts: Counter[str]) -> dict[str, int]:
 
 
 def _holding(pauses: Iterable[SendPause], as_of: datetime) -> tuple[SendPause, ...]:
-    """Return the latest pause of each thing that is paused."""
+    """Return the latest pause of each paused thing."""
     latest: dict[tuple[str, str], SendPause] = {}
     for pause in sorted(pauses, key=lambda pause: pause.begun_at):
         if pause.begun_at <= as_of < pause.until:
