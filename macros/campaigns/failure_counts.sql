@@ -1,7 +1,7 @@
 {% macro failure_counts(error_code) -%}
-    {#- The codes of whatsapp_error_classes whose counts_as_attempt is true, written out: a query
-        that reads the seed bills 10 MiB more. A test compares the two. Codes that are no number
-        come from senders of others, and count. -#}
+    {#- The codes of whatsapp_error_classes whose counts_as_attempt is true, as a list: a query
+        that reads the seed bills 10 MiB more. A test compares list and seed. Codes that are not
+        numbers come from other programs' senders, and count. -#}
     (
         {{ error_code }} is null
         or (

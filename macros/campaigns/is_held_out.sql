@@ -1,6 +1,6 @@
 {% macro is_held_out(campaign_type, customer_id, percent, day) -%}
-    {#- The control group stays the same for a year, so that it can be compared. The remainder comes
-        before the sign: the smallest INT64 has no absolute value. -#}
+    {#- The control group stays the same for a year, so that it can be compared. MOD comes before
+        ABS, since the smallest INT64 has no absolute value. -#}
     abs(
         mod(
             farm_fingerprint(

@@ -1,5 +1,5 @@
 {% macro render_text(body, placeholders) -%}
-    {#- One pass over the text: what a value brings in is never read as a placeholder again. -#}
+    {#- One pass over the text: a value that looks like a placeholder is not replaced again. -#}
     (
         select
             if(
@@ -35,8 +35,8 @@
 {%- endmacro %}
 
 {% macro with_fields(json, fields) -%}
-    {#- One call a field, and NULL as JSON null: bqemulator 1.4.0 sets only the first of several
-        fields, and its to_json(NULL) is NULL, which would take the whole document with it. -#}
+    {#- One call per field, and NULL as JSON null: bqemulator 1.4.0 sets only the first of several
+        fields, and its to_json(NULL) is NULL, which would make the whole document NULL. -#}
     {%- set result = namespace(sql=json) -%}
     {%- for name, value in fields.items() -%}
         {%- set result.sql -%}

@@ -14,7 +14,7 @@
 {%- endmacro %}
 
 {% macro next_send_day(campaign) -%}
-    {#- Today only before the window opens. Nobody blacks out a whole year. -#}
+    {#- Today counts only before the window opens. A year is enough: nobody blocks all its days. -#}
     {%- set from_hour, until_hour = send_hours(campaign) -%}
     {%- set day = namespace(found=none) -%}
     {%- for days_ahead in range(0 if local_now().hour < from_hour else 1, 367) -%}

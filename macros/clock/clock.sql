@@ -11,7 +11,7 @@
 {% endmacro %}
 
 {% macro parsed_instant(as_of) %}
-    {#- YAML reads an unquoted instant as a datetime already. -#}
+    {#- YAML already turns an unquoted instant into a datetime. -#}
     {%- set instant = modules.datetime.datetime.fromisoformat(as_of | string) -%}
     {{ return(instant.astimezone(modules.pytz.utc)) }}
 {% endmacro %}

@@ -1,5 +1,5 @@
 {% macro is_national_holiday(day) %}
-    {#- Made by `make holidays` from the package holidays; not to be edited. -#}
+    {#- Made by `make holidays` from the package holidays; do not edit. -#}
     {%- set days = {
         "2026": [
             "01-01", "04-03", "04-21", "05-01", "09-07", "10-12", "11-02", "11-15", "11-20", "12-25"

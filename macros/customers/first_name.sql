@@ -1,7 +1,7 @@
 {% macro first_name(name) -%}
-    {#- WhatsApp refuses a parameter with line breaks or tabs, however they got into a name. A word
-        with one of / @ : . or a digit is a link, an address or a number, and would be sent on; one
-        without any letter greets nobody. -#}
+    {#- WhatsApp refuses a parameter with line breaks or tabs. A word with one of / @ : . or a digit
+        is a link, an address or a number, which must not be sent; a word without a letter is no
+        name. -#}
     coalesce(
         if(
             {{ is_placeholder(name, setting("name_placeholders")) }},

@@ -4,8 +4,8 @@
             case
                 when padded = repeat(left(padded, 1), 11) then null
                 when padded = digits then digits
-                -- A number column on the way here loses the leading zeros. That they were there
-                -- is believed only if the check digits say so.
+                -- A number column loses leading zeros. They are added again only if the check
+                -- digits are then right.
                 when {{ has_cpf_check_digits('padded') }} then padded
             end
         from (
@@ -14,8 +14,8 @@
                 lpad(digits, 11, '0') as padded
             from
                 unnest([
-                    -- Digits and what people put between them: a masked CPF, a passport or
-                    -- 1.2E+10 is none. A number column may also have left a `.0` behind.
+                    -- Only digits and usual separators: a masked CPF, a passport number or 1.2E+10
+                    -- is not a CPF. A number column may also have left a `.0` behind.
                     regexp_extract(
                         regexp_replace(
                             regexp_replace({{ column }}, r'^\s*(\d+)[.,]0{1,2}\s*$', r'\1'),

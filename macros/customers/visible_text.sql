@@ -1,6 +1,6 @@
 {% macro visible_text(text) -%}
-    {#- Without what nobody sees: marks of direction and width, fillers, variants of a sign. What is
-        left of two ways to write é is the same. -#}
+    {#- Removes invisible characters: marks of direction and width, fillers, variant selectors. NFC
+        makes two ways to encode é the same. -#}
     trim(
         normalize(
             regexp_replace(

@@ -1,4 +1,4 @@
 {% macro is_incremental() %}
-    {#- dbt's own asks BigQuery whether the table exists; `make docs` has no connection. -#}
+    {#- dbt's own macro asks BigQuery whether the table exists; `make docs` has no connection. -#}
     {{ return(flags.WHICH != "generate" and dbt.is_incremental()) }}
 {% endmacro %}

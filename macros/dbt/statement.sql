@@ -1,6 +1,6 @@
-{#- Every statement that dbt's materializations, tests and `run_query` send comes through here. What
-    calls the adapter itself does not: `vmhub` looks at that, too (loader/dbt/boundary.py), and IAM
-    is the wall behind both. -#}
+{#- All statements of dbt's materializations, tests and `run_query` go through this macro. Direct
+    calls of the adapter do not: `vmhub` checks those, too (loader/dbt/boundary.py), and IAM is a
+    last barrier behind both checks. -#}
 {% macro statement(name=None, fetch_result=False, auto_begin=True, language="sql") %}
     {%- if execute -%}
         {%- set sql = caller() -%}

@@ -1,5 +1,5 @@
-{#- dbt renders a text as Jinja whenever `var` returns it, with run_query and env_var at hand. So the
-    command line's own values are looked at before any of them is asked for by `var`. -#}
+{#- `var` renders a text as Jinja, which could use run_query and env_var. So the raw values of the
+    command line are checked before any of them is read by `var`. -#}
 {% macro raw_var_problems() %}
     {%- set problems = [] -%}
     {%- for name, value in (invocation_args_dict.vars or {}).items() -%}
@@ -30,7 +30,7 @@
 {% endmacro %}
 
 {% macro checked_cnpj() %}
-    {#- It becomes the name of a dataset, which dbt makes before its hooks run. -#}
+    {#- The CNPJ becomes the name of a dataset, which dbt creates before its hooks run. -#}
     {%- set problems = raw_var_problems() or cnpj_problems() -%}
     {%- if problems -%} {{ exceptions.raise_compiler_error(problems | join("; ")) }} {%- endif -%}
     {{ return(var("cnpj")) }}

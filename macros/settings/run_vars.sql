@@ -80,8 +80,8 @@
 {% endmacro %}
 
 {% macro assert_run_vars() %}
-    {#- dbt renders this hook twice: while it parses, before anything is sent to BigQuery, and at the
-        start of a run, where a parse that was kept from another command is checked again. -#}
+    {#- dbt renders this hook twice: while it parses, before anything is sent to BigQuery, and at
+        the start of a run, since the parse may be a saved one of another command. -#}
     {%- set problems = run_var_problems() -%}
     {%- if problems -%} {{ exceptions.raise_compiler_error(problems | join("; ")) }} {%- endif -%}
 {% endmacro %}

@@ -1,5 +1,5 @@
 {% macro setting_problem(name, settings, defaults) %}
-    {#- loader/dbt/setting_rules.py says the same of the same rules. -#}
+    {#- loader/dbt/setting_rules.py reads the same rules in the same way. -#}
     {%- set value = settings[name] -%}
     {%- if holds_braces(value) -%} {{ return("no { or }, which dbt would run as Jinja") }} {%- endif -%}
     {%- if not is_small(value) -%}

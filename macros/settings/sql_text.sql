@@ -1,6 +1,6 @@
 {% macro sql_text(value) -%}
     {%- if value is string -%}
-        {#- The backslash first, so that it does not escape what is escaped behind it. -#}
+        {#- The backslash first: otherwise it would double the backslashes of the other escapes. -#}
         '{{ value
             | replace("\\", "\\\\")
             | replace("'", "\\'")

@@ -21,8 +21,8 @@
     {%- endif -%}
 {%- endmacro %}
 
-{#- A function and no var or table: a var would stand in dbt's artifacts and in BigQuery's list of
-    jobs, and every table that an hour reads is billed. `vmhub` creates it (loader/bigquery/
+{#- A function, since a var would be visible in dbt's artifacts and in BigQuery's list of jobs, and
+    reading a table is billed every hour. `vmhub` creates it (loader/bigquery/
     voucher_key.py). -#}
 {% macro voucher_key() -%}
     `{{ target.project }}.{{ checked_cnpj() }}_CAMPAIGN.voucher_key`()

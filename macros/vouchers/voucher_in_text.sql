@@ -1,5 +1,5 @@
 {% macro voucher_in_text(column) -%}
-    {#- A field that says in words or signs that there was no coupon is not a coupon. -#}
+    {#- A field whose words or signs mean “no coupon” is not a coupon. -#}
     (
         select
             if(

@@ -13,7 +13,7 @@ checked as (
                 cast(loyalty_visits as string) as actual,
                 concat('at least ', {{ var('loyalty_min_visits') }}) as needed,
                 loyalty_visits >= {{ var('loyalty_min_visits') }} as is_met,
-                -- Only another visit changes it, not time alone.
+                -- Time alone never changes this, only another visit does.
                 cast(null as date) as changes_on
             )
         ] as triggers
@@ -39,7 +39,7 @@ loyal as (
                 and not past.is_failed
                 and past.sent_at >= {{ loyalty_window_start() }}
         ) as messaged_on,
-        -- Too many attempts failed until enough of them have left the window, …
+        -- Too many failed attempts block until enough of them have left the window, …
         array(
             select {{ local_date('past.sent_at') }}
             from unnest(checked.messages) as past
@@ -50,7 +50,7 @@ loyal as (
                 and past.sent_at >= {{ loyalty_window_start() }}
             order by past.sent_at desc
         )[safe_offset({{ var('max_attempts') - 1 }})] as exhausted_on,
-        -- … and one for good until it has left.
+        -- … and a final failure blocks until it has left the window.
         (
             select max({{ local_date('past.sent_at') }})
             from unnest(checked.messages) as past
@@ -61,7 +61,7 @@ loyal as (
                 and not past.is_recoverable
                 and past.sent_at >= {{ loyalty_window_start() }}
         ) as failed_for_good_on,
-        -- The highest tier that is reached; below all of them, the lowest.
+        -- The highest tier that the customer has reached, or the lowest tier if none.
         (
             select tier.name
             from unnest({{ loyalty_tiers() }}) as tier
@@ -81,7 +81,7 @@ loyal as (
         or {{ var('with_non_candidates') }}
 ),
 
--- The day of what blocks; none if a message and failed attempts block until different days.
+-- The day on which the block ends; NULL if a message and failed attempts end on different days.
 lasting as (
     select
         *,
@@ -106,8 +106,8 @@ final as (
         triggers,
         concat('R', past_cycles + 1) as cycle_key,
         {{ loyalty_window_start() }} as cycle_start,
-        -- The first day whose window begins after the message. Months differ in length, so it is
-        -- up to four days later than the same day of that month.
+        -- The first day whose window begins after the message. Months differ in length, so this
+        -- can be up to four days later than the same day of the month.
         (
             select min(day)
             from

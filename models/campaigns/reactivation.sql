@@ -40,7 +40,7 @@ checked as (
                 extract(day from today) >= start_day as is_met,
                 start_day_changes_on as changes_on
             ),
-            -- Who never bought is not inactive.
+            -- A customer who never bought is not inactive.
             struct(
                 'number of days since the last purchase' as fact,
                 cast(days_inactive as string) as actual,
@@ -72,8 +72,8 @@ inactive as (
                 and not past.is_failed
                 and {{ local_date('past.sent_at') }} > checked.last_purchase_on
         ) as unanswered_messages,
-        -- Each stage begins later than the one before, so the stage is how many have begun. Who is
-        -- inactive before the first stage begins is in the first.
+        -- The stage is the number of stages that have begun, since each begins later than the one
+        -- before. A customer who is inactive before the first stage begins is in the first, too.
         greatest(
             (
                 select count(*)

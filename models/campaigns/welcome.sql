@@ -46,7 +46,7 @@ final as (
         customer_id,
         triggers,
         'ONCE' as cycle_key,
-        -- Once ever: every message since the beginning of time counts.
+        -- Only once ever: all earlier messages count, however old.
         timestamp '0001-01-01 00:00:00+00:00' as cycle_start,
         cast(null as date) as next_cycle_on,
         'DEFAULT' as template_variant,

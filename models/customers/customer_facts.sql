@@ -9,7 +9,7 @@ sales as (
     where cpf is not null
 ),
 
--- Sales without a cpf, too, say until when the till has sent them.
+-- Until when the till has sent sales; sales without a cpf count here, too.
 newest_sale as (
     select max(sold_at) as sales_until
     from {{ ref('stg_sales') }}
@@ -40,8 +40,8 @@ purchases as (
     group by cpf
 ),
 
--- Who a message went to: what it says itself, and what the customer of its id says now. Who is no
--- customer any more leaves only the phone it went to.
+-- The person a message went to: from the message itself, and from the customer who has its id now.
+-- If that customer no longer exists, only the message's phone is known.
 sent_messages as (
     select
         messages.customer_id,
@@ -60,9 +60,9 @@ sent_messages as (
     left join customers as recipients on messages.customer_id = recipients.customer_id
 ),
 
--- A message concerns the person it was sent to, under whatever id, and everybody who shares that
--- phone. The ways are joined apart, since one join with OR would compare every customer with every
--- message; no message comes in by two of them.
+-- A message counts for the person it was sent to, under any of their ids, and for everybody with
+-- that phone. There are several joins, since one join with OR would compare every customer with
+-- every message. No message is found by two of the joins.
 customer_messages as (
     select
         customers.customer_id,
@@ -101,8 +101,8 @@ customer_messages as (
         sent_messages.is_failed,
         sent_messages.is_recoverable,
         sent_messages.counts_as_attempt,
-        -- With the phone, the birth date tells a person from the family. Of an id that is gone, the
-        -- day tells: two people of one phone seldom have an occasion on the same day.
+        -- Family members may share a phone, but not a birth date. For an id that no longer exists,
+        -- the day decides: two people with one phone seldom get a message on the same day.
         coalesce(customers.born_on = sent_messages.born_on, false)
         or sent_messages.is_of_today_to_unknown as is_own
     from customers
@@ -131,7 +131,7 @@ message_lists as (
     group by customer_id
 ),
 
--- Until somebody settles them: they may be anybody's.
+-- Opt-outs that may be anybody's, until somebody completes them.
 unreadable as (
     select countif(is_unreadable) as unreadable_opt_outs
     from opt_outs
@@ -143,7 +143,7 @@ opted_out_ids as (
     where customer_id is not null
 ),
 
--- A phone that opted out, or to which messages for an id that opted out went.
+-- Phones that opted out, and phones that got messages for an id that opted out.
 opted_out_phones as (
     select phone
     from opt_outs
@@ -178,7 +178,7 @@ opted_out_customers as (
         on right(customers.phone, 8) = opted_out_endings.phone_ending
 ),
 
--- An opt-out is the person's: it holds for every id with that phone or cpf.
+-- An opt-out belongs to the person: it applies to every id with that phone or cpf.
 opted_out_persons as (
     select
         customer_id,

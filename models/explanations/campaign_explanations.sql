@@ -19,7 +19,7 @@ customers as (
     {%- endfor %}
 ),
 
--- Each year has a control group of its own, and somebody can be in the next one, too.
+-- Each year has its own control group, and a customer can also be in the next year's group.
 explained as (
     select
         *,

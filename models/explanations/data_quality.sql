@@ -1,9 +1,9 @@
--- Of the group that may read the staging models.
+-- In this group, since only it may read the staging models.
 {{ config(group='customer_data') }}
 
 with
 
--- As stg_customers does, each customer counts once, by the newest registration.
+-- Each customer counts once, by the newest registration, as in stg_customers.
 registrations as (
     select
         nome,
@@ -22,7 +22,7 @@ registrations as (
         ) = 1
 ),
 
--- The text of each field, what is read in it, and its digits and letters.
+-- The text of each field, the value that is read from it, and its digits and letters.
 fields as (
     select
         coalesce({{ visible_text('telefone') }}, '') as phone_text,
@@ -106,7 +106,7 @@ problems as (
     from shares
 ),
 
--- A month shows what the till writes; older sales would only cost more.
+-- One month is enough to see what the till writes; reading older sales would only cost more.
 sales as (
     select
         upper(trim(coalesce(status, ''))) as status,
@@ -160,7 +160,7 @@ readings as (
 
     union all
 
-    -- Each row is a sale all the same: two machines can be paid at once.
+    -- Equal rows still count as several sales: a customer can pay two machines at once.
     select
         'sales' as field,
         if(is_repeated, 'repeated', null) as problem

@@ -12,9 +12,9 @@ source as (
     from {{ source('raw', 'clientes') }}
     where
         trim(coalesce(id, '')) != ''
-        -- A registration without an instant cannot be placed in time: it is always there.
+        -- A registration without an instant is always included.
         and coalesce({{ safe_instant('dataCadastro') }} <= {{ now() }}, true)
-    -- The newest registration of an id counts; what else the row says only breaks the tie.
+    -- The newest registration of an id counts; the other columns only break ties.
     qualify
         row_number() over (
             partition by id
@@ -35,7 +35,7 @@ source as (
 registrations as (
     select
         id as customer_id,
-        -- What is longer is not a name that somebody gave.
+        -- A longer text is not a person's name.
         substr(coalesce({{ visible_text('nome') }}, ''), 1, 60) as name,
         {{ normalize_cpf('cpf') }} as cpf,
         {{ normalize_phone('telefone') }} as phone,
@@ -45,7 +45,7 @@ registrations as (
     from source
 ),
 
--- Tills write 1900-01-01 or a day to come where nobody gave a birth date.
+-- Without a birth date, tills write 1900-01-01 or a day in the future …
 plausible as (
     select
         *,
@@ -62,7 +62,7 @@ final as (
         name,
         {{ unless_a_placeholder('cpf', setting('max_customers_per_cpf')) }} as cpf,
         {{ unless_a_placeholder('phone', setting('max_customers_per_phone')) }} as phone,
-        -- … or the same other day for everybody.
+        -- … or the same day for everybody.
         if(
             count(*) over (partition by born_on) >= {{ setting('min_placeholder_birth_dates') }}
             and count(*) over (partition by born_on) * 100

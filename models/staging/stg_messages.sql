@@ -6,7 +6,7 @@ with
 source as (
     select
         * except (status, sent_at, delivered_at, read_at, replied_at, updated_at),
-        -- Before any time that counts, and still a message.
+        -- An impossible instant becomes one before any period that counts: it stays a message.
         greatest(sent_at, timestamp '1900-01-01 00:00:00+00:00') as sent_at,
         {{ safe_instant('delivered_at') }} as delivered_at,
         {{ safe_instant('read_at') }} as read_at,
@@ -15,7 +15,7 @@ source as (
         case
             when upper(trim(status)) in ('PENDING', 'DELIVERED', 'READ', 'FAILED')
                 then upper(trim(status))
-            -- Whatever is not known to have failed may have reached the customer.
+            -- A message that is not known to have failed may have reached the customer.
             else 'SENT'
         end as status
     from {{ source('campaign', 'message_history') }}

@@ -6,13 +6,13 @@ source as (
 
 held as (
     select
-        -- As it stands, like everywhere else: an id is compared, not read.
+        -- Ids are compared as they are, without any clean-up, like everywhere else.
         if(trim(user_id) = '', null, user_id) as customer_id,
         nullif(trim(whatsapp_user_id), '') as whatsapp_user_id,
         {{ numbers_in_text('phone') }} as numbers
     from source
     where
-        -- Without an instant, the wish holds since always.
+        -- An opt-out without a timestamp always applies.
         coalesce({{ safe_instant('opted_out_at') }} <= {{ now() }}, true)
         and (
             {{ safe_instant('resumed_at') }} is null
@@ -29,8 +29,8 @@ recipients as (
     where whatsapp_user_id is not null
 ),
 
--- Who hides the number is known by WhatsApp's id, from messages that reached them, under every id
--- that they have here.
+-- A person who hides the number is found by WhatsApp's id, from messages that reached them, under
+-- all of their customer ids.
 persons as (
     select
         held.numbers,
@@ -47,7 +47,7 @@ persons as (
         ) as known_id
 ),
 
--- Every number in the field opts out, and a field without any is still a row.
+-- Every number in the field opts out; a field without a number still gives one row.
 numbers as (
     select
         persons.customer_id,
@@ -61,7 +61,7 @@ final as (
     select
         customer_id,
         phone,
-        -- A number that is no mobile as it stands may lack its area code.
+        -- A number that is not a mobile may lack its area code.
         if(phone is null, regexp_extract(number, r'(\d{8})x?$'), null) as phone_ending,
         customer_id is null and phone is null as is_unreadable
     from numbers

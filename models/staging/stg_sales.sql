@@ -19,8 +19,8 @@ final as (
         {{ normalize_cpf('cpfCliente') }} as cpf,
         sold_at,
         {{ local_date('sold_at') }} as sold_on,
-        -- NUMERIC adds up to the same total in any order of rows. A missing amount adds nothing,
-        -- nor does one that no sale has: the sum of two may not fit into NUMERIC.
+        -- A sum of NUMERIC is the same in any order of rows. A missing amount counts as 0, and so
+        -- does an impossibly large one: the sum of two such amounts may not fit into NUMERIC.
         if(abs(valor) < 1e12, coalesce(safe_cast(valor as numeric), 0), 0) as amount_brl,
         {{ voucher_in_text('cupom') }} as voucher_code
     from source

@@ -35,7 +35,7 @@ candidates as (
     {%- endfor %}
 ),
 
--- Each candidate with the facts that the shared rules ask for.
+-- Each candidate with the facts that the shared rules need.
 facts as (
     select
         candidates.* except (blockers),
@@ -99,9 +99,9 @@ facts as (
             null,
             date_add({{ today() }}, interval candidates.voucher_valid_days day)
         ) as voucher_valid_until,
-        -- A hash places each customer between 0 and 99, the same in every run. The remainder comes
-        -- before the sign: the smallest INT64 has no absolute value.
-        -- As the percentage of a rollout grows, who is in it stays in it.
+        -- A hash places each customer between 0 and 99, the same in every run. MOD comes before
+        -- ABS, since the smallest INT64 has no absolute value.
+        -- When the percentage of a rollout grows, the customers in it stay in it.
         abs(
             mod(
                 farm_fingerprint(
@@ -121,8 +121,8 @@ facts as (
     where candidates.campaign_type in unnest({{ sql_text(var('enabled_campaigns')) }})
 ),
 
--- Of two twins the lower one is blocked even if the higher one is blocked, too. Otherwise the lower
--- one could be messaged an hour after the higher one was.
+-- The lower one of two twins is blocked even if the higher one is blocked, too. Otherwise the lower
+-- one could be messaged an hour after the higher one.
 ranked as (
     select
         * except (this_cycle),

@@ -13,7 +13,7 @@ customers as (
     where cpf is not null
 ),
 
--- Sales have no key. Those of one person at one instant have the same last message.
+-- Sales have no key. A person's sales at one instant are one row: their last message is the same.
 purchases as (
     select
         cpf,

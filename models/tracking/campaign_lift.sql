@@ -27,7 +27,7 @@ campaigns as (
     where first_held_out_at is not null
 ),
 
--- Who was put into which group and when, whatever happened afterwards.
+-- Each customer's group and when it was assigned, whatever happened afterwards.
 assignments as (
     select
         campaign_type,
@@ -35,7 +35,7 @@ assignments as (
         first_targeted_at as assigned_at,
         true as is_treated
     from cycles
-    -- Customers who were messaged before a build saw them have no counterpart among the held out.
+    -- Leave out customers messaged before a build saw them: no held-out customer is like them.
     where first_targeted_at >= first_seen_at
 
     union all
@@ -109,7 +109,7 @@ rates as (
     from counts
 ),
 
--- Newcombe's hybrid score interval of a difference between two rates, his method 10.
+-- Newcombe's hybrid score interval for the difference between two rates (method 10).
 differences as (
     select
         *,

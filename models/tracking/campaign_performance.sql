@@ -17,8 +17,8 @@ attempts as (
 cycles as (
     select
         *,
-        -- Who was messaged before a build saw it was a candidate by then. (least() would be NULL as
-        -- soon as one of the two is.)
+        -- A customer who was messaged before a build saw them was a candidate on that day.
+        -- (least() would be NULL if one of the two is.)
         (
             select min(day)
             from unnest([first_seen_on, first_targeted_on]) as day
@@ -30,7 +30,7 @@ error_classes as (
     select * from {{ ref('whatsapp_error_classes') }}
 ),
 
--- Each price until the next; the first one holds before its day, too.
+-- Each price is valid until the next one; the first is also valid before its day.
 prices as (
     select
         category,
@@ -47,7 +47,7 @@ prices as (
     from {{ ref('whatsapp_prices') }}
 ),
 
--- One row for each thing that is counted, on its day.
+-- One row per counted event, on its day.
 events as (
     select
         attempts.campaign_type,
@@ -101,8 +101,8 @@ events as (
     {% if is_incremental() %}
         union all
 
-        -- Rows written before, so that they become 0 when their events are now on another day or
-        -- text: MERGE deletes no row.
+        -- Rows of earlier builds. They become 0 if their events now belong to another day or text,
+        -- since MERGE deletes no row.
         select
             campaign_type,
             template_variant,

@@ -26,7 +26,7 @@ newest_attempts as (
                 attempt desc,
                 sent_at desc,
                 updated_at desc,
-                -- If the instants are the same, the other columns break the tie.
+                -- If two instants are equal, the other columns break the tie.
                 to_json_string(
                     [
                         status,

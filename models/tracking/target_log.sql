@@ -25,7 +25,7 @@ attempts as (
     where {{ is_counted_anew('sent_at') }}
 ),
 
--- Everything that is known of each cycle. Where the sources differ, the one with the smallest
+-- Everything that is known about each cycle. If the sources differ, the one with the smallest
 -- precedence wins.
 sightings as (
     select
@@ -53,7 +53,7 @@ sightings as (
         coalesce(template_variant, 'UNKNOWN') as template_variant,
         voucher_code,
         cast(null as timestamp) as first_seen_at,
-        -- Failed attempts count, too: they were meant to go out.
+        -- Failed attempts count, too: the customer was meant to get the message.
         sent_at as first_targeted_at,
         cast(null as timestamp) as first_held_out_at,
         cast(null as timestamp) as last_seen_at,
@@ -91,7 +91,7 @@ cycles as (
         array_agg(
             template_variant order by precedence, first_targeted_at, template_variant limit 1
         )[safe_offset(0)] as template_variant,
-        -- In this order, since bqemulator 1.4.0 takes no IGNORE NULLS before an ORDER BY.
+        -- ORDER BY only: bqemulator 1.4.0 does not accept IGNORE NULLS before it.
         array_agg(
             voucher_code
             order by voucher_code is null, precedence, first_targeted_at, voucher_code

@@ -20,8 +20,8 @@ sent as (
         ) = 1
 ),
 
--- A coupon as it was typed: its words in capital letters, with a hyphen between them whatever stood
--- there.
+-- A coupon as it was typed: its words in capital letters, with one hyphen in place of whatever was
+-- between them.
 sales as (
     select
         cpf,
@@ -42,8 +42,8 @@ typed as (
     group by typed_code
 ),
 
--- Every row of words of it, with and without what stands around the code. Nobody types more than
--- a dozen.
+-- Every sequence of words in it, since other words may stand around the code. Nobody types more
+-- than a dozen words.
 word_rows as (
     select
         typed.typed_code,
@@ -64,7 +64,7 @@ word_rows as (
         ) as last_place
 ),
 
--- Of two codes in one text the longer one counts.
+-- If a text has two codes, the longer one counts.
 found as (
     select
         word_rows.typed_code,
