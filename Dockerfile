@@ -31,15 +31,15 @@ ENV PATH=/opt/vmhub/bin:$PATH \
     DBT_PROJECT_DIR=/project \
     DBT_PROFILES_DIR=/project \
     DBT_TARGET=prod
-# All that is written to: dbt's parse and logs.
+# The only folder that is written to: dbt's parse and logs.
 RUN mkdir .vmhub && chown vmhub .vmhub
 USER vmhub
-# dbt's parse, kept where runs look for it, spares each start some three seconds of CPU. dbt takes it
-# only for the same profile, of which the Google Cloud project is a part; else it parses anew.
+# dbt's parse is saved where runs look for it; this saves about three seconds of CPU at each start. dbt
+# uses it only with the same profile, which includes the Google Cloud project; otherwise it parses again.
 ARG GOOGLE_CLOUD_PROJECT=not-named-at-build
 RUN dbt --quiet --no-send-anonymous-usage-stats parse --target-path .vmhub/dbt/parse \
     --log-path /tmp/dbt-logs
-# A laundromat's day begins by its time zone: an image without them must not be built.
+# Fails the build if the image has no time zones: a laundromat's day depends on its time zone.
 RUN python -c "import zoneinfo; zoneinfo.ZoneInfo('America/Sao_Paulo')"
 ENTRYPOINT ["vmhub"]
 CMD ["run", "--all"]

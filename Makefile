@@ -44,7 +44,7 @@ $(OLD)/.installed: $(INSTALLED)
 	@touch "$@"
 
 .PHONY: test-large
-test-large: $(INSTALLED) ## What takes longer: large laundromats, a fleet of 200, processes that are killed
+test-large: $(INSTALLED) ## Run the slow tests: large laundromats, a fleet of 200, processes that are killed
 	VMHUB_JOB_TIMEOUT_SECONDS=1200 \
 	    "$(BIN)/python" -m pytest --numprocesses=0 -m large --durations=2
 
@@ -53,7 +53,7 @@ soak: $(INSTALLED) ## Play six weeks of three laundromats, hour by hour; takes h
 	"$(BIN)/python" -m pytest --numprocesses=0 -m soak --log-cli-level=INFO
 
 .PHONY: bench-sync
-bench-sync: $(INSTALLED) ## Measure sync beside other ways of writing (QUICK=1 for small sizes)
+bench-sync: $(INSTALLED) ## Compare sync with other ways of writing (QUICK=1 for small sizes)
 	@"$(BIN)/python" bench/sync.py $(if $(QUICK),--quick) $(if $(JSON),--json "$(JSON)")
 
 .PHONY: bench-track
@@ -65,7 +65,7 @@ bench-fleet: $(INSTALLED) ## Measure the hourly run of 50, 200 and 1,000 laundro
 	@"$(BIN)/python" bench/fleet.py $(if $(QUICK),--quick) $(if $(JSON),--json "$(JSON)")
 
 .PHONY: bench-send
-bench-send: $(INSTALLED) ## Measure the sender beside one call after the other (QUICK=1, PYWA=python, JSON=…)
+bench-send: $(INSTALLED) ## Compare the sender with one call after another (QUICK=1, PYWA=python, JSON=…)
 	@"$(BIN)/python" bench/send.py $(if $(QUICK),--quick) $(if $(PYWA),--pywa "$(PYWA)") \
 	    $(if $(JSON),--json "$(JSON)")
 
@@ -86,19 +86,19 @@ docs: $(INSTALLED) ## Write the site of all models and columns, one file: target
 	    mv "$$work/static_index.html" "$(SITE)/index.html"
 
 .PHONY: docs-cli
-docs-cli: $(INSTALLED) ## Write docs/cli.md anew from the commands' help
+docs-cli: $(INSTALLED) ## Generate docs/cli.md again from the commands' help
 	"$(BIN)/typer" loader.cli.app utils docs --name vmhub --output docs/cli.md
 
 .PHONY: holidays
-holidays: $(INSTALLED) ## Write the national holidays anew from the package of that name
+holidays: $(INSTALLED) ## Generate the national holidays again from the package holidays
 	"$(BIN)/python" seeds/national_holidays.py > macros/clock/is_national_holiday.sql
 
 .PHONY: install
 install: $(INSTALLED) ## Set up .venv from the lock
 
-# Installed again whenever what it is made from changes; otherwise nothing is fetched, so that
+# Installed again only when the lock or pyproject.toml changes. Otherwise nothing is fetched, so that
 # everything works without a network. The lock is complete, so pip resolves nothing: its resolver
-# would look at a newer release of what is locked with an extra, and refuse it for want of a hash.
+# would find newer releases of packages that are locked with an extra, and fail since they lack a hash.
 $(INSTALLED): requirements.lock pyproject.toml
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	    { echo "vmhub needs Python 3.11 or newer; name one with: make PYTHON=python3.12" >&2; exit 2; }

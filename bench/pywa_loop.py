@@ -1,4 +1,4 @@
-"""A loop over pywa, in a process of its own: pywa is no part of this project.
+"""A loop over pywa in its own process, since pywa is not part of this project.
 
 `make bench-send PYWA=/path/to/a/python` names a Python in which pywa is installed.
 """
@@ -18,7 +18,7 @@ from pywa.types.templates import BodyText, TemplateLanguage
 
 
 def main() -> None:
-    """Send one after the other, and print what it took."""
+    """Send one message after another, and print the measurements."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("url")
     parser.add_argument("number")
@@ -30,7 +30,7 @@ def main() -> None:
     client = pywa.WhatsApp(
         phone_id=given.number, token=os.environ["WHATSAPP_TOKEN"], session=session
     )
-    # The address is pywa's own; only afterwards another can be set.
+    # pywa's constructor always uses the real address; another one can only be set afterwards.
     session.base_url = given.url
     names = [name for name in given.variables.split(",") if name]
     params = [BodyText.params(**dict.fromkeys(names, "Ana"))] if names else []

@@ -1,4 +1,4 @@
-"""Measure the sender beside loops that send one after the other: `make bench-send`.
+"""Compare the sender with loops that send one message after another: `make bench-send`.
 
 The fake WhatsApp and Google's Firestore emulator run on this machine; both cost CPU of their own.
 """
@@ -51,9 +51,9 @@ def main() -> None:
     """Run the measurements and print them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a quarter of the messages")
-    parser.add_argument("--targets", type=int, help="of the fleet; default 400 or 100,000")
-    parser.add_argument("--laundromats", type=int, help="of the fleet; default 10 or 200")
-    parser.add_argument("--portfolios", type=int, help="of the fleet; default 4 or 20")
+    parser.add_argument("--targets", type=int, help="targets of the fleet; default 400 or 100,000")
+    parser.add_argument("--laundromats", type=int, help="laundromats of the fleet; default 10 or 200")
+    parser.add_argument("--portfolios", type=int, help="portfolios of the fleet; default 4 or 20")
     parser.add_argument("--pywa", metavar="PYTHON", help="a Python in which pywa is installed")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args()
@@ -82,7 +82,7 @@ def main() -> None:
 
 
 def goals(rows: Sequence[Row]) -> Iterator[Goal]:
-    """Compare with design §9."""
+    """Compare the figures with the goals."""
     found = {(row["what"], row["latency"]): row for row in rows}
     fast = found[sender_name(FAST), 0.1]["per second"]
     factor = fast / found[LOOP, 0.1]["per second"]
@@ -95,7 +95,7 @@ def goals(rows: Sequence[Row]) -> Iterator[Goal]:
 
 
 def show(rows: Sequence[Row]) -> None:
-    """Print a row a measurement."""
+    """Print one row per measurement."""
     columns = list(dict.fromkeys(name for row in rows for name in row))
     table = Table(*columns)
     for row in rows:
@@ -108,7 +108,7 @@ LOOP = "httpx2, one after the other, no Firestore"
 
 
 def sender_name(rate: int) -> str:
-    """Return how a row of the sender is called."""
+    """Return the name of the sender's row."""
     return f"vmhub send, a number of {rate}/s"
 
 
@@ -118,12 +118,12 @@ class Bench:
     def __init__(
         self, environment: Environment, seeds: Seeds, seed: SeedTemplate, client: httpx2.Client
     ) -> None:
-        """Measure with these; the client controls the fake."""
+        """Use these; the client controls the fake."""
         self._environment, self._seeds, self._seed = environment, seeds, seed
         self._client = client
 
     def one_number(self, count: int, pywa: str | None) -> Iterator[Row]:
-        """Yield the sender with one number beside the loops."""
+        """Yield the rows of the sender with one number, and of the loops."""
         for latency in LATENCIES:
             for rate in (RATE, FAST):
                 load = Load(self._seed, per_second=rate)
@@ -166,7 +166,7 @@ class Bench:
         }
 
     def _one_by_one(self, latency: float, count: int) -> Row:
-        """Post one after the other, without Firestore at all."""
+        """Post one message after another, without Firestore."""
         load, took = Load(self._seed), []
         path = f"/{VERSION}/{load.number()}/marketing_messages"
         cpu = cpu_seconds()
@@ -178,13 +178,13 @@ class Bench:
         return loop_row(LOOP, latency, took, cpu_seconds() - cpu)
 
     def _pywa(self, python: str, latency: float, count: int) -> Row:
-        """Let pywa post one after the other, in a process of its own."""
+        """Let pywa post one message after another, in its own process."""
         load = Load(self._seed)
         loop = Path(__file__).with_name("pywa_loop.py")
         url = f"{str(self._client.base_url).rstrip('/')}/{VERSION}"
         names = ",".join(self._seed.variables)
         arguments = [url, load.number(), self._seed.name, names, str(count)]
-        # Its own packages only.
+        # Only with its own packages.
         variables = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
         ended = subprocess.run(
             [python, str(loop), *arguments],
@@ -201,7 +201,7 @@ class Bench:
         return loop_row(name, latency, told["took"], told["cpu"])
 
     def idle(self, count: int) -> Row:
-        """Put targets before an idle sender at any instant; how long until WhatsApp has each."""
+        """Write targets for an idle sender at random instants; measure until WhatsApp has each."""
         load = Load(self._seed)
         load.prepare(self._client, 0.0)
         before = len(self._accepted())
@@ -229,13 +229,13 @@ class Bench:
         return {"what": name, "latency": 0.0, "messages": count, **shares(waits)}
 
     def _accepted(self) -> list[tuple[str, datetime]]:
-        """Return whom WhatsApp has taken messages for, and when."""
+        """Return recipient and instant of each accepted message."""
         rows = self._client.get("/_fake/ledger").json()["messages"]
         return [(row["to"].removeprefix("+"), datetime.fromisoformat(row["at"])) for row in rows]
 
 
 def loop_row(name: str, latency: float, took: Sequence[float], cpu: float) -> Row:
-    """Return the row of a loop that sends one after the other."""
+    """Return the row of a loop that sends one message after another."""
     return {
         "what": name,
         "latency": latency,
@@ -247,7 +247,7 @@ def loop_row(name: str, latency: float, took: Sequence[float], cpu: float) -> Ro
 
 
 def shares(seconds: Iterable[float]) -> Row:
-    """Return the median and what 99 of 100 do not exceed."""
+    """Return the median and the 99th percentile."""
     ordered = sorted(seconds)
     return {
         "median s": round(ordered[len(ordered) // 2], 3),

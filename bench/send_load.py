@@ -1,4 +1,4 @@
-"""What the bench of the sender sends: laundromats, their accounts at the fake, and targets."""
+"""The load of the sender's bench: laundromats, their accounts at the fake, and targets."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _numbers = itertools.count()
 
 
 def next_phone() -> str:
-    """Return a phone that nobody was written to by."""
+    """Return a phone that has not been used yet."""
     return f"+5511{900_000_000 + next(_numbers)}"
 
 
@@ -39,13 +39,13 @@ def authorization() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Load:
-    """Laundromats with a number each, over some portfolios."""
+    """Laundromats with one number each, in some portfolios."""
 
     seed: SeedTemplate
     laundromats: int = 1
     portfolios: int = 1
     per_second: int = 80
-    """What a number may send."""
+    """Messages that a number may send per second."""
 
     @property
     def text(self) -> Template:
@@ -69,7 +69,7 @@ class Load:
         }
 
     def prepare(self, client: httpx2.Client, latency: float) -> None:
-        """Tell the fake of the accounts and of its latency; it approves their templates."""
+        """Set up the fake: accounts, latency, and approved templates."""
         settings = {"latency_seconds": latency, "review": "APPROVED"}
         client.put("/_fake/settings", json=settings).raise_for_status()
         accounts = [self.account(index) for index in range(self.laundromats)]
@@ -107,7 +107,7 @@ class Load:
 
 
 async def put_targets(environment: Environment, load: Load, count: int) -> dict[str, datetime]:
-    """Write the registry and targets that wait; return when each phone's was written."""
+    """Write the registry and waiting targets; return by phone when each was written."""
     database = connect_async(environment)
     cnpjs = [str(with_check_digits(f"{index + 1:012}")) for index in range(load.laundromats)]
     writes = [

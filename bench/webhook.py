@@ -1,6 +1,6 @@
 """Measure the webhook: `make bench-webhook`. POSTs of 1 and of 100 statuses, 50 a second.
 
-One process on this machine, beside Google's Firestore emulator, which costs CPU of its own.
+It runs as one process on this machine. Google's Firestore emulator uses CPU on the same machine.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def main() -> None:
 
 
 def show(rows: list[dict[str, Any]]) -> None:
-    """Print a column a measurement."""
+    """Print one column per measurement."""
     table = Table("", *(f"{row['statuses a POST']} x {row['wanted']}/s" for row in rows))
     for name in rows[0]:
         table.add_row(name, *(str(row[name]) for row in rows))
@@ -78,7 +78,7 @@ def show(rows: list[dict[str, Any]]) -> None:
 
 
 async def measure(stack: LocalStack, size: int, rate: int, seconds: int) -> dict[str, Any]:
-    """Post at an even rate, whether the answers come or not, and measure each answer."""
+    """Post at an even rate without waiting for answers, and measure each answer."""
     count = rate * seconds
     batches = -(-count // len(STATUSES))
     run = f"{size}x{rate}"
@@ -101,7 +101,7 @@ async def measure(stack: LocalStack, size: int, rate: int, seconds: int) -> dict
     counts = json.loads(out)
     statuses = counts["items"]["receipt"]
     taken = [milliseconds for status, milliseconds in found if status == _OK]
-    # More than it can take is told to come again, and nothing else goes wrong.
+    # POSTs beyond its capacity get 503; any other failure is an error.
     assert {status for status, _ in found} <= {_OK, _BUSY}, counts
     assert statuses == len(taken) * size, counts
     times = sorted(taken)
@@ -122,7 +122,7 @@ async def measure(stack: LocalStack, size: int, rate: int, seconds: int) -> dict
 
 
 async def put_attempts(stack: LocalStack, run: str, count: int) -> None:
-    """Write targets with an open attempt each, as the sender leaves them."""
+    """Write targets, each with an open attempt, as the sender leaves them."""
     database = connect_async(stack.environment())
     now = datetime.now(UTC)
     user = {"active": True, "name": "Bench", "whatsapp": WHATSAPP_ACCOUNT}
@@ -172,7 +172,7 @@ def until_ready(port: int) -> None:
 
 
 def posts(run: str, batches: int, size: int) -> Iterator[tuple[bytes, str]]:
-    """Yield bodies with their signatures: of each attempt first sent, then delivered, then read."""
+    """Yield signed bodies: for each attempt first sent, then delivered, then read."""
     at = int(time.time())
     for seconds, told in enumerate(STATUSES):
         for batch in range(batches):
@@ -197,7 +197,7 @@ def posts(run: str, batches: int, size: int) -> Iterator[tuple[bytes, str]]:
 
 
 async def post_all(url: str, bodies: list[tuple[bytes, str]], rate: int) -> list[tuple[int, float]]:
-    """Post at an even rate; return status and milliseconds of each, from when it was due."""
+    """Post at an even rate; return each status, and the milliseconds since the POST was due."""
     async with httpx2.AsyncClient(trust_env=False, timeout=60) as client:
 
         async def post(raw: bytes, signature: str, due: float) -> tuple[int, float]:

@@ -80,7 +80,7 @@ class ReportedLaundromat:
     conversion_days: int
     """For how many days a purchase is credited to a message."""
     names: frozenset[str]
-    """The project's campaigns, tiers and text variants; stages need not be among them."""
+    """The project's campaigns, tiers and text variants; stages may be missing here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ class Sums:
     revenue_brl: Decimal = _NO_MONEY
     vouchers_sent: int = 0
     vouchers_redeemed: int = 0
-    """Of those sent."""
+    """Sent codes that were used."""
     voucher_revenue_brl: Decimal = _NO_MONEY
     vouchers_untraced: int = 0
     """Codes that were used without a known message; not part of the sent ones."""
@@ -206,7 +206,7 @@ class Rows:
 
 
 def group_name(raw: str | None, names: Container[str]) -> str:
-    """Return a campaign's, tier's or stage's name, or OTHER for what is none of them.
+    """Return the name of a campaign, tier or stage, or OTHER for any other text.
 
     No other text of the tables reaches the page. An older system may have written anything into
     these columns, even a customer's name or phone.

@@ -21,7 +21,7 @@ def write_page(path: Path, page: str) -> int:
 
     """
     content = page.encode()
-    # In the same folder: a rename across file systems is a copy, which can be seen half done.
+    # In the same folder: a rename across file systems is a copy, and a reader could see half of it.
     unfinished = path.parent / f".{path.name}.{uuid.uuid4().hex}"
     try:
         try:

@@ -21,8 +21,8 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     total: tuple[str, ...] | None = None
     phone_columns: str = ""
-    """Widths of the other columns on a phone, where the first column is above them; empty: it is
-    not above them."""
+    """Widths of the other columns on a phone, where the first column stands above them; empty: the
+    first column stays beside them."""
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# A service account for each laundromat, which reaches that laundromat's datasets and no other. With
-# VMHUB_IMPERSONATE=vmhub-{cnpj}@my-project.iam.gserviceaccount.com the jobs act as it, and BigQuery
-# itself refuses what vmhub's own checks may have missed. Once for each laundromat, after `vmhub onboard`;
-# safe to repeat. It takes from the jobs' own account what grant.sh gave it. Whoever runs it must own the datasets.
+# Makes a service account for each laundromat, which can access only that laundromat's datasets. With
+# VMHUB_IMPERSONATE=vmhub-{cnpj}@my-project.iam.gserviceaccount.com the jobs use this account, so BigQuery
+# itself refuses what vmhub's own checks may have missed. Run it once for each laundromat, after
+# `vmhub onboard`, as an owner of the datasets. Safe to repeat. It revokes what grant.sh granted to the
+# jobs' own account.
 #
 #   PROJECT=my-project deploy/cloud-run/accounts.sh 12ABC34501DE35 11222333000181
 set -euo pipefail
@@ -23,12 +24,12 @@ revoke() { # role, dataset, account
 }
 
 for cnpj in "$@"; do
-    # It becomes a part of the statements.
+    # It becomes part of the statements, so check it.
     [[ $cnpj =~ ^[0-9A-Z]{12}[0-9]{2}$ ]] || { echo "'$cnpj' is no CNPJ" >&2; exit 2; }
 done
 
-# The logs of all laundromats are in the same tables: each account sees its own rows, and the accounts
-# of the jobs see all.
+# The records of all laundromats are in the same tables: each account sees only its own rows, and the
+# jobs' accounts see all.
 for table in runs sync_runs; do
     sql "CREATE OR REPLACE ROW ACCESS POLICY jobs ON \`$PROJECT\`.VMHUB_OPS.$table
          GRANT TO ('serviceAccount:$(email vmhub-run)', 'serviceAccount:$(email vmhub-alert)')
@@ -54,7 +55,7 @@ for cnpj in "$@"; do
     grant dataViewer "${cnpj}_RAW" "$name"
     grant dataEditor "${cnpj}_CAMPAIGN" "$name"
     grant dataViewer VMHUB_OPS "$name"
-    # From here on they are reached as that account.
+    # From here on, only the laundromat's account accesses these datasets.
     revoke dataViewer "${cnpj}_RAW" vmhub-run
     revoke dataEditor "${cnpj}_CAMPAIGN" vmhub-run
 done

@@ -1,5 +1,5 @@
--- Every text that a candidate may need, also one that nobody needs today: the gate only sees
--- those that are missing now.
+-- Checks every text that a candidate may ever need; the gate only sees the texts that are missing
+-- today.
 with
 
 needed as (
