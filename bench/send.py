@@ -52,7 +52,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a quarter of the messages")
     parser.add_argument("--targets", type=int, help="targets of the fleet; default 400 or 100,000")
-    parser.add_argument("--laundromats", type=int, help="laundromats of the fleet; default 10 or 200")
+    parser.add_argument(
+        "--laundromats", type=int, help="laundromats of the fleet; default 10 or 200"
+    )
     parser.add_argument("--portfolios", type=int, help="portfolios of the fleet; default 4 or 20")
     parser.add_argument("--pywa", metavar="PYTHON", help="a Python in which pywa is installed")
     parser.add_argument("--json", type=Path)
