@@ -176,7 +176,7 @@ def error_fields(result: Ending) -> dict[str, Any]:
 
 _MESSAGES = {
     "not_sent": "the connection to WhatsApp could not be made",
-    UNKNOWN_OUTCOME: "nobody ever heard what became of it",
+    UNKNOWN_OUTCOME: "its outcome was never learned",
 }
 
 

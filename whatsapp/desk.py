@@ -270,7 +270,7 @@ class Desk:
             return
         ramp, now = self.ramp(account), self._now()
         if self.breaker.heard(answer):
-            self.pauses.pause(PauseKind.BREAKER, "", "half of the answers prove nothing", now)
+            self.pauses.pause(PauseKind.BREAKER, "", "half of the answers are unknown", now)
             ramp.begin_anew()
         if isinstance(answer, Accepted):
             ramp.succeeded()

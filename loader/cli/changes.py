@@ -32,7 +32,7 @@ class _Loader(yaml.SafeLoader):
         """Return a map, or raise YAML's error if it has a key twice."""
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         if len(set(map(str, keys))) != len(keys):
-            raise yaml.constructor.ConstructorError(None, None, "a key stands there twice")
+            raise yaml.constructor.ConstructorError(None, None, "a key is given twice")
         return super().construct_mapping(node, deep=deep)
 
 
@@ -58,18 +58,18 @@ def parse_changes(texts: Iterable[str]) -> dict[str, Any]:
     for text in texts:
         name, separator, value = text.partition("=")
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) or not separator:
-            message = "--set is given what is not NAME=VALUE"
+            message = "the value of --set is not NAME=VALUE"
             raise ConfigurationError(
                 message,
                 hint="write it as loyalty_min_visits=8 or 'reactivation_stage_days=[20, 40]'",
             )
         if name in changes:
-            message = f"--set {name} stands there twice"
+            message = f"--set {name} is given twice"
             raise ConfigurationError(message, hint="give each setting once")
         try:
             changes[name] = yaml.load(value, Loader=_Loader)  # noqa: S506 - a safe loader
         except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
-            message = f"--set {name} has a value that YAML does not take, or a map with a key twice"
+            message = f"--set {name} has a value that is not valid YAML, or a map with a key twice"
             raise ConfigurationError(
                 message, hint="write numbers, [20, 40] or {BRONZE: 10, SILVER: 15}"
             ) from error

@@ -72,7 +72,7 @@ def demo_command(
     except BaseException:
         stop_stack(stack)
         raise
-    typer.echo(f"\nWhat stands on the phones: {stack.whatsapp_url}")
+    typer.echo(f"\nThe messages on the phones: {stack.whatsapp_url}")
     typer.echo("\nThe stack is still running. To use it from this shell:\n")
     print_variables(stack)
     typer.echo(f"\nTo end it: vmhub local down --state-dir {shlex.quote(str(folder))}")

@@ -56,7 +56,7 @@ def _figures(sending: SendStatus, as_of: datetime) -> Iterator[tuple[str, str]]:
     oldest = sending.oldest_waiting_at
     minutes = (as_of - oldest).total_seconds() / 60 if oldest else 0.0
     yield "oldest waiting", f"{minutes:.0f} minutes" if oldest else "-"
-    yield "left for want of a service", str(sending.errors)
+    yield "not sent, a service failed", str(sending.errors)
     yield "last record", f"{minute_text(sending.recorded_at)}, {sending.senders} at work"
 
 

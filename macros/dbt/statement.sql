@@ -41,7 +41,7 @@
         {{ exceptions.raise_compiler_error(
             "Refused before it was sent: a statement of " ~ cnpj ~ " has "
             ~ (dynamic.group(1) or dynamic.group(2)) | upper
-            ~ ", by which SQL can reach what no check sees"
+            ~ ", which could reach tables that no check sees"
         ) }}
     {%- endif -%}
 {% endmacro %}

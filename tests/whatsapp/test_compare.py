@@ -64,7 +64,7 @@ def test_a_template_as_the_seed_wants_it_has_no_difference_and_no_line(tmp_path:
         ("vmhub_test_v1", (), True)
     ]
     (line,) = checked(found)
-    assert (line.state, line.found) == (State.OK, "1 of 1 templates are as the seed wants them")
+    assert (line.state, line.found) == (State.OK, "1 of 1 templates do not differ from the seed")
 
 
 def test_what_is_missing_must_be_fixed_and_what_differs_a_little_is_a_warning(
@@ -79,7 +79,7 @@ def test_what_is_missing_must_be_fixed_and_what_differs_a_little_is_a_warning(
         components=creation()["components"][:1],
     )
     account, utility, missing = checked(found)
-    assert account.found == "0 of 2 templates are as the seed wants them"
+    assert account.found == "0 of 2 templates do not differ from the seed"
     assert (utility.about, utility.state) == ("vmhub_test_v1 pt_BR", State.WARNING)
     for part in ("category is UTILITY", "message_send_ttl_seconds is 3600", "no button"):
         assert part in utility.found

@@ -62,7 +62,7 @@ def check_templates(
             return Finding("`vmhub send` does not send for it")
         compared.extend(found)
         good = sum(not text.differences for text in found)
-        return Finding(f"{good} of {len(found)} templates are as the seed wants them")
+        return Finding(f"{good} of {len(found)} templates do not differ from the seed")
 
     place = f"users/{cnpj}"
     checklist.add("templates", place, account, service=_WHATSAPP, needs=needs)

@@ -581,7 +581,7 @@ def test_an_attempt_of_which_nobody_heard_for_eight_days_becomes_a_final_failure
     assert fields["status"] == "FAILED"
     assert fields["lastError"] == {
         "code": "unknown_outcome",
-        "message": "nobody ever heard what became of it",
+        "message": "its outcome was never learned",
         "recoverable": False,
     }
     assert len(world.accepted) == 1
