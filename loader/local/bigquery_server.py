@@ -20,10 +20,12 @@ from typing import Any
 
 import duckdb_extensions
 import sqlglot
+from bqemulator.catalog import ddl_sync
 from bqemulator.catalog.duckdb_repository import DuckDBCatalogRepository
 from bqemulator.catalog.memory_repository import MemoryCatalogRepository
 from bqemulator.config import LogLevel, PersistenceMode, Settings
 from bqemulator.grpc_api import read_servicer
+from bqemulator.jobs import ddl_result, executor, routine_ddl
 from bqemulator.server import EmulatorServer
 from bqemulator.sql import catalog_schema
 from bqemulator.sql.translator import SQLTranslator
@@ -33,6 +35,20 @@ from sqlglot.expressions import core
 from loader.local.translations import copied, parsed_once, remembered
 
 _BATCH_BYTES = 1024 * 1024
+# These look at a statement's tree to find out what it is about, and do not change it.
+_READERS = (
+    ddl_result._parse_statement,  # noqa: SLF001
+    ddl_sync._detect_catalog_drop,  # noqa: SLF001
+    ddl_sync._detect_create_schema,  # noqa: SLF001
+    ddl_sync._detect_plain_create_table,  # noqa: SLF001
+    ddl_sync._detect_plain_create_view,  # noqa: SLF001
+    ddl_sync._extract_ddl_metadata,  # noqa: SLF001
+    executor._capture_dml_snapshots,  # noqa: SLF001
+    executor._parse_for_classification,  # noqa: SLF001
+    executor._reject_dml_on_immutable,  # noqa: SLF001
+    catalog_schema.build_catalog_schema,
+    routine_ddl.detect_drop_routine,
+)
 
 
 def main(arguments: list[str]) -> None:
@@ -84,7 +100,8 @@ def _keep_trees_and_translations() -> None:
     `_drop_comments` comes before the translation.
     """
     setattr(core, "deepcopy", copied(deepcopy))  # noqa: B010 - a patch
-    setattr(sqlglot, "parse_one", parsed_once(sqlglot.parse_one))  # noqa: B010 - a patch
+    parse_one = parsed_once(sqlglot.parse_one, _READERS)
+    setattr(sqlglot, "parse_one", parse_one)  # noqa: B010 - a patch
     translate = remembered(SQLTranslator.translate)
     setattr(SQLTranslator, "translate", translate)  # noqa: B010 - a patch
 

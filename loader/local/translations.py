@@ -9,6 +9,7 @@ these, and the translation is kept.
 from __future__ import annotations
 
 import re
+import sys
 from collections import OrderedDict
 from functools import wraps
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from sqlglot import exp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable
+    from collections.abc import Callable, Hashable, Iterable
 
 __all__ = ["copied", "parsed_once", "remembered"]
 
@@ -92,8 +93,17 @@ def copied(deepcopy: Callable[..., Any]) -> Callable[..., Any]:
     return copy_part
 
 
-def parsed_once(parse_one: Callable[..., exp.Expr]) -> Callable[..., exp.Expr]:
-    """Wrap ``sqlglot.parse_one``: a text is parsed once, and each caller gets a copy to change."""
+def parsed_once(
+    parse_one: Callable[..., exp.Expr], readers: Iterable[Callable[..., Any]] = ()
+) -> Callable[..., exp.Expr]:
+    """Wrap ``sqlglot.parse_one``: a text is parsed once, and each caller gets a copy to change.
+
+    Args:
+        parse_one: The function.
+        readers: Functions that call it and do not change the tree; they get the tree itself.
+
+    """
+    only_read = {reader.__code__ for reader in readers}
     kept: OrderedDict[tuple[str, Any], exp.Expr] = OrderedDict()
 
     @wraps(parse_one)
@@ -106,7 +116,8 @@ def parsed_once(parse_one: Callable[..., exp.Expr]) -> Callable[..., exp.Expr]:
             if len(kept) > _KEPT_TREES:
                 kept.popitem(last=False)
         kept.move_to_end((sql, read))
-        return tree.copy()
+        caller = sys._getframe(1).f_code  # noqa: SLF001 - a look at the caller
+        return tree if caller in only_read else tree.copy()
 
     return parse
 
