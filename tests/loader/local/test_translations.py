@@ -113,6 +113,18 @@ def test_a_text_is_parsed_once_and_everybody_gets_a_tree_of_their_own() -> None:
     assert len(calls) == 3
 
 
+def test_who_only_looks_at_a_tree_gets_the_kept_one() -> None:
+    def look() -> Any:
+        return parse("select 1", read="bigquery")
+
+    def change() -> Any:
+        return parse("select 1", read="bigquery")
+
+    parse = parsed_once(sqlglot.parse_one, [look])
+    assert look() is look()
+    assert change() is not look()
+
+
 def test_copies_of_trees_share_nothing_and_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     sql = (
         "select a.b as c, cast(d as array<struct<e string>>), [1, 2] /* f */ from `g`.`h`.`i` as a"
