@@ -82,10 +82,12 @@ class Desk:
         now: Callable[[], datetime],
         prices: Prices,
         seed: Mapping[tuple[str, str], SeedTemplate],
+        patience: float = 1.0,
     ) -> None:
-        """Begin with empty books."""
+        """Begin with empty books; ``patience`` is a factor of the pauses between two POSTs."""
         self._store, self._api, self._secrets, self._owner = store, api, secrets, owner
         self._now, self._prices, self._seed = now, prices, seed
+        self._patience = patience
         self.accounts: dict[str, Account] = {}
         self.pauses = Pauses()
         self.breaker = Breaker()
@@ -251,7 +253,7 @@ class Desk:
     async def rest(self, seconds: float) -> None:
         """Wait some seconds before posting again; return early if the process is to end."""
         try:
-            await asyncio.wait_for(self.stopping.wait(), seconds)
+            await asyncio.wait_for(self.stopping.wait(), seconds * self._patience)
         except TimeoutError:
             return
 

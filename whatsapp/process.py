@@ -149,6 +149,7 @@ def send(
     cnpj: str | None = None,
     log: SendLog | None = None,
     now: Callable[[], datetime] = machine_now,
+    patience: float = 1.0,
 ) -> tuple[SendReport, int | None]:
     """Send until a signal comes; with ``once``, only what may be sent now.
 
@@ -159,6 +160,7 @@ def send(
         cnpj: Send for this laundromat only.
         log: Where the records go; None: nowhere.
         now: The clock; the demo uses another date.
+        patience: A factor of the pauses before a refused message is posted again.
 
     Returns:
         What was done, and the signal that ended it, if any.
@@ -168,7 +170,9 @@ def send(
         ServiceError: Firestore does not answer, or this program may not use it.
 
     """
-    return asyncio.run(_send(environment, seeds, once=once, cnpj=cnpj, log=log, now=now))
+    return asyncio.run(
+        _send(environment, seeds, once=once, cnpj=cnpj, log=log, now=now, patience=patience)
+    )
 
 
 async def _send(
@@ -179,6 +183,7 @@ async def _send(
     cnpj: str | None,
     log: SendLog | None,
     now: Callable[[], datetime],
+    patience: float,
 ) -> tuple[SendReport, int | None]:
     classes = seeds.error_classes
     async with connections(environment, classes) as found:
@@ -194,6 +199,7 @@ async def _send(
             now=now,
             prices=read_prices(seeds.prices),
             seed=read_seed_templates(seeds.templates),
+            patience=patience,
         )
 
         async def record(report: SendReport) -> None:

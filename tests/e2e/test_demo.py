@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from loader.dbt.project import Project
+
+
+# What it printed when somebody last looked at it: `vmhub demo > tests/e2e/demo.txt`.
+EXPECTED = Path(__file__).with_name("demo.txt")
 
 
 def play() -> subprocess.CompletedProcess[str]:
@@ -36,31 +38,8 @@ def servers(state_dir: Path) -> list[str]:
     return found
 
 
-def test_the_demo_shows_two_cycles_alike_every_time_and_leaves_nothing_running(
-    project: Project,
-) -> None:
-    first = play()
-    assert first.returncode == 0, first.stderr
+def test_the_demo_prints_the_same_every_time_and_leaves_nothing_running(project: Project) -> None:
+    played = play()
+    assert played.returncode == 0, played.stderr
     assert servers(project.root / ".vmhub" / "demo") == []
-
-    assert "CNPJ 12ABC34501DE35" in first.stdout
-    blockers = set(re.findall(r"\b1 ([A-Z_]{8,})", first.stdout))
-    assert blockers == {
-        "ALREADY_MESSAGED",
-        "ATTEMPTS_EXHAUSTED",
-        "DUPLICATE_PERSON",
-        "INVALID_CUSTOMER_ID",
-        "INVALID_PHONE",
-        "OPTED_OUT",
-        "RECENT_VOUCHER",
-    }
-    assert "Feliz aniversário, Ana!" in first.stdout
-    assert "7 sent, 2 failed and may be retried" in first.stdout
-    assert "vmhub webhook heard of them: 17 delivered, 17 read." in first.stdout
-    assert "Customer ipe-009 writes SAIR, and reads: Pronto! Você não vai mais" in first.stdout
-    assert (
-        "In the second cycle 0 documents were created, and 17 customers were left alone because "
-        "their message had gone out." in first.stdout
-    )
-    assert "The second hour of the sender sent 1 message." in first.stdout
-    assert play().stdout == first.stdout
+    assert played.stdout == EXPECTED.read_text(encoding="utf-8")
