@@ -24,6 +24,11 @@ _MOST_TEMPLATES = 4096
 
 # Possessive quantifiers: a comment is never matched again with another end.
 _SPACE = r"(?>\s|--[^\n]*\n|/\*.*?\*/)*+"
+# Strings and comments, in which a semicolon ends nothing.
+_QUOTED = re.compile(
+    r"'{3}.*?'{3}|\"{3}.*?\"{3}|'(?:[^'\\]|\\.)*+'|\"(?:[^\"\\]|\\.)*+\"|--[^\n]*|/\*.*?\*/",
+    re.DOTALL,
+)
 _BEGINNING = re.compile(
     rf"(?P<space>\s*){_SPACE}(?P<word>with\b(?:\s+recursive\b)?\s*|select\b)",
     re.IGNORECASE | re.DOTALL,
@@ -67,7 +72,7 @@ def _injecting(inject: Callable[[str, Any], str]) -> Callable[[str, Any], str]:
     def injecting(sql: str, ctes: Any) -> str:
         beginning = _BEGINNING.match(sql)
         # If there are several statements, dbt's own function uses the first.
-        if not ctes or beginning is None or ";" in sql:
+        if not ctes or beginning is None or ";" in _QUOTED.sub("", sql):
             return inject(sql, ctes)
         injected = ", ".join(cte.sql for cte in ctes)
         if beginning["word"].lower() == "select":

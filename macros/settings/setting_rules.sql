@@ -1,12 +1,15 @@
 {% macro setting_problem(name, settings, defaults) %}
     {#- loader/dbt/setting_rules.py reads the same rules in the same way. -#}
     {%- set value = settings[name] -%}
-    {%- if holds_braces(value) -%} {{ return("no { or }, which dbt would run as Jinja") }} {%- endif -%}
-    {%- if not is_small(value) -%}
-        {{ return("at most 50 entries, and texts of at most 200 characters") }}
-    {%- endif -%}
     {%- if value is none -%}
         {{ return("" if defaults[name] is none else "a value such as " ~ defaults[name]) }}
+    {%- endif -%}
+    {%- if value is not number -%}
+        {%- if holds_braces(value) -%}
+            {{ return("no { or }, which dbt would run as Jinja") }}
+        {%- elif not is_small(value) -%}
+            {{ return("at most 50 entries, and texts of at most 200 characters") }}
+        {%- endif -%}
     {%- endif -%}
     {%- for rule in var("setting_rules") if modules.re.fullmatch(rule.names, name) -%}
         {%- if not setting_is_taken(value, rule) -%}

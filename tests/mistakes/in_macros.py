@@ -244,17 +244,17 @@ IN_JINJA = (
     ),
     Mistake(
         "macros/settings/raw_vars.sql",
-        "if holds_braces(name) or",
-        "if hold_braces(name) or",
+        "if holds_braces(values)",
+        "if hold_braces(values)",
         _FACTS,
         "hold_braces",
     ),
     Mistake(
         "macros/settings/raw_vars.sql",
-        "if holds_braces(key) or",
-        "if hold_braces(key) or",
+        "modules.re.fullmatch(texts_without",
+        "modules.re.fulmatch(texts_without",
         _FACTS,
-        "hold_braces",
+        "fulmatch",
     ),
     Mistake(
         "macros/settings/raw_vars.sql",

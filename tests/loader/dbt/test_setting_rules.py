@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from loader.dbt.setting_rules import setting_problem
+from loader.dbt.setting_rules import holds_braces, setting_problem
+from loader.dbt.spec import BuildSpec
+from tests.support import ALPHANUMERIC_CNPJ, AS_OF
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from loader.dbt.project import Project
+    from loader.services import Services
 
 
 @pytest.fixture
@@ -146,3 +149,21 @@ def test_a_setting_of_a_new_campaign_is_checked_by_its_name_or_by_its_default(
     assert problem("anniversary_greeting", 3) == ""
     assert problem("anniversary_greeting", "Oi") == "a whole number such as 1"
     assert problem("anniversary_greeting", True) == "a whole number such as 1"  # noqa: FBT003 - JSON
+
+
+_NESTED: tuple[Any, ...] = (
+    *("a{", "}", "a", "", "'", 5, 5.5, None, True, [], {}, [[]], [{}], {"a": {}}),
+    *(["a", "b}"], ["a", {"b": "c"}], ["a", {"b": "c}"}], {"a{": 1}, {"a": {"b": [1, "x{"]}}),
+    *(["it's {"], ["it's"], ['"{'], ['"'], ["'\"{"], ["'\"", "x"], ["\\", "{"], ["\\", "x"]),
+    *(["\\'{"], ["\\'"], ["\n{"], ["\u2028", "}"], ["'", {"'": "'}"}], {"'": ["'", '"']}),
+)
+
+
+def test_dbt_and_vmhub_see_a_brace_in_the_same_values(services: Services) -> None:
+    calls = [f"'{{{{ holds_braces({value!r}) }}}}'" for value in _NESTED]
+    compiled = services.dbt.compile_sql(
+        BuildSpec({"cnpj": ALPHANUMERIC_CNPJ}, AS_OF), f"select {', '.join(calls)}"
+    )
+    said = [text == "True" for text in re.findall(r"'(True|False)'", compiled)]
+    assert said == [holds_braces(value) for value in _NESTED]
+    assert 10 < sum(said) < len(said) - 10
