@@ -85,6 +85,18 @@ docs: $(INSTALLED) ## Write the site of all models and columns, one file: target
 	        --log-path "$$work" && \
 	    mv "$$work/static_index.html" "$(SITE)/index.html"
 
+DEMO := .vmhub/demo
+URL_OF_CHATS := import json, sys; print(json.load(sys.stdin)["WHATSAPP_API_URL"])
+
+.PHONY: picture
+picture: $(INSTALLED) ## Take the README's picture of the demo's chats anew (needs Chromium)
+	"$(BIN)/vmhub" demo --keep > /dev/null
+	@trap '"$(BIN)/vmhub" local down --state-dir "$(DEMO)"' EXIT && \
+	    url=$$("$(BIN)/vmhub" local env --json --state-dir "$(DEMO)" | \
+	        "$(BIN)/python" -c '$(URL_OF_CHATS)') && \
+	    chromium --headless --no-sandbox --disable-gpu --hide-scrollbars \
+	        --window-size=1000,980 --screenshot=docs/chats.png "$$url" 2> /dev/null
+
 .PHONY: docs-cli
 docs-cli: $(INSTALLED) ## Generate docs/cli.md again from the commands' help
 	"$(BIN)/typer" loader.cli.app utils docs --name vmhub --output docs/cli.md
