@@ -24,7 +24,7 @@ _PLACE = "(select 0 as line, '' as phone)"
 # As in stg_opt_outs, a field may hold several numbers.
 PHONES = """
 with texts as (
-    select line, phone from (select 0 as line, '' as phone)
+    select line, phone from the_place
 ),
 
 found as (
@@ -37,7 +37,7 @@ select
     {{ e164("regexp_extract(number, " ~ mobile_pattern() ~ ")") }} as phone
 from found
 left join unnest(regexp_extract_all(found.numbers, r'[^|]*\\d{8}x?')) as number
-"""
+""".replace("the_place", _PLACE)
 """The query, with Jinja; it is compiled like a model."""
 
 
