@@ -109,8 +109,7 @@ holidays: $(INSTALLED) ## Generate the national holidays again from the package 
 install: $(INSTALLED) ## Set up .venv from the lock
 
 # Installed again only when the lock or pyproject.toml changes. Otherwise nothing is fetched, so that
-# everything works without a network. The lock is complete, so pip resolves nothing: its resolver
-# would find newer releases of packages that are locked with an extra, and fail since they lack a hash.
+# everything works without a network.
 $(INSTALLED): requirements.lock pyproject.toml
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	    { echo "vmhub needs Python 3.11 or newer; name one with: make PYTHON=python3.12" >&2; exit 2; }
@@ -118,11 +117,18 @@ $(INSTALLED): requirements.lock pyproject.toml
 	$(call install,$(BIN)/python,requirements.lock)
 	@touch $(INSTALLED)
 
+# uv is in the lock, too, and installs the rest in a tenth of pip's time. It does not read pip's
+# settings; so if packages come from an index that only pip knows, pip installs them.
+# The lock is complete, so nothing is resolved: pip's resolver would find newer releases of packages
+# that are locked with an extra, and fail since they lack a hash.
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps
+
 define install
-"$(1)" -m pip install --quiet --disable-pip-version-check --require-hashes \
-    --no-deps --requirement "$(2)"
-"$(1)" -m pip install --quiet --disable-pip-version-check --no-deps \
-    --no-build-isolation --editable .
+@awk '/^[^ \#]/ { is_uv = /^uv==/ } is_uv' "$(2)" > "$(1).uv.lock"
+"$(1)" $(PIP_INSTALL) --require-hashes --requirement "$(1).uv.lock"
+"$(1)" -m uv pip install --quiet --python "$(1)" --no-deps --require-hashes --requirement "$(2)" || \
+    "$(1)" $(PIP_INSTALL) --require-hashes --requirement "$(2)"
+"$(1)" $(PIP_INSTALL) --no-build-isolation --editable .
 endef
 
 # requirements-run.lock is the part of requirements.lock that runs need: the image is made from it.
