@@ -16,9 +16,9 @@ from loader.base.errors import ConfigurationError, ExitCode, ServiceError
 from loader.cli.app import app
 from loader.cli.status import status_of_fleet
 from loader.operations.onboard import onboard
-from loader.operations.status import queries
+from loader.operations.status import statements
 from loader.operations.status.facts import Limits
-from loader.operations.status.queries import read_facts, statement
+from loader.operations.status.queries import read_facts
 from loader.operations.status.receivers import Receivers
 from tests.googlesql import GoogleSql
 from tests.loader.alert_receiver import SECRET, alert_receiver
@@ -451,7 +451,7 @@ def test_bigquery_takes_the_queries_and_prunes_by_the_bare_column(project: Proje
         *("FLEET_RUNS", "LAUNDROMATS", "SERVED", "OPEN_ALERTS"),
         *("SEND_RUNS", "SEND_PAUSES", "ACCOUNT_EVENTS"),
     ):
-        sql = statement(getattr(queries, name), until=AS_OF)
+        sql = statements.statement(getattr(statements, name), until=AS_OF)
         analyzer.analyze(sql.replace("`.`", ".").replace("@fleet_run_ids", "['a']"))
         reads = partition_problems(sql, project.source_tables())
         assert (reads.problems, reads.unfiltered, len(reads.compared)) == ([], [], 1)

@@ -1,25 +1,22 @@
 """The state of sending, from the rows of VMHUB_OPS.send_runs and send_pauses; pure.
 
-A row counts everything since its sender started, so the events of a period are the difference
-between two rows. The rows are described in models/sources/_ops__sources.yml.
+The rows are described in models/sources/_ops__sources.yml.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from itertools import groupby
 from typing import TYPE_CHECKING
 
+from loader.operations.status.lives import DAY, HOUR, counts_within, is_replaced, lives
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
+    from datetime import datetime
 
-__all__ = ["SEND_LOOK_BACK", "SendPause", "SendRow", "SendStatus", "send_status"]
+__all__ = ["SendPause", "SendRow", "SendStatus", "send_status"]
 
-SEND_LOOK_BACK = timedelta(hours=26)
-"""Older rows are not read: a day, and some time for a late row."""
-_DAY, _HOUR = timedelta(hours=24), timedelta(hours=1)
 # Reasons that do not concern this sender: the document waits for another one, or for nobody.
 _NOT_OURS = ("no_account", "disabled", "expired")
 
@@ -90,12 +87,12 @@ class SendStatus:
 def send_status(
     rows: Iterable[SendRow], pauses: Iterable[SendPause], as_of: datetime
 ) -> SendStatus | None:
-    """Return the state of sending; None: no sender wrote anything within SEND_LOOK_BACK."""
-    lives = _lives(row for row in rows if row.recorded_at <= as_of)
-    if not lives:
+    """Return the state of sending; None: no sender wrote anything within ROWS_LOOK_BACK."""
+    senders = lives(rows, as_of)
+    if not senders:
         return None
-    at_work = [life[-1] for life in lives if _is_at_work(life[-1], lives)]
-    day, hour = (_since(lives, as_of - length, as_of) for length in (_DAY, _HOUR))
+    at_work = [life[-1] for life in senders if not is_replaced(life[-1], senders)]
+    day, hour = (counts_within(length, senders, _counts, as_of) for length in (DAY, HOUR))
     waiting: Counter[str] = Counter()
     for row in at_work:
         waiting.update({why: row.waiting[why] for why in row.waiting if why not in _NOT_OURS})
@@ -116,33 +113,6 @@ def send_status(
         money_left={key: left for row in at_work for key, left in row.money_left.items()},
         pauses=_holding(pauses, as_of),
     )
-
-
-def _lives(rows: Iterable[SendRow]) -> list[list[SendRow]]:
-    """Return the rows of each sender, in order."""
-    ordered = sorted(rows, key=lambda row: (row.run_id, row.recorded_at))
-    return [list(group) for _, group in groupby(ordered, key=lambda row: row.run_id)]
-
-
-def _is_at_work(last: SendRow, lives: Sequence[Sequence[SendRow]]) -> bool:
-    """Return whether a sender still works: no other one has replaced it since its last row."""
-    return not any(
-        life[0].started_at >= last.recorded_at for life in lives if life[0].run_id != last.run_id
-    )
-
-
-def _since(lives: Iterable[Sequence[SendRow]], instant: datetime, as_of: datetime) -> Counter[str]:
-    """Return what all senders did since an instant, as exactly as their rows show."""
-    done: Counter[str] = Counter()
-    for life in lives:
-        done.update(_counts(life[-1]))
-        earlier = [row for row in life if row.recorded_at <= instant]
-        if earlier:
-            done.subtract(_counts(earlier[-1]))
-        elif life[0].started_at < as_of - SEND_LOOK_BACK:
-            # Its earlier rows are not read; the events they count are older.
-            done.subtract(_counts(life[0]))
-    return done
 
 
 def _counts(row: SendRow) -> Counter[str]:
