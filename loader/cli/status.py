@@ -15,6 +15,7 @@ from loader.base.errors import ServiceError
 from loader.cli.options import AsOfOption, JsonOption, open_services, parse_instant
 from loader.cli.output import list_lines, print_result, result_console
 from loader.cli.sending_status import show_sending
+from loader.cli.webhook_status import show_webhook
 from loader.operations.status.facts import Limits
 from loader.operations.status.receivers import Receivers
 
@@ -80,7 +81,7 @@ def status_command(
     ] = _DEFAULTS.unknown_attempts,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the last runs, failing laundromats, stale RAW data, and the state of sending.
+    """Show the last runs, failing laundromats, stale RAW data, sending, and the webhook.
 
     Exit code 3 when somebody should look at something. docs/alerts.md says what to do.
 
@@ -159,6 +160,7 @@ def show_status(report: StatusReport) -> None:
             )
         )
     show_sending(report.sending, report.as_of)
+    show_webhook(report.webhook)
     if report.alerts:
         console.print("\nAlerts; docs/alerts.md says what to do")
         list_lines(console, [f"{name}: {text}" for name, text in report.alerts.items()])

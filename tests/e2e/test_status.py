@@ -179,7 +179,7 @@ def test_a_fleet_without_any_trouble_ends_with_0(
     assert "No alerts." in ended.stdout
 
 
-def test_status_shows_what_the_senders_do_and_what_holds_them_back(
+def test_status_shows_what_the_senders_and_the_webhook_do_and_what_is_wrong_with_them(
     services: Services, now: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent = {
@@ -203,6 +203,14 @@ def test_status_shows_what_the_senders_do_and_what_holds_them_back(
         "begun_at": (now - timedelta(minutes=9)).isoformat(),
         "until": (now + HOUR).isoformat(),
     }
+    received = {
+        "run_id": "w",
+        "started_at": (now - 2 * HOUR).isoformat(),
+        "recorded_at": (now - timedelta(minutes=2)).isoformat(),
+        "answers": json.dumps({"200": 18, "500": 2}),
+        "items": json.dumps({"receipt": 25, "unmatched": 1}),
+    }
+    _put(services, "webhook_runs", received)
     _put(services, "send_runs", sent)
     _put(services, "send_pauses", pause)
     report = json.loads(_invoke(services, monkeypatch, now, "--json").stdout)
@@ -211,7 +219,12 @@ def test_status_shows_what_the_senders_do_and_what_holds_them_back(
         "failed": {"unreachable": 3},
         "waiting": {"paused": 7},
     }
-    assert {"send_waiting", "send_paused:token:TOKEN_A"} <= report["alerts"].keys()
+    assert (report["webhook"]["answers_last_hour"], report["webhook"]["receipts"]) == (
+        {"200": 18, "500": 2},
+        25,
+    )
+    alerts = {"send_waiting", "send_paused:token:TOKEN_A", "webhook_failing"}
+    assert alerts <= report["alerts"].keys()
     shown = _invoke(services, monkeypatch, now, "--waiting-minutes", "999").stdout
     for part in (
         "3 unreachable",
@@ -219,6 +232,8 @@ def test_status_shows_what_the_senders_do_and_what_holds_them_back(
         "token TOKEN_A until",
         "1001: 12 people",
         "R$ 3.50",
+        "20 POSTs, answered 18 with 200, 2 with 500",
+        "25 receipts, 0 opt-outs, 1 unmatched",
     ):
         assert part in shown
     assert "send_waiting" not in shown
@@ -449,7 +464,7 @@ def test_bigquery_takes_the_queries_and_prunes_by_the_bare_column(project: Proje
         analyzer.declare(f"VMHUB_OPS.{table.name}", columns)
     for name in (
         *("FLEET_RUNS", "LAUNDROMATS", "SERVED", "OPEN_ALERTS"),
-        *("SEND_RUNS", "SEND_PAUSES", "ACCOUNT_EVENTS"),
+        *("SEND_RUNS", "SEND_PAUSES", "WEBHOOK_RUNS", "ACCOUNT_EVENTS"),
     ):
         sql = statements.statement(getattr(statements, name), until=AS_OF)
         analyzer.analyze(sql.replace("`.`", ".").replace("@fleet_run_ids", "['a']"))

@@ -13,6 +13,7 @@ from loader.base.clock import minute_text
 from loader.operations.status.facts import SILENCE
 from loader.operations.status.kinds import Kind
 from loader.operations.status.send_alerts import check_sending
+from loader.operations.status.webhook_alerts import check_webhook
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -87,6 +88,7 @@ def conditions(facts: Facts, limits: Limits) -> Conditions:
     undecided: set[str] = set()
     _check_runs(facts, limits, wrong, undecided)
     _check_laundromats(facts, limits, wrong, undecided)
+    check_webhook(facts.webhook, facts.as_of, wrong, undecided)
     check_sending(facts, limits, wrong, undecided)
     for table in facts.stale(limits.raw_max_age):
         wrong[f"{Kind.STALE_RAW}:{table.cnpj}"] = _stale_text(table)

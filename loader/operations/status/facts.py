@@ -15,6 +15,7 @@ from loader.base.shards import Shard
 
 if TYPE_CHECKING:
     from loader.operations.status.sending import SendStatus
+    from loader.operations.status.webhook import WebhookStatus
 
 __all__ = [
     "ACCOUNTS_LOOK_BACK",
@@ -181,6 +182,8 @@ class Facts:
     """Counted over the runs of `last_runs`."""
     sending: SendStatus | None = None
     """None: no sender has written anything within a day."""
+    webhook: WebhookStatus | None = None
+    """None: no webhook has written anything within a day."""
 
     @property
     def is_silent(self) -> bool:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from loader.operations.status.facts import Facts, FleetRun, LastRun, Limits, RawTable
     from loader.operations.status.receivers import Receivers
     from loader.operations.status.sending import SendStatus
+    from loader.operations.status.webhook import WebhookStatus
 
 __all__ = ["AlertDelivery", "StatusReport", "report_of", "status", "tell"]
 
@@ -66,6 +67,8 @@ class StatusReport:
     """What is beyond the limits."""
     sending: SendStatus | None = None
     """None: no sender has written anything within a day."""
+    webhook: WebhookStatus | None = None
+    """None: no webhook has written anything within a day."""
     delivery: AlertDelivery | None = None
     """None: alerts were not asked for."""
 
@@ -143,6 +146,7 @@ def report_of(facts: Facts, limits: Limits, wrong: dict[str, str]) -> StatusRepo
         heaviest=_highest(facts, lambda laundromat: laundromat.peak_memory_mib),
         alerts=wrong,
         sending=facts.sending,
+        webhook=facts.webhook,
     )
 
 

@@ -33,8 +33,10 @@ from loader.operations.status.statements import (
     SEND_PAUSES,
     SEND_RUNS,
     SERVED,
+    WEBHOOK_RUNS,
     statement,
 )
+from loader.operations.status.webhook import WebhookRow, webhook_status
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from loader.base.cnpj import Cnpj
     from loader.bigquery.warehouse import Warehouse
     from loader.operations.status.sending import SendStatus
+    from loader.operations.status.webhook import WebhookStatus
 
 __all__ = ["read_facts", "read_open_alerts"]
 
@@ -82,7 +85,11 @@ def read_facts(
         ),
         tuple(map(_account_event, rows)),
     )
-    return replace(_with_served(warehouse, facts), sending=_sending(warehouse, as_of))
+    return replace(
+        _with_served(warehouse, facts),
+        sending=_sending(warehouse, as_of),
+        webhook=_webhook(warehouse, as_of),
+    )
 
 
 def read_open_alerts(warehouse: Warehouse, *, as_of: datetime) -> dict[str, datetime]:
@@ -170,6 +177,22 @@ def _send_row(row: dict[str, Any]) -> SendRow:
         open_attempts=row["open_attempts"] or 0,
         people_left=_counters(row["people_left"]),
         money_left=_counters(row["money_left"]),
+    )
+
+
+def _webhook(warehouse: Warehouse, as_of: datetime) -> WebhookStatus | None:
+    since = as_of - ROWS_LOOK_BACK
+    rows = _rows(warehouse, statement(WEBHOOK_RUNS, since=since, until=as_of))
+    return webhook_status(map(_webhook_row, rows), as_of)
+
+
+def _webhook_row(row: dict[str, Any]) -> WebhookRow:
+    return WebhookRow(
+        run_id=row["run_id"],
+        started_at=row["started_at"],
+        recorded_at=row["recorded_at"],
+        answers=_counters(row["answers"]),
+        items=_counters(row["items"]),
     )
 
 

@@ -1,4 +1,4 @@
-"""The SQL of `vmhub status`: seven small queries of VMHUB_OPS.
+"""The SQL of `vmhub status`: eight small queries of VMHUB_OPS.
 
 Each bills 10 MiB, the minimum per table. They count in SQL, to avoid reading many rows.
 """
@@ -21,6 +21,7 @@ __all__ = [
     "SEND_PAUSES",
     "SEND_RUNS",
     "SERVED",
+    "WEBHOOK_RUNS",
     "statement",
 ]
 
@@ -203,6 +204,17 @@ SEND_PAUSES = """
         until
     from `VMHUB_OPS`.`send_pauses`
     where begun_at >= {since} and begun_at <= {until} and until > {until}
+"""
+# As SEND_RUNS: a row per webhook process every ten minutes.
+WEBHOOK_RUNS = """
+    select
+        run_id,
+        started_at,
+        recorded_at,
+        to_json_string(answers) as answers,
+        to_json_string(items) as items
+    from `VMHUB_OPS`.`webhook_runs`
+    where recorded_at >= {since} and recorded_at <= {until}
 """
 
 
