@@ -7,7 +7,7 @@ import json
 import uuid
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from google.api_core import exceptions as google_errors
 from google.api_core.retry import Retry, if_exception_type
@@ -70,7 +70,7 @@ class Warehouse:
         self.bytes_billed = 0
         """Bytes that BigQuery billed for these queries."""
         self._environment = environment
-        self._other: tuple[str, Warehouse] | None = None
+        self._other: tuple[str, Self] | None = None
         self._project = environment.project
         self._location = environment.location
         self._address = (
@@ -88,7 +88,7 @@ class Warehouse:
                 "the roles bigquery.dataEditor, bigquery.jobUser and bigquery.readSessionUser",
             ) from error
 
-    def acting_for(self, cnpj: Cnpj) -> Warehouse:
+    def acting_for(self, cnpj: Cnpj) -> Self:
         """Return the warehouse for a laundromat's own datasets, with the credentials for them.
 
         It is this one, unless the environment names service accounts.
@@ -98,7 +98,7 @@ class Warehouse:
             return self
         # Keep only the last one: thousands of laundromats are served, one after another.
         if self._other is None or self._other[0] != account:
-            self._other = (account, Warehouse(self._environment, account))
+            self._other = (account, type(self)(self._environment, account))
         return self._other[1]
 
     def create_dataset(

@@ -49,7 +49,8 @@ def check(
 
     Args:
         project: Declares the tables, the campaigns and the settings.
-        warehouse: BigQuery.
+        warehouse: BigQuery. What belongs to the laundromat is checked with the credentials with
+            which it is served (`Warehouse.acting_for`).
         database: Firestore.
         registry: The same database's registry.
         dbt: Resolves the project's macros.
@@ -65,7 +66,8 @@ def check(
     registered, types, settings = _check_registry(checklist, project, registry, cnpj)
     probe = FirestoreProbe(database, cnpj)
     check_documents(checklist, probe)
-    tables = TableChecks(checklist, warehouse, cnpj, location, as_of)
+    own = warehouse.acting_for(cnpj)
+    tables = TableChecks(checklist, own, warehouse, cnpj, location, as_of)
     datasets = tables.datasets()
     declared = {table.name: table for table in project.source_tables()}
     columns = {
@@ -83,11 +85,11 @@ def check(
     for name, table in declared.items():
         if table.dataset(cnpj) == OPS_DATASET:
             tables.recording(table, columns[name])
-    rows = RowChecks(checklist, warehouse, probe, cnpj, as_of)
+    rows = RowChecks(checklist, own, probe, cnpj, as_of)
     rows.newest_sale(columns["vendas"], raw_max_age)
     rows.newest_registration(columns["clientes"])
     spec = BuildSpec(settings, as_of)
-    check_quality(checklist, warehouse, dbt, spec, columns)
+    check_quality(checklist, own, dbt, spec, columns)
     rows.last_build(campaign_dataset)
     rows.sender(types, columns["message_history"])
     check_templates(checklist, cnpj, compare_templates, [registered])

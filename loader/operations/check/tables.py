@@ -45,7 +45,10 @@ class TableChecks:
     """The checks of one laundromat's datasets and tables."""
 
     checklist: Checklist
-    warehouse: WarehouseProbe
+    own: WarehouseProbe
+    """Acts for the laundromat."""
+    shared: WarehouseProbe
+    """Acts for the process, which records in VMHUB_OPS."""
     cnpj: Cnpj
     location: str
     """Where queries run; they do not find a dataset elsewhere."""
@@ -69,7 +72,7 @@ class TableChecks:
         """Check that queries can be run."""
 
         def attempt() -> Finding:
-            self.warehouse.query("select 1 as one", doing="running a query")
+            self.own.query("select 1 as one", doing="running a query")
             return Finding("runs")
 
         self._add("query", BIGQUERY, attempt)
@@ -78,7 +81,7 @@ class TableChecks:
         """Check that tables can be created, filled, read as sync reads them, and dropped."""
 
         def attempt() -> Finding:
-            self.warehouse.try_scratch_table(dataset.about)
+            self.own.try_scratch_table(dataset.about)
             return Finding("created, filled, read and dropped")
 
         self._add("scratch table", dataset.about, attempt, dataset)
@@ -95,7 +98,7 @@ class TableChecks:
         )
 
         def attempt() -> Finding:
-            self.warehouse.query(sql, doing=f"reading {name}")
+            self.own.query(sql, doing=f"reading {name}")
             return Finding("can be read")
 
         self._add("reading", name, attempt, columns)
@@ -104,7 +107,7 @@ class TableChecks:
         """Check that runs can be recorded in a table of VMHUB_OPS."""
 
         def attempt() -> Finding:
-            self.warehouse.try_streaming(table)
+            self.shared.try_streaming(table)
             return Finding("takes rows")
 
         self._add("recording", _name(table, self.cnpj), attempt, columns)
@@ -112,8 +115,11 @@ class TableChecks:
     def _add(self, name: str, about: str, attempt: Callable[[], Finding], *needs: Check) -> Check:
         return self.checklist.add(name, about, attempt, service=BIGQUERY, needs=needs)
 
+    def _warehouse(self, dataset: str) -> WarehouseProbe:
+        return self.shared if dataset == OPS_DATASET else self.own
+
     def _dataset(self, name: str) -> Finding:
-        location = self.warehouse.location(name)
+        location = self._warehouse(name).location(name)
         if location is None:
             message = "there is no such dataset"
             raise ConfigurationError(message, hint=self._owner_hint(name))
@@ -125,7 +131,8 @@ class TableChecks:
         return Finding(f"in {location}")
 
     def _columns(self, table: SourceTable) -> Finding:
-        problems = self.warehouse.schema_problems(table, self.cnpj)
+        warehouse = self._warehouse(table.dataset(self.cnpj))
+        problems = warehouse.schema_problems(table, self.cnpj)
         if problems:
             hint = self._owner_hint(table.dataset(self.cnpj))
             if any(" instead of " in problem for problem in problems) and not _is_raw(table):
@@ -134,7 +141,8 @@ class TableChecks:
         return Finding(f"{len(table.columns)} columns as declared")
 
     def _layout(self, table: SourceTable) -> Finding:
-        wanted, found = Layout.declared(table), self.warehouse.layout(table, self.cnpj)
+        warehouse = self._warehouse(table.dataset(self.cnpj))
+        wanted, found = Layout.declared(table), warehouse.layout(table, self.cnpj)
         if _same(wanted, found):
             return Finding(str(found))
         message = f"{found}, instead of {wanted}"

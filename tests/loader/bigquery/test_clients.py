@@ -12,10 +12,14 @@ from google.auth.credentials import AnonymousCredentials
 
 from loader.base.environment import Environment
 from loader.base.errors import ConfigurationError
+from loader.bigquery.declaration import OPS_DATASET
 from loader.bigquery.warehouse import Warehouse
+from loader.bigquery.warehouse_probe import WarehouseProbe
 from loader.dbt.project import find_project
 from loader.dbt.runner import Dbt
 from loader.dbt.spec import BuildSpec
+from loader.operations.check.checklist import Checklist
+from loader.operations.check.tables import TableChecks
 from tests.support import ALPHANUMERIC_CNPJ, AS_OF, NUMERIC_CNPJ
 
 if TYPE_CHECKING:
@@ -61,6 +65,26 @@ def test_a_group_can_share_an_account_and_without_one_all_is_as_before() -> None
     assert shared.acting_for(NUMERIC_CNPJ) is shared.acting_for(ALPHANUMERIC_CNPJ)
     own = Warehouse(Environment.from_variables({"GOOGLE_CLOUD_PROJECT": "my-project"}))
     assert own.acting_for(NUMERIC_CNPJ) is own
+
+
+def test_check_looks_at_each_dataset_as_the_hour_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: dict[str, set[str | None]] = {}
+
+    def location(probe: WarehouseProbe, dataset: str) -> str:
+        looked[dataset] = principals(probe)
+        return "US"
+
+    monkeypatch.setattr(WarehouseProbe, "location", location)
+    probe = WarehouseProbe(Environment.from_variables(REAL))
+    own = probe.acting_for(NUMERIC_CNPJ)
+    assert isinstance(own, WarehouseProbe)
+    TableChecks(Checklist(), own, probe, NUMERIC_CNPJ, "US", AS_OF).datasets()
+    account = {"vmhub-11222333000181@my-project.iam.gserviceaccount.com"}
+    assert looked == {
+        f"{NUMERIC_CNPJ}_RAW": account,
+        f"{NUMERIC_CNPJ}_CAMPAIGN": account,
+        OPS_DATASET: {None},
+    }
 
 
 def test_the_workers_of_a_run_have_the_same_accounts() -> None:
