@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import logging
-import signal
 import threading
 import traceback
-from dataclasses import dataclass
-from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -23,6 +20,15 @@ from loader.dbt.spec import BuildSpec
 from loader.firestore.changes import ChangeReader
 from loader.firestore.lease import LeaseLostError, Refusal
 from loader.firestore.targets import TargetStore
+from loader.fleet.result import (
+    TIME_LIMIT_SIGNAL,
+    UNTOUCHED,
+    HourOutcome,
+    HourResult,
+    StoppedError,
+    TimeLimitError,
+    limit_reason,
+)
 from loader.fleet.window import SendWindow
 from loader.sync.model import Outcome
 from loader.sync.run import SyncOptions
@@ -39,86 +45,13 @@ if TYPE_CHECKING:
     from loader.messages import Oddity
     from loader.services import Services
 
-__all__ = [
-    "TIME_LIMIT_SIGNAL",
-    "HourOutcome",
-    "HourResult",
-    "HourRunner",
-    "StoppedError",
-    "TimeLimitError",
-    "limit_reason",
-]
+__all__ = ["HourRunner"]
 
 _log = logging.getLogger(__name__)
 
 
-class HourOutcome(StrEnum):
-    """The outcome of a laundromat in a run; each has exactly one."""
-
-    OK = "ok"
-    PARTLY = "partly"
-    """All was done, and there are rows or documents that somebody should look at."""
-    FAILED = "failed"
-    TIMED_OUT = "timed_out"
-    """It took longer than its time limit, and was stopped."""
-    SKIPPED = "skipped"
-    """Nothing may be sent now, and there is nothing to withdraw or to track."""
-    BUSY = "busy"
-    """Another run is serving it."""
-    DONE_ELSEWHERE = "done_elsewhere"
-    """Another run has served it since this one began."""
-    INTERRUPTED = "interrupted"
-    """The run was asked to stop while serving it; the step under way was finished."""
-    NOT_STARTED = "not_started"
-    """The run was asked to stop before serving it."""
-
-
 # Exit codes above this are 128 plus the signal that stopped a process.
 _BY_SIGNAL = 128
-
-TIME_LIMIT_SIGNAL = signal.SIGUSR1
-"""Tells a worker that its laundromat has reached the time limit; SIGTERM asks the run to stop."""
-
-# The laundromat was not touched, so there is nothing to record.
-UNTOUCHED = frozenset(
-    {HourOutcome.SKIPPED, HourOutcome.BUSY, HourOutcome.DONE_ELSEWHERE, HourOutcome.NOT_STARTED}
-)
-
-
-@dataclass(frozen=True)
-class HourResult:
-    """The result of one laundromat."""
-
-    cnpj: str
-    outcome: HourOutcome
-    step: str = ""
-    """The step at which it failed or was stopped, if it did not end well."""
-    error: str = ""
-    """The error's kind, such as ConfigurationError."""
-    reason: str = ""
-    """What went wrong and how to fix it."""
-    seconds: float = 0.0
-    peak_memory_mib: float = 0.0
-    """Peak memory of its process so far."""
-    not_recorded: str = ""
-    """Why it is missing in VMHUB_OPS."""
-    is_lost: bool = False
-    """Its process was killed: the parent must record it and release its lease."""
-
-
-class StoppedError(RunError):
-    """The run was asked to stop."""
-
-    exit_code = ExitCode.INTERRUPTED
-
-
-class TimeLimitError(RunError):
-    """A laundromat took longer than its time limit."""
-
-
-def limit_reason(limit_seconds: float, step: str) -> str:
-    """Return the text of a TimeLimitError."""
-    return f"ended after {limit_seconds:g} seconds, the limit, at {step}"
 
 
 class HourRunner:

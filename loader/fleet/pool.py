@@ -13,7 +13,8 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from loader.base.errors import RunError
-from loader.fleet.hour import (
+from loader.fleet.result import (
+    READY,
     TIME_LIMIT_SIGNAL,
     HourOutcome,
     HourResult,
@@ -21,7 +22,7 @@ from loader.fleet.hour import (
     TimeLimitError,
     limit_reason,
 )
-from loader.fleet.worker import READY, work
+from loader.fleet.worker import work
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable

@@ -23,8 +23,8 @@ from loader.base.retry import Retry
 from loader.base.shards import Shard, stable_hash
 from loader.bigquery.runs import Run, peak_memory_mib
 from loader.firestore.lease import LeaseLostError, Leases
-from loader.fleet.hour import UNTOUCHED, HourOutcome, HourResult, StoppedError, TimeLimitError
 from loader.fleet.pool import Pool, WorkerDiedError
+from loader.fleet.result import UNTOUCHED, HourOutcome, HourResult, StoppedError, TimeLimitError
 from loader.fleet.worker import WorkerSetup
 
 if TYPE_CHECKING:

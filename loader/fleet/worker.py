@@ -21,7 +21,8 @@ from loader.base.interrupts import Interrupts
 from loader.base.logs import configure_logs
 from loader.dbt.runner import ParsedProject
 from loader.firestore.lease import Leases
-from loader.fleet.hour import TIME_LIMIT_SIGNAL, HourRunner
+from loader.fleet.hour import HourRunner
+from loader.fleet.result import READY, TIME_LIMIT_SIGNAL
 from loader.services import Services
 
 if TYPE_CHECKING:
@@ -33,9 +34,7 @@ if TYPE_CHECKING:
     from loader.base.logs import LogFormat
     from loader.dbt.project import Project
 
-__all__ = ["READY", "WorkerSetup", "work"]
-
-READY = "READY"
+__all__ = ["WorkerSetup", "work"]
 
 _LOOK_SECONDS = 1.0
 

@@ -17,7 +17,8 @@ from loader.dbt.runner import ParsedProject
 from loader.dbt.settings import effective_settings
 from loader.dbt.spec import BuildSpec
 from loader.firestore.lease import Lease, Leases
-from loader.fleet.hour import TIME_LIMIT_SIGNAL, HourOutcome, HourResult, HourRunner
+from loader.fleet.hour import HourRunner
+from loader.fleet.result import TIME_LIMIT_SIGNAL, HourOutcome, HourResult
 from loader.fleet.run import FleetOptions, run_fleet
 from loader.fleet.window import SendWindow
 from loader.local.sample import SAMPLE_AS_OF, load_sample, sample_laundromats

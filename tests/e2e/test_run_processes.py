@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from loader.fleet.hour import HourOutcome
+from loader.fleet.result import HourOutcome
 from tests.e2e.test_run import server
 from tests.faults.backends import EmulatorBackend
 from tests.faults.server import FaultServer, Moment, Point, serving

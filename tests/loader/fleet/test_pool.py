@@ -6,70 +6,33 @@ import os
 import signal
 import threading
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from loader.base.cnpj import with_check_digits
 from loader.base.interrupts import Interrupts
-from loader.fleet.hour import TIME_LIMIT_SIGNAL, HourOutcome, HourResult
 from loader.fleet.pool import Pool
-from loader.fleet.worker import READY
+from loader.fleet.result import HourOutcome
+from tests.loader.fleet.workers import (
+    CNPJS,
+    ODD,
+    answer,
+    answer_late,
+    cannot_start,
+    die,
+    finish_when_told,
+    hang,
+    hang_when_told,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from multiprocessing.connection import Connection
+    from pathlib import Path
 
     from loader.base.cnpj import Cnpj
+    from loader.fleet.result import HourResult
 
-CNPJS = [with_check_digits(f"{11_000_000 + number}0001") for number in range(5)]
-ODD = CNPJS[2]
-
-
-def answer(connection: Connection, _setup: Any) -> None:
-    serve(connection, lambda: None)
-
-
-def hang(connection: Connection, _setup: Any) -> None:
-    signal.signal(TIME_LIMIT_SIGNAL, signal.SIG_IGN)
-    serve(connection, lambda: time.sleep(3600))
-
-
-def die(connection: Connection, _setup: Any) -> None:
-    serve(connection, lambda: os.kill(os.getpid(), signal.SIGKILL))
-
-
-def cannot_start(connection: Connection, _setup: Any) -> None:
-    connection.send("dbt parse: it does not compile")
-
-
-def finish_when_told(connection: Connection, setup: Any) -> None:
-    told = []
-    signal.signal(signal.SIGTERM, lambda *_: told.append(True))
-
-    def wait() -> None:
-        Path(setup).touch()
-        while not told:
-            time.sleep(0.01)
-
-    serve(connection, wait, outcome=HourOutcome.INTERRUPTED)
-
-
-def serve(
-    connection: Connection, odd: Callable[[], None], outcome: HourOutcome = HourOutcome.OK
-) -> None:
-    """Answer for every laundromat; for one of them do something else first."""
-    connection.send(READY)
-    while True:
-        try:
-            cnpj = connection.recv()
-        except EOFError:
-            return
-        connection.send("BUILD")
-        if cnpj == ODD:
-            odd()
-        connection.send(HourResult(cnpj, outcome if cnpj == ODD else HourOutcome.OK))
+ALL_OK = dict.fromkeys(CNPJS, HourOutcome.OK)
 
 
 def pool(
@@ -98,9 +61,6 @@ def told_to_end(
 def outcomes(served: list[HourResult]) -> dict[str, HourOutcome]:
     assert len({item.cnpj for item in served}) == len(served)
     return {item.cnpj: item.outcome for item in served}
-
-
-ALL_OK = dict.fromkeys(CNPJS, HourOutcome.OK)
 
 
 @pytest.mark.parametrize("jobs", [1, 2, 9])
@@ -135,17 +95,6 @@ def test_when_no_worker_starts_nobody_is_started_and_the_pool_says_why() -> None
     assert broken.problem == "no worker starts: dbt parse: it does not compile"
 
 
-def answer_late(connection: Connection, _setup: Any) -> None:
-    told: list[bool] = []
-    signal.signal(TIME_LIMIT_SIGNAL, lambda *_: told.append(True))
-
-    def wait() -> None:
-        while not told:
-            time.sleep(0.01)
-
-    serve(connection, wait)
-
-
 def test_one_that_answers_when_its_time_is_over_has_the_end_that_it_recorded() -> None:
     served = list(pool(answer_late, limit=2, grace=30).serve(CNPJS))
     assert outcomes(served) == ALL_OK
@@ -161,16 +110,6 @@ def test_a_run_that_is_told_to_end_finishes_what_is_under_way_and_begins_nothing
     assert outcomes(served) == dict.fromkeys(CNPJS, HourOutcome.NOT_STARTED) | {
         ODD: HourOutcome.INTERRUPTED
     }
-
-
-def hang_when_told(connection: Connection, setup: Any) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-
-    def wait() -> None:
-        Path(setup).touch()
-        time.sleep(3600)
-
-    serve(connection, wait)
 
 
 def test_one_that_hangs_does_not_keep_a_run_from_ending_that_is_told_to(tmp_path: Path) -> None:
