@@ -9,6 +9,7 @@ exception: a request that crosses it is not sent (loader/dbt/boundary.py).
 from __future__ import annotations
 
 import re
+import sys
 from functools import cache, wraps
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,7 @@ def apply_patches() -> None:
 def _patch_once() -> None:
     from dbt import compilation  # noqa: PLC0415
     from dbt.adapters.bigquery import connections  # noqa: PLC0415
+    from dbt_common import behavior_flags  # noqa: PLC0415
     from dbt_common.clients import jinja  # noqa: PLC0415
 
     # dbt looks the function up there when it opens a connection.
@@ -63,6 +65,25 @@ def _patch_once() -> None:
     # dbt parses the whole SQL to find its first word.
     injecting = _injecting(compilation.inject_ctes_into_sql)
     setattr(compilation, "inject_ctes_into_sql", injecting)  # noqa: B010
+
+    # For the name of one module, dbt reads the source files of the whole call stack, for each flag
+    # of each command.
+    flag = behavior_flags.BehaviorFlagRendered
+    name = "_default_source"
+    setattr(flag, name, staticmethod(_naming_caller(getattr(flag, name), behavior_flags.__name__)))
+
+
+def _naming_caller(look: Callable[[], str], own: str) -> Callable[[], str]:
+    """Replace dbt's search for the module that calls the module of this name."""
+
+    @wraps(look)
+    def naming() -> str:
+        frame = sys._getframe(1)  # noqa: SLF001 - inspect offers it only with the whole stack
+        while frame.f_back is not None and frame.f_globals["__name__"] == own:
+            frame = frame.f_back
+        return str(frame.f_globals["__name__"])
+
+    return naming
 
 
 def _injecting(inject: Callable[[str, Any], str]) -> Callable[[str, Any], str]:

@@ -8,6 +8,7 @@ import pytest
 from dbt import compilation
 from dbt.adapters.base import impl
 from dbt.artifacts.resources.v1.components import InjectedCTE
+from dbt_common import behavior_flags
 from dbt_common.clients import jinja
 
 from loader.dbt.patches import apply_patches
@@ -117,3 +118,18 @@ def test_a_template_that_does_not_compile_says_so_each_time() -> None:
     for _ in range(2):
         with pytest.raises(Exception, match="Expected an expression"):
             jinja.get_template("{% if %}", {})
+
+
+def test_a_flag_comes_from_the_module_that_makes_it_as_by_dbt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    flags: Any = behavior_flags.BehaviorFlagRendered
+
+    def source() -> str:
+        made: Any = behavior_flags.Behavior([{"name": "x", "default": True, "docs_url": "y"}], {})
+        return str(made.x._behavior_change_event.flag_source)  # noqa: SLF001 - shown in a warning
+
+    ours = source()
+    dbts = flags._default_source.__wrapped__  # noqa: SLF001 - what the patch replaces
+    monkeypatch.setattr(flags, "_default_source", staticmethod(dbts))
+    assert ours == source() == __name__
