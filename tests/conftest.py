@@ -95,7 +95,11 @@ def parsed(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Parsed
 def services(
     project: Project, environment: Environment, parsed: ParsedProject, tmp_path: Path
 ) -> Services:
-    return Services(project, environment, tmp_path / "state", parsed)
+    state_dir = tmp_path / "state"
+    # Processes that a test starts use this session's parse, too.
+    (state_dir / "dbt").mkdir(parents=True)
+    (state_dir / "dbt" / "parse").symlink_to(parsed.folder)
+    return Services(project, environment, state_dir, parsed)
 
 
 @pytest.fixture(scope="session")

@@ -29,32 +29,37 @@ if TYPE_CHECKING:
 __all__ = ["Dbt", "ParsedProject"]
 
 
+# Stand in for the Google Cloud project and the emulator while dbt parses, so that the saved parse
+# serves all of them. Each build puts its own project in.
+_NOWHERE = {"GOOGLE_CLOUD_PROJECT": "parsed", "BIGQUERY_EMULATOR_HOST": "http://127.0.0.1:9050"}
+
+
 class ParsedProject:
     """dbt's parse of the project, made when first needed."""
 
     def __init__(self, project: Project, folder: Path) -> None:
         """Use this folder for dbt's saved parse, from which the next process starts."""
         self.project = project
-        self._folder = folder
+        self.folder = folder
 
     def manifest(self, environment: Environment) -> Any:
         """Return dbt's manifest for the placeholder CNPJ; not to be changed.
 
         Args:
-            environment: What dbt's profile reads. Only its Google Cloud project reaches the
-                manifest, and each build sets its own.
+            environment: What dbt's profile reads, such as the target.
 
         """
-        with _variables(environment.variables()):
+        variables = environment.variables()
+        with _variables({name: _NOWHERE.get(name, value) for name, value in variables.items()}):
             return self._manifest
 
     @cached_property
     def _manifest(self) -> Any:
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         # One process parses; others that start at the same time wait, then load what it saved.
-        with (self._folder / "lock").open("w") as lock:
+        with (self.folder / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            manifest = _invoke(self.project, ["parse"], target_path=self._folder)
+            manifest = _invoke(self.project, ["parse"], target_path=self.folder)
         check_no_literals(manifest)
         return manifest
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import copy
+import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from loader.base.errors import RunError
 from loader.dbt.manifest import check_no_literals, check_relations, manifest_for
+from loader.dbt.runner import ParsedProject
 from loader.dbt.spec import BuildSpec, Side
 from tests.support import ALPHANUMERIC_CNPJ, AS_OF, NUMERIC_CNPJ
 
 if TYPE_CHECKING:
     from loader.base.environment import Environment
-    from loader.dbt.runner import ParsedProject
 
 
 @pytest.fixture
@@ -47,6 +49,18 @@ def test_a_baseline_has_datasets_and_names_of_its_own_and_reads_the_live_history
     assert "`p`.`12ABC34501DE35_PREVIEW`.`campaign_targets__baseline`" in found
     assert "`p`.`12ABC34501DE35_CAMPAIGN`.`message_history`" in found
     assert "`p`.`12ABC34501DE35_CAMPAIGN`.`campaign_targets`" not in found
+
+
+def test_a_saved_parse_serves_another_project_and_another_emulator(
+    parsed: ParsedProject, manifest: Any, environment: Environment
+) -> None:
+    other = replace(environment, project="another", bigquery_url="http://127.0.0.1:1")
+    loaded = ParsedProject(parsed.project, parsed.folder).manifest(other)
+    assert relations(manifest_for(loaded, spec(), "p")) == relations(
+        manifest_for(manifest, spec(), "p")
+    )
+    work = json.loads((parsed.folder / "perf_info.json").read_text(encoding="utf-8"))
+    assert (work["path_count"] > 100, work["parsed_path_count"]) == (True, 0)
 
 
 def test_what_dbt_compiles_into_a_copy_stays_out_of_the_next(manifest: Any) -> None:
