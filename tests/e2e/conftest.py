@@ -11,9 +11,12 @@ import pytest
 from loader.local.sample import SAMPLE_AS_OF, load_sample, sample_laundromats
 from loader.services import Services
 from loader.sync.run import SyncOptions
+from tests.plain_dbt import PlainDbt, plain_dbt_process
 from tests.support import ALPHANUMERIC_CNPJ, FIRST_BUILD, NUMERIC_CNPJ, make_laundromat
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from loader.dbt.project import Project
     from loader.dbt.runner import ParsedProject
     from loader.local.stack import LocalStack
@@ -38,6 +41,13 @@ def sample_session(
             services.laundromat(laundromat.cnpj), as_of=SAMPLE_AS_OF, options=SyncOptions()
         )
     return services
+
+
+@pytest.fixture(scope="session")
+def plain_dbt() -> Iterator[PlainDbt]:
+    """dbt without `vmhub`; tests that need it share one process."""
+    with plain_dbt_process() as process:
+        yield process
 
 
 @pytest.fixture

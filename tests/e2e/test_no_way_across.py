@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -22,7 +20,6 @@ from tests.support import (
     ALPHANUMERIC_CNPJ,
     AS_OF,
     NUMERIC_CNPJ,
-    SCRIPTS,
     bigquery_client,
     copy_project,
     make_laundromat,
@@ -33,6 +30,7 @@ if TYPE_CHECKING:
 
     from loader.dbt.project import Project
     from loader.services import Services
+    from tests.plain_dbt import PlainDbt
 
 # As an attacker writes it: no check of the written text finds the name.
 FOREIGN = f"`{{{{ target.project }}}}`.`{{{{ '{NUMERIC_CNPJ}' ~ '_RAW' }}}}`.`clientes`"
@@ -119,29 +117,22 @@ def is_theirs_untouched(services: Services) -> bool:
     return rows == [{"id": "theirs"}]
 
 
-def plain_dbt(services: Services, command: list[str], variables: dict[str, Any]) -> str:
-    target = str(services.state_dir / "dbt")
-    arguments = [*command, "--vars", json.dumps(variables)]
-    finished = subprocess.run(
-        [str(SCRIPTS / "dbt"), *arguments, "--target-path", target, "--log-path", target],
-        cwd=services.project.root,
-        env={**os.environ, **services.environment.variables(), "NO_COLOR": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert finished.returncode != 0
-    return str(finished.stdout)
+def refusal(
+    plain_dbt: PlainDbt, services: Services, command: list[str], variables: dict[str, Any]
+) -> str:
+    ended = plain_dbt.run(services, *command, "--vars", json.dumps(variables))
+    assert ended.code != 0
+    return ended.output
 
 
 @pytest.mark.timeout(600)
 def test_a_plain_dbt_build_as_of_tomorrow_is_refused_where_messages_are_real(
-    neighbours: Services,
+    neighbours: Services, plain_dbt: PlainDbt
 ) -> None:
     # Said while dbt parses: nobody asks for credentials, and there are none here.
     tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
     variables = {"cnpj": ALPHANUMERIC_CNPJ, "as_of": tomorrow}
-    output = plain_dbt(neighbours, ["build", "--target", "prod"], variables)
+    output = refusal(plain_dbt, neighbours, ["build", "--target", "prod"], variables)
     assert "as_of has not come yet" in " ".join(output.split())
 
 
@@ -163,8 +154,11 @@ def test_no_statement_of_a_build_by_vmhub_reaches_another_laundromat(neighbours:
 
 
 @pytest.mark.timeout(600)
-def test_no_statement_of_a_plain_dbt_build_names_another_laundromat(neighbours: Services) -> None:
-    output = plain_dbt(
+def test_no_statement_of_a_plain_dbt_build_names_another_laundromat(
+    neighbours: Services, plain_dbt: PlainDbt
+) -> None:
+    output = refusal(
+        plain_dbt,
         neighbours,
         ["run", "--select", *ACROSS],
         {"cnpj": ALPHANUMERIC_CNPJ, "as_of": AS_OF.isoformat()},
@@ -228,10 +222,10 @@ def test_no_statement_of_a_plain_dbt_build_names_another_laundromat(neighbours: 
     ids=["a number", "none", "SQL", "Jinja", "other types", "with non-candidates"],
 )
 def test_what_a_plain_dbt_build_refuses_leaves_no_trace(
-    neighbours: Services, variables: dict[str, Any], said: list[str]
+    neighbours: Services, plain_dbt: PlainDbt, variables: dict[str, Any], said: list[str]
 ) -> None:
     before = datasets(neighbours)
-    output = " ".join(plain_dbt(neighbours, ["build"], variables).split())
+    output = " ".join(refusal(plain_dbt, neighbours, ["build"], variables).split())
     for sentence in said:
         assert sentence in output
     assert datasets(neighbours) == before
