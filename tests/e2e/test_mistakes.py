@@ -17,6 +17,7 @@ from loader.dbt.runner import Dbt, ParsedProject
 from loader.dbt.spec import BuildSpec
 from loader.services import Services
 from tests.cases.rows import born_today
+from tests.fleet import note_deployed
 from tests.mistakes import Mistake, place_of, planted
 from tests.mistakes.in_macros import IN_JINJA, IN_MACROS, IN_UPDATES
 from tests.mistakes.in_models import IN_EXPLANATIONS, IN_MODELS, IN_PARSING, IN_TESTS
@@ -199,18 +200,20 @@ def test_what_a_cast_quotes_reaches_a_persons_terminal_and_nothing_that_the_flee
         ),
     )
 
+    note_deployed(services, CNPJ)
     fleet = vmhub(services, copy, "run", "--cnpj", CNPJ, "--as-of", AS_OF.isoformat())
     assert fleet.returncode == 1, fleet.stderr
     assert "left out" in fleet.stderr
     assert "Exemplo" not in fleet.stdout + fleet.stderr
     assert not list(copy.root.rglob("dbt.log"))
 
-    collected = vmhub(services, copy, "--log-format", "json", "build", "--cnpj", CNPJ)
+    build = ("build", "--cnpj", CNPJ, "--selector", "hourly")
+    collected = vmhub(services, copy, "--log-format", "json", *build)
     assert collected.returncode == 1
     assert "left out" in collected.stderr
     assert "Exemplo" not in collected.stdout + collected.stderr
 
-    person = vmhub(services, copy, "build", "--cnpj", CNPJ, "--as-of", AS_OF.isoformat())
+    person = vmhub(services, copy, *build, "--as-of", AS_OF.isoformat())
     assert person.returncode == 1
     assert "Ana Exemplo" in person.stderr
     [log] = copy.root.rglob("dbt.log")
