@@ -97,6 +97,11 @@ def greeting(customer_id: str, status: str, **columns: Any) -> dict[str, Any]:
 def build(services: Services, as_of: datetime) -> dict[str, Rows]:
     """Do the hourly and the daily build, and return the figures."""
     services.build(services.laundromat(CNPJ), as_of=as_of, arguments=HOURLY_BUILD)
+    return build_figures(services, as_of)
+
+
+def build_figures(services: Services, as_of: datetime) -> dict[str, Rows]:
+    """Do the daily build, and return the figures."""
     services.build(services.laundromat(CNPJ), as_of=as_of, arguments=["--selector", "daily"])
     figures = {
         table: sorted(
@@ -214,7 +219,7 @@ def course(
         "where user_id = 'davi' and cycle_key = '2026'",
         doing="answering",
     )
-    return Course(services, first, later, again, build(services, LATER + DAY))
+    return Course(services, first, later, again, build_figures(services, LATER + DAY))
 
 
 def _record_runs(services: Services) -> None:
