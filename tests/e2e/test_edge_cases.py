@@ -22,7 +22,14 @@ from loader.services import Services
 from loader.sync.model import Outcome
 from loader.sync.run import SyncOptions
 from tests.cases import CASES, NAMES, Case, all_rows, rows_of_the_next_day
-from tests.support import ALPHANUMERIC_CNPJ, AS_OF, HOURLY_BUILD, documents, make_laundromat
+from tests.support import (
+    ALPHANUMERIC_CNPJ,
+    AS_OF,
+    HOURLY_BUILD,
+    copy_project,
+    documents,
+    make_laundromat,
+)
 
 if TYPE_CHECKING:
     from loader.dbt.project import Project
@@ -239,7 +246,7 @@ def test_neither_the_order_of_rows_nor_the_hash_seed_changes_a_row(
     arguments = ["--indirect-selection", "empty", "--target-path", target, "--log-path", target]
     finished = subprocess.run(
         [dbt, "build", "--select", "+target_publication", "--vars", variables, *arguments],
-        cwd=services.project.root,
+        cwd=copy_project(services.project, tmp_path / "project").root,
         env={**os.environ, **environment.variables(), "PYTHONHASHSEED": "7"},
         capture_output=True,
         text=True,
