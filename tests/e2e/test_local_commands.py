@@ -6,11 +6,17 @@ import json
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from typer.testing import CliRunner
+
+from loader.base.errors import ExitCode
+from loader.cli.app import app
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from loader.base.environment import Environment
     from loader.dbt.project import Project
 
 
@@ -28,12 +34,24 @@ def vmhub(
     )
 
 
+def here(*arguments: str, variables: dict[str, str] | None = None) -> str:
+    """Run a command that must succeed in this process, which has imported all it needs."""
+    result = CliRunner().invoke(app, arguments, env=variables, catch_exceptions=False)
+    assert result.exit_code == ExitCode.OK, result.output
+    return result.stdout
+
+
+def onboarded(variables: dict[str, str]) -> Any:
+    """Onboard a laundromat on these servers and return the report."""
+    arguments = ("onboard", "--cnpj", "12ABC34501DE35", "--name", "Lava Bem", "--json")
+    return json.loads(here(*arguments, variables=variables))
+
+
 def test_a_stack_stays_up_is_found_ends_and_keeps_its_data_when_asked(
     project: Project, tmp_path: Path
 ) -> None:
     folder = ("--state-dir", str(tmp_path / "a stack"))
     data = ("--data-dir", str(tmp_path / "kept data"))
-    cnpj = ("--cnpj", "12ABC34501DE35", "--name", "Lava Bem", "--json")
     assert vmhub(project, "local", "status", *folder).returncode == 1
 
     for is_new in (True, False):
@@ -41,15 +59,13 @@ def test_a_stack_stays_up_is_found_ends_and_keeps_its_data_when_asked(
         assert up.returncode == 0, up.stderr
         try:
             assert "export FIRESTORE_EMULATOR_HOST=127.0.0.1:" in up.stdout
-            assert vmhub(project, "local", "status", *folder).returncode == 0
+            assert here("local", "status", *folder)
             second = vmhub(project, "local", "up", *folder)
             assert second.returncode == 2
             assert "already runs" in second.stderr
-            variables = json.loads(vmhub(project, "local", "env", "--json", *folder).stdout)
-            onboarded = vmhub(project, "onboard", *cnpj, variables=variables)
-            assert onboarded.returncode == 0, onboarded.stderr
-            assert json.loads(onboarded.stdout)["is_new"] is is_new
-            assert bool(json.loads(onboarded.stdout)["created_tables"]) is is_new
+            report = onboarded(json.loads(here("local", "env", "--json", *folder)))
+            assert report["is_new"] is is_new
+            assert bool(report["created_tables"]) is is_new
         finally:
             down = vmhub(project, "local", "down", *folder)
         assert down.returncode == 0, down.stderr
@@ -57,27 +73,21 @@ def test_a_stack_stays_up_is_found_ends_and_keeps_its_data_when_asked(
 
 
 def test_a_running_firestore_emulator_is_used_under_a_project_of_its_own(
-    project: Project, tmp_path: Path
+    project: Project, environment: Environment, tmp_path: Path
 ) -> None:
-    folder = ("--state-dir", str(tmp_path / "first"))
-    shared = ("--state-dir", str(tmp_path / "second"))
-    cnpj = ("--cnpj", "12ABC34501DE35", "--name", "Lava Bem", "--json")
+    folder = ("--state-dir", str(tmp_path / "second"))
+    first = environment.variables()
+    named = {"FIRESTORE_EMULATOR_HOST": first["FIRESTORE_EMULATOR_HOST"]}
     try:
-        vmhub(project, "local", "up", *folder)
-        first = json.loads(vmhub(project, "local", "env", "--json", *folder).stdout)
-        named = {"FIRESTORE_EMULATOR_HOST": first["FIRESTORE_EMULATOR_HOST"]}
-        vmhub(project, "local", "up", *shared, variables=named)
-        second = json.loads(vmhub(project, "local", "env", "--json", *shared).stdout)
+        vmhub(project, "local", "up", *folder, variables=named)
+        second = json.loads(here("local", "env", "--json", *folder))
         assert second["FIRESTORE_EMULATOR_HOST"] == first["FIRESTORE_EMULATOR_HOST"]
         assert second["GOOGLE_CLOUD_PROJECT"] != first["GOOGLE_CLOUD_PROJECT"]
         assert second["BIGQUERY_EMULATOR_HOST"] != first["BIGQUERY_EMULATOR_HOST"]
         for variables in (first, second):
-            onboarded = vmhub(project, "onboard", *cnpj, variables=variables)
-            assert json.loads(onboarded.stdout)["is_new"] is True
+            assert onboarded(variables)["is_new"] is True
         # Ending the second stack does not end the emulator that was already running.
-        assert vmhub(project, "local", "down", *shared).returncode == 0
-        again = vmhub(project, "onboard", *cnpj, variables=first)
-        assert json.loads(again.stdout)["is_new"] is False
+        assert vmhub(project, "local", "down", *folder).returncode == 0
+        assert onboarded(first)["is_new"] is False
     finally:
-        vmhub(project, "local", "down", *shared)
-        vmhub(project, "local", "down", *folder)
+        here("local", "down", *folder)

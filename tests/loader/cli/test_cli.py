@@ -464,7 +464,7 @@ def test_an_interrupted_sync_counts_what_it_wrote_and_the_next_one_completes_it(
     table = f"`{NUMERIC_CNPJ}_CAMPAIGN`.`campaign_targets`"
     services.warehouse.query(
         f"create or replace table {table} as select t.* replace (cast(n as string) as customer_id) "
-        f"from {table} as t cross join unnest(generate_array(1, 3000)) as n",
+        f"from {table} as t cross join unnest(generate_array(1, 1500)) as n",
         doing="multiplying rows",
     )
     # So slow that only the first requests go out before the signal.
@@ -480,11 +480,11 @@ def test_an_interrupted_sync_counts_what_it_wrote_and_the_next_one_completes_it(
     ended = _end(process)
     assert ended.code == 128 + number, ended.err
     outcomes = _birthday(ended.json())["outcomes"]
-    assert outcomes["created"] + outcomes["deferred"] == 3000
+    assert outcomes["created"] + outcomes["deferred"] == 1500
     assert outcomes["created"] == len(documents(services.environment, NUMERIC_CNPJ))
     assert 500 <= outcomes["created"] <= 1000
     (run,) = services.warehouse.query("select * from VMHUB_OPS.sync_runs", doing="reading back")
-    assert (run["exit_code"], run["counts"]["BIRTHDAY"]["rows"]) == (128 + number, 3000)
+    assert (run["exit_code"], run["counts"]["BIRTHDAY"]["rows"]) == (128 + number, 1500)
     completed = _sync(vmhub, services, "--json").json()
     assert _birthday(completed)["outcomes"] == {
         "created": outcomes["deferred"],
