@@ -126,7 +126,8 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps
 define install
 @awk '/^[^ \#]/ { is_uv = /^uv==/ } is_uv' "$(2)" > "$(1).uv.lock"
 "$(1)" $(PIP_INSTALL) --require-hashes --requirement "$(1).uv.lock"
-"$(1)" -m uv pip install --quiet --python "$(1)" --no-deps --require-hashes --requirement "$(2)" || \
+"$(1)" -m uv pip install --quiet --system-certs --python "$(1)" --no-deps --require-hashes \
+    --requirement "$(2)" || \
     "$(1)" $(PIP_INSTALL) --require-hashes --requirement "$(2)"
 "$(1)" $(PIP_INSTALL) --no-build-isolation --editable .
 endef
