@@ -244,7 +244,7 @@ def _unused_host() -> str:
         return f"127.0.0.1:{listener.getsockname()[1]}"
 
 
-def test_a_firestore_that_does_not_answer_is_an_error_of_one_line_within_20_seconds(
+def test_a_firestore_that_does_not_answer_is_an_error_of_one_line_in_less_than_a_minute(
     silent_host: tuple[str, socket.socket],
 ) -> None:
     hosts = {"refuses": _unused_host(), "is silent": silent_host[0]}
@@ -256,7 +256,8 @@ def test_a_firestore_that_does_not_answer_is_an_error_of_one_line_within_20_seco
     }
     for host, process in started.items():
         ended = _end(process)
-        assert time.monotonic() - began < 20
+        # Some 10 seconds, and the start of a process; Google's own client waits for a minute.
+        assert time.monotonic() - began < 60
         assert ended.code == ExitCode.FAILED
         assert f"the Firestore emulator at {host} does not answer" in ended.error()
 
