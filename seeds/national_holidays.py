@@ -25,7 +25,7 @@ def macro() -> str:
     )
     return (
         "{% macro is_national_holiday(day) %}\n"
-        "    {#- Made by `make holidays` from the package holidays; not to be edited. -#}\n"
+        "    {#- Made by `make holidays` from the package holidays; do not edit. -#}\n"
         "    {%- set days = {\n"
         f"{years}\n"
         "    } -%}\n"
