@@ -8,8 +8,15 @@ from __future__ import annotations
 import signal
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from loader.base.errors import ExitCode, RunError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from multiprocessing.connection import Connection
+
+    from loader.base.cnpj import Cnpj
 
 __all__ = [
     "READY",
@@ -20,6 +27,7 @@ __all__ = [
     "StoppedError",
     "TimeLimitError",
     "limit_reason",
+    "requested",
 ]
 
 READY = "READY"
@@ -90,3 +98,17 @@ class TimeLimitError(RunError):
 def limit_reason(limit_seconds: float, step: str) -> str:
     """Return the text of a TimeLimitError."""
     return f"ended after {limit_seconds:g} seconds, the limit, at {step}"
+
+
+def requested(connection: Connection) -> Iterator[Cnpj]:
+    """Say that this worker can serve, then yield each laundromat that its parent sends.
+
+    It ends when the parent closes the connection.
+    """
+    connection.send(READY)
+    while True:
+        try:
+            cnpj: Cnpj = connection.recv()
+        except EOFError:
+            return
+        yield cnpj

@@ -22,7 +22,7 @@ from loader.base.logs import configure_logs
 from loader.dbt.runner import ParsedProject
 from loader.firestore.lease import Leases
 from loader.fleet.hour import HourRunner
-from loader.fleet.result import READY, TIME_LIMIT_SIGNAL
+from loader.fleet.result import TIME_LIMIT_SIGNAL, requested
 from loader.services import Services
 
 if TYPE_CHECKING:
@@ -76,12 +76,7 @@ def work(connection: Connection, setup: WorkerSetup) -> None:
     except VmhubError as error:
         connection.send(str(error))
         return
-    connection.send(READY)
-    while True:
-        try:
-            cnpj = connection.recv()
-        except EOFError:
-            return
+    for cnpj in requested(connection):
         connection.send(server.serve(cnpj))
 
 

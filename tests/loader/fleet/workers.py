@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loader.base.cnpj import with_check_digits
-from loader.fleet.result import READY, TIME_LIMIT_SIGNAL, HourOutcome, HourResult
+from loader.fleet.result import TIME_LIMIT_SIGNAL, HourOutcome, HourResult, requested
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,12 +56,7 @@ def serve(
     connection: Connection, odd: Callable[[], None], outcome: HourOutcome = HourOutcome.OK
 ) -> None:
     """Answer for every laundromat; for one of them do something else first."""
-    connection.send(READY)
-    while True:
-        try:
-            cnpj = connection.recv()
-        except EOFError:
-            return
+    for cnpj in requested(connection):
         connection.send("BUILD")
         if cnpj == ODD:
             odd()
