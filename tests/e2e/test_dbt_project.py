@@ -122,7 +122,6 @@ def test_what_dbt_deprecates_is_an_error(
     assert "CustomKeyInConfigDeprecation" in parsed.stdout
 
 
-@pytest.mark.timeout(900)
 def test_a_plain_dbt_build_passes_all_tests_and_gives_the_same_tables(services: Services) -> None:
     make_laundromat(
         services,
