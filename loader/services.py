@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
@@ -12,6 +13,7 @@ from loader.base.environment import Environment
 from loader.base.interrupts import Interrupts
 from loader.base.pace import Pace
 from loader.base.retry import Retry
+from loader.bigquery.audit import AuditLog
 from loader.bigquery.ops import OpsLog, SyncLog
 from loader.bigquery.warehouse import Warehouse
 from loader.dbt.build import BuildReport, build
@@ -87,6 +89,15 @@ class Services:
     def new_ops_log(self) -> OpsLog:
         """Return a log of VMHUB_OPS for one run; it notes what could not be recorded."""
         return OpsLog(self.warehouse, self.project.ops_tables())
+
+    def new_audit_log(self, command: str) -> AuditLog:
+        """Return the audit log of a command, such as ``vmhub explain``."""
+        return AuditLog(
+            self.warehouse,
+            self.project.ops_tables()["audit"],
+            actor=getpass.getuser(),
+            command=command,
+        )
 
     def laundromat(self, cnpj: Cnpj, changes: Mapping[str, Any] | None = None) -> Laundromat:
         """Return a registered laundromat; see `loader.laundromat.resolve`.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from loader.base.errors import ConfigurationError, ExitCode, RunError
-from loader.bigquery.voucher_key import ensure_voucher_key
+from loader.bigquery.secret_keys import ensure_keys
 from loader.dbt.complaint import Complaint
 from loader.dbt.locate import SentStatements
 
@@ -126,8 +126,8 @@ def build(
 
     """
     check_sources(project, warehouse, spec.cnpj)
-    # A laundromat that was onboarded by an older version has no key yet.
-    ensure_voucher_key(warehouse, spec.cnpj)
+    # A laundromat that was onboarded by an older version lacks keys.
+    ensure_keys(warehouse, spec.cnpj)
     statements = SentStatements()
     results = dbt.run(
         spec,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from loader.bigquery.declaration import OPS_DATASET, OPS_DESCRIPTION
-from loader.bigquery.voucher_key import ensure_voucher_key
+from loader.bigquery.secret_keys import ensure_keys
 from loader.dbt.settings import check_timezone
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def onboard(
         for table in (*project.owned_tables(), *project.ops_tables().values())
         if warehouse.create_table(table, cnpj)
     )
-    ensure_voucher_key(warehouse, cnpj)
+    ensure_keys(warehouse, cnpj)
     raw_problems = [
         problem
         for table in project.source_tables()

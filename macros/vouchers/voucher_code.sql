@@ -23,7 +23,7 @@
 
 {#- A function, since a var would be visible in dbt's artifacts and in BigQuery's list of jobs, and
     reading a table is billed every hour. `vmhub` creates it (loader/bigquery/
-    voucher_key.py). -#}
+    secret_keys.py). -#}
 {% macro voucher_key() -%}
     `{{ target.project }}.{{ checked_cnpj() }}_CAMPAIGN.voucher_key`()
 {%- endmacro %}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from loader.bigquery.voucher_key import VOUCHER_KEY
+from loader.bigquery.secret_keys import VOUCHER_KEY
 from loader.services import Services
 from tests.googlesql import analyze_project
 from tests.partitions import partition_problems

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from loader.base.errors import ConfigurationError, VmhubError
+from loader.base.pseudonyms import pseudonym
 from loader.bigquery.declaration import Column, SourceTable
-from loader.bigquery.voucher_key import ensure_voucher_key
+from loader.bigquery.secret_keys import PERSON_KEY, VOUCHER_KEY, ensure_keys, person_key
 from loader.bigquery.warehouse import Warehouse
 from loader.bigquery.warehouse_probe import WarehouseProbe
 from tests.loader.fakes import make_target
@@ -48,9 +49,13 @@ def _targets(warehouse: Warehouse) -> list[Target]:
     return [target for part in warehouse.targets(NUMERIC_CNPJ) for target in part]
 
 
-def _key(warehouse: Warehouse) -> Any:
-    [row] = warehouse.query(f"select `{DATASET}`.voucher_key() as it", doing="reading the key")
-    return row["it"]
+def _keys(warehouse: Warehouse) -> dict[str, Any]:
+    [row] = warehouse.query(
+        f"select `{DATASET}`.voucher_key() as {VOUCHER_KEY}, "
+        f"`{DATASET}`.person_key() as {PERSON_KEY}",
+        doing="reading the keys",
+    )
+    return row
 
 
 def _rows(warehouse: Warehouse, table: str = "sample") -> list[dict[str, Any]]:
@@ -60,12 +65,26 @@ def _rows(warehouse: Warehouse, table: str = "sample") -> list[dict[str, Any]]:
 # Datasets and tables
 
 
-def test_a_laundromat_keeps_its_voucher_key(warehouse: Warehouse) -> None:
-    assert ensure_voucher_key(warehouse, NUMERIC_CNPJ)
-    key = _key(warehouse)
-    assert re.fullmatch("[0-9a-f]{32}", key)
-    assert not ensure_voucher_key(warehouse, NUMERIC_CNPJ)
-    assert _key(warehouse) == key
+def test_a_laundromat_keeps_its_keys(warehouse: Warehouse) -> None:
+    assert ensure_keys(warehouse, NUMERIC_CNPJ) == (VOUCHER_KEY, PERSON_KEY)
+    keys = _keys(warehouse)
+    assert len(set(keys.values())) == 2
+    assert all(re.fullmatch("[0-9a-f]{32}", key) for key in keys.values())
+    assert ensure_keys(warehouse, NUMERIC_CNPJ) == ()
+    assert _keys(warehouse) == keys
+    assert person_key(warehouse, NUMERIC_CNPJ) == keys[PERSON_KEY]
+
+
+def test_sql_and_python_make_the_same_pseudonym(warehouse: Warehouse) -> None:
+    key = person_key(warehouse, NUMERIC_CNPJ)
+    [row] = warehouse.query(
+        f"""
+        select concat('person-', left(to_hex(sha256(concat(
+            `{DATASET}`.person_key(), '|', 'Lê-011'))), 32)) as it
+        """,
+        doing="making a pseudonym",
+    )
+    assert row["it"] == pseudonym(key, "Lê-011")
 
 
 def test_a_dataset_is_created_once(environment: Environment) -> None:
