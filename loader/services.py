@@ -24,7 +24,7 @@ from loader.firestore.client import Database, connect
 from loader.firestore.registry import Registry
 from loader.firestore.targets import TargetStore
 from loader.laundromat import Laundromat, resolve
-from loader.sync.run import Problem, SyncOptions, SyncReport, sync
+from loader.sync.run import Problem, SyncOptions, SyncReport, sync, withdraw_suppressed
 from loader.track.tracking import TrackReport, track
 from loader.wishes import live_keys
 
@@ -157,13 +157,8 @@ class Services:
         interrupts = interrupts or Interrupts()
         is_bounded = max_ops != 0 and (max_ops is not None or not self.environment.is_local)
         pace = Pace(max_ops, sleep=interrupts.sleep) if is_bounded else None
-        store = TargetStore(
-            self.database, cnpj, pace=pace, watermark=laundromat.entry.watermark.believed(as_of)
-        )
-
+        store = self._targets(laundromat, as_of, pace)
         reader = ChangeReader(self.database, Retry(sleep=interrupts.sleep))
-        tracked_until = store.watermark.until
-        since = min(tracked_until, as_of) - _UNKNOWN_TO_BUILDS if tracked_until else None
 
         def run(on_problem: Callable[[Problem], None]) -> SyncReport:
             report = sync(
@@ -173,7 +168,7 @@ class Services:
                 as_of=as_of,
                 campaign_types=laundromat.campaign_types,
                 max_attempts=laundromat.settings["max_attempts"],
-                suppressed_keys=lambda: live_keys(reader.suppressions(since, cnpj)),
+                suppressed_keys=lambda: _suppressed_keys(reader, store, cnpj, as_of),
                 options=options,
                 interrupts=interrupts,
                 on_problem=on_problem,
@@ -191,6 +186,26 @@ class Services:
             log.failed(error)
             raise
         return log.finished(report)
+
+    def withdraw_suppressed(
+        self, laundromat: Laundromat, *, as_of: datetime, interrupts: Interrupts
+    ) -> int:
+        """Withdraw what is pending for people who opted out; see `loader.sync.run`."""
+        store = self._targets(laundromat, as_of)
+        reader = ChangeReader(self.database, Retry(sleep=interrupts.sleep))
+        return withdraw_suppressed(
+            store,
+            as_of=as_of,
+            campaign_types=laundromat.campaign_types,
+            suppressed_keys=_suppressed_keys(reader, store, laundromat.cnpj, as_of),
+            interrupts=interrupts,
+        )
+
+    def _targets(
+        self, laundromat: Laundromat, as_of: datetime, pace: Pace | None = None
+    ) -> TargetStore:
+        watermark = laundromat.entry.watermark.believed(as_of)
+        return TargetStore(self.database, laundromat.cnpj, pace=pace, watermark=watermark)
 
     def track(
         self, cnpjs: Sequence[Cnpj] | None, *, as_of: datetime, is_full: bool = False
@@ -223,3 +238,12 @@ class Services:
         """Raise a ConfigurationError for an instant in the future; on emulators it is allowed."""
         if not self.environment.is_local:
             check_has_come(as_of, now(), "this machine's clock")
+
+
+def _suppressed_keys(
+    reader: ChangeReader, store: TargetStore, cnpj: Cnpj, as_of: datetime
+) -> frozenset[str]:
+    """Return the keys of people whose opt-out a build may not know yet."""
+    tracked_until = store.watermark.until
+    since = min(tracked_until, as_of) - _UNKNOWN_TO_BUILDS if tracked_until else None
+    return frozenset(live_keys(reader.suppressions(since, cnpj)))

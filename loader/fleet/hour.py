@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import traceback
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -35,7 +36,7 @@ from loader.sync.run import SyncOptions
 from loader.track.tracking import has_news, track_one
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime
 
     from loader.base.cnpj import Cnpj
@@ -144,12 +145,14 @@ class HourRunner:
         is_served = False
         try:
             with _Renewal(lease, self._renew_seconds) as renewal:
-                self._track(run, entry, reader)
+                with self._opt_outs_respected(run, laundromat, renewal):
+                    self._track(run, entry, reader)
+                    if must_build:
+                        if lease.deployed != self._seeds_version:
+                            self._build(run, "DEPLOY", "deploy", spec, renewal)
+                            lease.note_deployed(self._seeds_version)
+                        self._build(run, "BUILD", "hourly", spec, renewal)
                 if must_build:
-                    if lease.deployed != self._seeds_version:
-                        self._build(run, "DEPLOY", "deploy", spec, renewal)
-                        lease.note_deployed(self._seeds_version)
-                    self._build(run, "BUILD", "hourly", spec, renewal)
                     self._sync(run, laundromat, renewal)
                     if window.figures_are_due(as_of, lease.figures_as_of):
                         self._build(run, "FIGURES", "daily", spec, renewal)
@@ -210,6 +213,32 @@ class HourRunner:
         warehouse = self._services.warehouse.acting_for(cnpj)
         found = warehouse.first_value(f"{cnpj}_CAMPAIGN", "customer_facts", "unreadable_opt_outs")
         return int(found or 0)
+
+    @contextmanager
+    def _opt_outs_respected(
+        self, run: Run, laundromat: Laundromat, renewal: _Renewal
+    ) -> Iterator[None]:
+        """If a step fails, withdraw what is pending for people who opted out: sync does not come.
+
+        If that fails, too, it is logged.
+        """
+        try:
+            yield
+        except (StoppedError, LeaseLostError):
+            raise
+        except VmhubError:
+            try:
+                renewal.check()
+                with run.step("SYNC") as step:
+                    withdrawn = self._services.withdraw_suppressed(
+                        laundromat, as_of=run.as_of, interrupts=self._interrupts
+                    )
+                    step.outcomes = {Outcome.WITHDRAWN.value: withdrawn} if withdrawn else {}
+            except VmhubError as error:
+                _log.warning(
+                    "%s: people who opted out keep pending targets: %s", laundromat.cnpj, error
+                )
+            raise
 
     def _sync(self, run: Run, laundromat: Laundromat, renewal: _Renewal) -> None:
         self._begin("SYNC", renewal)

@@ -42,7 +42,14 @@ if TYPE_CHECKING:
     from loader.sync.model import Target, TargetDocument
     from loader.sync.ports import DocumentStore, TargetSource
 
-__all__ = ["CampaignCounts", "Problem", "SyncOptions", "SyncReport", "sync"]
+__all__ = [
+    "CampaignCounts",
+    "Problem",
+    "SyncOptions",
+    "SyncReport",
+    "sync",
+    "withdraw_suppressed",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -123,19 +130,10 @@ def sync(
         )
 
     suppressed = Suppressed(frozenset(suppressed_keys()))
-    settled = [
-        (campaign_type, document)
-        for campaign_type in (sorted(options.campaigns or known) if suppressed.keys else ())
-        for part in _pending(store, campaign_type, retry)
-        for document in part
-        if suppressed.names(document) and must_withdraw(document, as_of=as_of)
-    ]
+    # Before every guard: people who opted out are left alone even if the targets are wrong.
+    settled = _pending_of(suppressed, store, options.campaigns or known, as_of, retry)
     if settled:
-        # Before every guard: people who opted out are left alone even if the targets are wrong.
-        for campaign_type, _ in settled:
-            ledger.add_campaign(campaign_type)
-        with interrupts.held_back():
-            new_writing().run(settled, ())
+        _withdraw(settled, ledger, new_writing(), interrupts)
         counted = sum(outcomes[Outcome.WITHDRAWN] for outcomes in ledger.outcomes.values())
         _log.info("%s: %d pending targets of people who opted out withdrawn", cnpj, counted)
     built_at = published_at(source, cnpj, as_of, options.max_age)
@@ -174,6 +172,85 @@ def sync(
         seconds=round(time.monotonic() - began, 3),
         cpu_seconds=round(time.process_time() - cpu_began, 3),
     )
+
+
+def withdraw_suppressed(
+    store: DocumentStore,
+    *,
+    as_of: datetime,
+    campaign_types: Collection[str],
+    suppressed_keys: Collection[str],
+    retry: Retry | None = None,
+    interrupts: Interrupts | None = None,
+) -> int:
+    """Withdraw what is pending for people who opted out, for an hour that cannot sync.
+
+    Args:
+        store: Where the documents are; bound to one CNPJ.
+        as_of: The run's instant.
+        campaign_types: The laundromat's campaigns.
+        suppressed_keys: The keys (`loader.base.persons`) of people who have opted out.
+        retry: How long to retry a service that does not answer.
+        interrupts: Takes note of signals while documents are deleted.
+
+    Returns:
+        How many documents were withdrawn.
+
+    Raises:
+        ServiceError: Firestore does not answer.
+        RunError: It did not take every withdrawal.
+
+    """
+    interrupts = interrupts or Interrupts()
+    retry = retry or Retry(sleep=interrupts.sleep)
+    suppressed = Suppressed(frozenset(suppressed_keys))
+    found = _pending_of(suppressed, store, campaign_types, as_of, retry)
+    if not found:
+        return 0
+    ledger = Ledger(lambda _: None)
+    writing = Writing(
+        store,
+        ledger,
+        as_of=as_of,
+        max_attempts=0,  # No row is decided here.
+        retry=retry,
+        interrupts=interrupts,
+        is_dry_run=False,
+        limit=None,
+    )
+    _withdraw(found, ledger, writing, interrupts)
+    if writing.stopped is not None:
+        raise RunError(writing.stopped.reason, hint="the next run does the rest")
+    return sum(outcomes[Outcome.WITHDRAWN] for outcomes in ledger.outcomes.values())
+
+
+def _pending_of(
+    suppressed: Suppressed,
+    store: DocumentStore,
+    campaign_types: Iterable[str],
+    as_of: datetime,
+    retry: Retry,
+) -> list[tuple[str, TargetDocument]]:
+    """Return the pending documents of suppressed people, with their campaigns."""
+    return [
+        (campaign_type, document)
+        for campaign_type in (sorted(campaign_types) if suppressed.keys else ())
+        for part in _pending(store, campaign_type, retry)
+        for document in part
+        if suppressed.names(document) and must_withdraw(document, as_of=as_of)
+    ]
+
+
+def _withdraw(
+    found: Sequence[tuple[str, TargetDocument]],
+    ledger: Ledger,
+    writing: Writing,
+    interrupts: Interrupts,
+) -> None:
+    for campaign_type, _ in found:
+        ledger.add_campaign(campaign_type)
+    with interrupts.held_back():
+        writing.run(found, ())
 
 
 def _document_key(campaign_type: str, document: TargetDocument) -> tuple[str, str]:

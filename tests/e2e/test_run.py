@@ -271,6 +271,29 @@ def test_an_error_that_is_not_ours_is_named_by_its_place_and_quotes_nothing(
     assert (row["error"], row["reason"]) == ("ValueError", None)
 
 
+def test_people_who_opted_out_keep_no_target_even_if_a_step_before_sync_fails(
+    services: Services,
+) -> None:
+    make_small(services, CNPJ)
+    for customer_id in ("customer-0", "customer-1"):
+        put_document(services, customer_id, cnpj=CNPJ)
+    wish = {"keys": ["customer:customer-1"], "updatedAt": AS_OF - HOUR}
+    put_suppression(services, "event", cnpj=CNPJ, optedOutAt=AS_OF - HOUR, **wish)
+
+    def fail(step: str) -> None:
+        if step == "DEPLOY":
+            message = "a seed is broken"
+            raise ConfigurationError(message)
+
+    served = server(services, AS_OF, on_step=fail).serve(CNPJ)
+
+    assert (served.outcome, served.step) == (HourOutcome.FAILED, "DEPLOY")
+    assert set(documents(services.environment, CNPJ)) == {("REACTIVATION", "customer-0")}
+    [row] = rows_of_runs(services)
+    [sync] = [step for step in row["steps"] if step["step"] == "SYNC"]
+    assert (row["error"], sync["outcomes"]) == ("ConfigurationError", {"withdrawn": 1})
+
+
 def test_a_document_that_was_sent_and_gives_no_row_is_recorded(services: Services) -> None:
     make_small(services, CNPJ)
     document = official_client(services.environment).document(
