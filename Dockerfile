@@ -1,7 +1,9 @@
 # The image of production: vmhub with the dbt project, and nothing of the local stack or the tests.
 #   docker build --build-arg GOOGLE_CLOUD_PROJECT=my-project --tag vmhub .
+# docs/operations.md says how to name the base by its digest and how to run with a read-only disk.
 
-FROM python:3.11-slim AS packages
+ARG BASE=python:3.11-slim
+FROM ${BASE} AS packages
 RUN python -m venv /opt/vmhub
 WORKDIR /source
 # Before our own code, so that a change of it does not install all packages again.
@@ -15,8 +17,8 @@ COPY whatsapp whatsapp
 RUN /opt/vmhub/bin/python -m pip install --no-cache-dir --disable-pip-version-check \
     --no-deps --no-build-isolation .
 
-FROM python:3.11-slim
-RUN useradd --uid 10001 --create-home vmhub
+FROM ${BASE}
+RUN useradd --uid 10001 --create-home --shell /usr/sbin/nologin vmhub
 COPY --from=packages /opt/vmhub /opt/vmhub
 WORKDIR /project
 COPY dbt_project.yml selectors.yml ./
@@ -28,12 +30,14 @@ COPY seeds seeds
 COPY tests/dbt tests/dbt
 ENV PATH=/opt/vmhub/bin:$PATH \
     PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
     DBT_PROJECT_DIR=/project \
     DBT_PROFILES_DIR=/project \
     DBT_TARGET=prod
-# The only folder that is written to: dbt's parse and logs.
+# The only folder that is written to, beside /tmp: dbt's parse and logs.
 RUN mkdir .vmhub && chown vmhub .vmhub
-USER vmhub
+# By number, so that a platform which refuses root sees that this is somebody else.
+USER 10001
 # dbt's parse is saved where runs look for it; this saves about three seconds of CPU at each start. dbt
 # uses it only with the same profile, which includes the Google Cloud project; otherwise it parses again.
 ARG GOOGLE_CLOUD_PROJECT=not-named-at-build

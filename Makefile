@@ -43,6 +43,40 @@ $(OLD)/.installed: $(INSTALLED)
 	$(call install,$(OLD)/bin/python,$(OLD)/requirements.lock)
 	@touch "$@"
 
+# The tools have an environment and a lock of their own, so `make test` stays as small as it is.
+AUDIT := target/audit
+SECRETS := .secrets.baseline
+
+.PHONY: audit
+audit: $(AUDIT)/.installed ## Look for insecure code, secrets and vulnerable packages; write the SBOM
+	"$(BIN)/python" -m pytest --quiet --numprocesses=0 tests/loader/test_source_rules.py
+	@# bandit warns about every part of a marked line in which it finds nothing.
+	"$(AUDIT)/bin/bandit" --quiet --recursive --configfile pyproject.toml --severity-level medium \
+	    bench console loader seeds tools whatsapp \
+	    2> >(grep --invert-match "nosec encountered .* but no failed test" >&2)
+	@# The hook brings the line numbers of its baseline up to date and ends with 3 if that was all; so
+	@# it gets a copy. It ends with 1 if there is a secret that the baseline does not have.
+	@cp "$(SECRETS)" "$(AUDIT)/secrets.json"
+	"$(AUDIT)/bin/detect-secrets-hook" --baseline "$(AUDIT)/secrets.json" $$(git ls-files) || \
+	    [ $$? -eq 3 ]
+	@# A lock does not say which package needs which, and cyclonedx warns about that.
+	PYTHONWARNINGS=ignore::UserWarning "$(AUDIT)/bin/cyclonedx-py" requirements requirements-run.lock \
+	    --pyproject pyproject.toml --output-reproducible --output-file target/sbom.json
+	PYTHONWARNINGS=ignore::UserWarning "$(AUDIT)/bin/cyclonedx-py" requirements requirements.lock \
+	    --pyproject pyproject.toml --output-reproducible --output-file target/sbom-development.json
+	"$(AUDIT)/bin/python" tools/known_vulnerabilities.py requirements.lock requirements-audit.lock
+
+.PHONY: audit-secrets
+audit-secrets: $(AUDIT)/.installed ## Take today's findings into the baseline of the secret scan: look at its diff
+	"$(AUDIT)/bin/detect-secrets" scan --baseline "$(SECRETS)"
+
+$(AUDIT)/.installed: requirements-audit.lock $(INSTALLED)
+	"$(PYTHON)" -m venv --clear "$(AUDIT)"
+	"$(BIN)/uv" pip install --quiet --system-certs --python "$(AUDIT)/bin/python" --no-deps \
+	    --require-hashes --requirement requirements-audit.lock || \
+	    "$(AUDIT)/bin/python" $(PIP_INSTALL) --require-hashes --requirement requirements-audit.lock
+	@touch "$@"
+
 .PHONY: test-large
 test-large: $(INSTALLED) ## Run the slow tests: large laundromats, a fleet of 200, processes that are killed
 	VMHUB_JOB_TIMEOUT_SECONDS=1200 \
@@ -133,13 +167,16 @@ define install
 endef
 
 # requirements-run.lock is the part of requirements.lock that runs need: the image is made from it.
-LOCK := "$(BIN)/uv" pip compile pyproject.toml --quiet --universal --python-version 3.11 \
+# requirements-audit.lock has only the tools of `make audit`.
+COMPILE := "$(BIN)/uv" pip compile --quiet --universal --python-version 3.11 \
     --generate-hashes --strip-extras --no-emit-index-url --no-header --no-annotate
+LOCK := $(COMPILE) pyproject.toml
 
 .PHONY: lock
 lock: $(INSTALLED) ## Resolve the newest allowed versions into requirements.lock
 	$(LOCK) --extra local --extra dev --upgrade --output-file requirements.lock
 	$(LOCK) --constraints requirements.lock --upgrade --output-file requirements-run.lock
+	$(COMPILE) --group audit --upgrade --output-file requirements-audit.lock
 
 .PHONY: clean
 clean: ## Remove what the commands made

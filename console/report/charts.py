@@ -238,7 +238,7 @@ def _slim(svg: str, title: str, description: str) -> Markup:
     It removes ids, which would occur twice; fonts, which the page sets; a style that would apply to
     the whole page; digits beyond a tenth of a pixel.
     """
-    root = ET.fromstring(svg)  # noqa: S314 - written by matplotlib a moment ago
+    root = ET.fromstring(svg)  # noqa: S314 # nosec B314 # matplotlib wrote it a moment ago
     slim = ET.Element(
         "svg",
         {"viewBox": root.attrib["viewBox"], "role": "img", "aria-label": f"{title}. {description}"},
@@ -252,7 +252,7 @@ def _slim(svg: str, title: str, description: str) -> Markup:
             }
             copy = ET.SubElement(slim, tag, {"style": _slim_style(shape.attrib["style"]), **kept})
             copy.text = shape.text
-    return Markup(ET.tostring(slim, encoding="unicode"))  # noqa: S704 - ElementTree has escaped it
+    return Markup(ET.tostring(slim, encoding="unicode"))  # noqa: S704 # nosec B704 # escaped
 
 
 def _slim_style(style: str) -> str:

@@ -92,7 +92,7 @@ class WarehouseProbe(Warehouse):
             self._client.create_table(scratch, retry=_RETRY, timeout=_TIMEOUT_SECONDS)
         try:
             self.query(
-                f"insert into `{dataset}`.`{name}` (number) values (7)",  # noqa: S608 - our names
+                f"insert into `{dataset}`.`{name}` (number) values (7)",  # noqa: S608 # nosec B608 # ours
                 doing=f"writing into a scratch table in {dataset}",
             )
             with self._service_errors(f"reading {dataset} with the Storage Read API"):

@@ -67,7 +67,7 @@ def parse_changes(texts: Iterable[str]) -> dict[str, Any]:
             message = f"--set {name} is given twice"
             raise ConfigurationError(message, hint="give each setting once")
         try:
-            changes[name] = yaml.load(value, Loader=_Loader)  # noqa: S506 - a safe loader
+            changes[name] = yaml.load(value, Loader=_Loader)  # noqa: S506 # nosec B506 # a safe loader
         except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
             message = f"--set {name} has a value that is not valid YAML, or a map with a key twice"
             raise ConfigurationError(

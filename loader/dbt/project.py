@@ -113,7 +113,8 @@ def find_project(start: Path | None = None) -> Project:
 def _read_yaml(path: Path) -> dict[str, Any]:
     # Use the C parser if it is installed: a build reads a dozen files.
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    content = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)  # noqa: S506 - a safe one
+    text = path.read_text(encoding="utf-8")
+    content = yaml.load(text, Loader=loader)  # noqa: S506 # nosec B506 # a safe loader
     assert isinstance(content, dict)
     return content
 

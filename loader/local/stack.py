@@ -304,7 +304,7 @@ def _keep_firestore(stack: LocalStack, data_dir: Path) -> None:
         headers={"Content-Type": "application/json"},
     )
     try:
-        with urlopen(request, timeout=120):  # noqa: S310 - our own emulator
+        with urlopen(request, timeout=120):  # noqa: S310 # nosec B310 # our own emulator
             pass
     except (URLError, OSError) as error:
         message = f"the Firestore emulator's data could not be written to {unfinished}"

@@ -67,7 +67,7 @@ def read_decisions(warehouse: Warehouse, spec: BuildSpec) -> list[Decision]:
         select campaign_type, customer_id, template_variant, first_blocker
         from `{spec.table("campaign_decisions")}`
         order by campaign_type, customer_id
-        """,  # noqa: S608 - a CNPJ has been parsed and holds letters and digits only
+        """,  # noqa: S608 # nosec B608 # a CNPJ has been parsed: letters and digits only
         doing=f"reading the decisions of {spec.cnpj}",
     )
     return [Decision(**row) for row in rows]

@@ -290,6 +290,21 @@ def test_systemd_takes_the_units(tmp_path: Path) -> None:
     assert (verified.returncode, verified.stderr) == (0, "")
 
 
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd here")
+@pytest.mark.parametrize("name", ["alert", "run", "send", "webhook"])
+def test_a_service_of_systemd_reaches_little_of_its_machine(name: str) -> None:
+    unit = SYSTEMD / f"vmhub-{name}.service"
+    # From 0, safe, to 100. What is left: the network, and memory that can be written and executed,
+    # which libffi needs.
+    command = ["systemd-analyze", "security", "--offline=true", "--threshold=25", "--no-pager"]
+    judged = subprocess.run([*command, str(unit)], capture_output=True, text=True, check=False)
+    assert judged.returncode == 0, judged.stdout
+    service = _unit(unit.name)["Service"]
+    assert service["ProtectSystem"] == "strict"
+    assert service["NoNewPrivileges"] == "true"
+    assert service.get("ReadWritePaths", "/opt/vmhub/.vmhub") == "/opt/vmhub/.vmhub"
+
+
 def test_every_line_of_cron_is_in_one_piece_and_a_shell_takes_it() -> None:
     lines = (ROOT / "deploy" / "cron" / "vmhub").read_text(encoding="utf-8").splitlines()
     jobs = [line for line in lines if re.match(r"[0-9*]", line)]

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import tomllib
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING
 
+import pytest
 import yaml
 
 from loader.dbt.project import find_project
@@ -60,9 +62,44 @@ def test_the_image_runs_vmhub_as_somebody_else_than_root() -> None:
     last = dict(_instructions())
     assert json.loads(last["ENTRYPOINT"]) == ["vmhub"]
     assert json.loads(last["CMD"]) == ["run", "--all"]
-    assert last["USER"] == "vmhub"
-    bases = {rest.split()[0] for name, rest in _instructions() if name == "FROM"}
-    assert bases == {"python:3.11-slim"}
+    [made] = [rest for name, rest in _instructions() if name == "RUN" and "useradd" in rest]
+    assert f"--uid {last['USER']} " in made
+    # Root installs; nothing is installed or copied after it has gone.
+    names = [name for name, _ in _instructions()]
+    assert names.index("USER") > len(names) - names[::-1].index("COPY") - 1
+
+
+def test_both_stages_have_the_base_that_a_build_can_name_by_its_digest() -> None:
+    names, rests = zip(*_instructions(), strict=True)
+    # An argument is known to FROM only if it stands before the first one.
+    assert names[:2] == ("ARG", "FROM")
+    assert re.fullmatch(r"BASE=python:3\.11-slim(@sha256:[0-9a-f]{64})?", rests[0])
+    bases = [rest.split()[0] for name, rest in _instructions() if name == "FROM"]
+    assert bases == ["${BASE}", "${BASE}"]
+
+
+def test_a_read_only_disk_needs_only_two_places_to_write() -> None:
+    given = [rest for name, rest in _instructions() if name == "RUN" and "chown" in rest]
+    assert given == ["mkdir .vmhub && chown vmhub .vmhub"]
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    [command] = re.findall(r"^\$ docker run (?:.*\\\n)*.*$", text, re.MULTILINE)
+    assert {"--read-only", "/tmp", "/project/.vmhub", "no-new-privileges"} <= set(command.split())
+
+
+@pytest.mark.parametrize(
+    "name", ["requirements.lock", "requirements-run.lock", "requirements-audit.lock"]
+)
+def test_a_lock_has_hashes_and_names_no_index(name: str) -> None:
+    assert "://" not in (ROOT / name).read_text(encoding="utf-8")
+    assert all("--hash=sha256:" in line for line in _locked(name).values())
+
+
+def test_the_lock_of_the_audit_has_the_tools_that_pyproject_names() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    named = {re.split(r"[>=]", each)[0] for each in project["dependency-groups"]["audit"]}
+    assert named <= _locked("requirements-audit.lock").keys()
+    # They are not in the environment of the tests.
+    assert not named & _locked("requirements.lock").keys()
 
 
 def _locked(name: str) -> dict[str, str]:

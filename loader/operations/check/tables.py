@@ -93,7 +93,7 @@ class TableChecks:
         since = self.as_of - timedelta(days=2)
         condition = f"where {column} >= {timestamp(since)}" if column else ""
         sql = (
-            f"select 1 as one from (select {table.columns[0].name} from "  # noqa: S608 - declared
+            f"select 1 as one from (select {table.columns[0].name} from "  # noqa: S608 # nosec B608 # declared
             f"`{table.dataset(self.cnpj)}`.`{table.name}` {condition} limit 1)"
         )
 

@@ -37,7 +37,7 @@ select
     {{ e164("regexp_extract(number, " ~ mobile_pattern() ~ ")") }} as phone
 from found
 left join unnest(regexp_extract_all(found.numbers, r'[^|]*\\d{8}x?')) as number
-""".replace("the_place", _PLACE)
+""".replace("the_place", _PLACE)  # nosec B608 # constants
 """The query, with Jinja; it is compiled like a model."""
 
 
