@@ -16,7 +16,13 @@ if TYPE_CHECKING:
     import pytest
 
 _PORTION = 25
-_SITUATIONS = {"is sent", "is read", "is failed", "a webhook comes again"}
+_SITUATIONS = {
+    "is sent",
+    "is read",
+    "is failed",
+    "a webhook comes again",
+    "arrives after it failed",
+}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -44,13 +44,15 @@ class HookEvents(Events):
         """Let some of the hour's first messages fail, too."""
         super().before_the_hour()
         self._set_fates()
-        if self._rng.random() < 0.3:
+        if self._rng.random() < 0.6:
             self._fail_later()
 
     def one(self, processes: Sequence[SenderProcess]) -> None:
         """Let one thing happen."""
         if self._rng.random() < 0.3:
             self._fail_later()
+            return
+        if self._rng.random() < 0.3 and self._arrive_after_failing():
             return
         super().one(processes)
 
@@ -73,8 +75,27 @@ class HookEvents(Events):
     def _fail_later(self) -> None:
         code = self._rng.choice(_FAILED_LATER)
         self._say(f"fails later with {code}")
-        self._world.rule("failed_later", code, times=1)
+        self._world.rule("failed_later", code, times=self._rng.choice((1, 2, 4)))
         self._set_fates()
+
+    def _arrive_after_failing(self) -> bool:
+        """Let a message arrive that was told to have failed; False if there is none."""
+        failed = [
+            message
+            for message in self._world.state.ledger.messages
+            if {event.status for event in message.events} == {"failed"}
+        ]
+        if not failed:
+            return False
+        message_id = self._rng.choice(failed).id
+        self._world.state.clock.set(self._world.now())
+        for status in self._rng.choice((["delivered"], ["read"], ["delivered", "read"])):
+            after = self._rng.choice((0, 1, 30, 4000, 50_000))
+            told = {"kind": "status", "message_id": message_id, "status": status}
+            event = webhook_event.validate_python({**told, "after_seconds": after})
+            happen(self._world.state, event)
+        self._say(f"{message_id} had failed and arrives")
+        return True
 
     def _set_fates(self) -> None:
         """Choose what is told of the messages from now on."""

@@ -95,6 +95,11 @@ class HookSchedule(Schedule):
             for item in post:
                 for said in item.lists.get("messages", ()):
                     self._is_out(said["from"])
+                for said in item.lists.get("statuses", ()):
+                    # Without our callback data it may wait until its attempt knows the id.
+                    is_named = "biz_opaque_callback_data" in said
+                    if is_named and said["status"] in {"delivered", "read"}:
+                        self._judge.arrived.setdefault(said["id"], self.world.now())
         return answer == 200
 
     def _is_out(self, phone: str) -> None:

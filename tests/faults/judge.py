@@ -89,6 +89,10 @@ class Judge:
         """Return whether the messages of one cycle, the oldest first, are what was promised."""
         return len(messages) == 1
 
+    def _is_accepted(self, accepted: Sequence[Message]) -> bool:
+        """Return whether the messages of a cycle are those of a target that was sent."""
+        return sum(self._stands(message) for message in accepted) == 1
+
     def _stands(self, message: Message) -> bool:  # noqa: ARG002 - of others that override it
         """Return whether an accepted message is one that a person has, as far as is known."""
         return True
@@ -118,8 +122,8 @@ class Judge:
         self._require(not (is_open and status != "PENDING"), f"{key} is {status} and open")
         if status in {"SENT", "DELIVERED"}:
             accepted = cycles.get((*key, fields["cycleKey"]), ())
-            sent = sum(self._stands(message) for message in accepted)
-            self._require(sent == 1, f"{key} says {status}, and nothing was accepted")
+            is_accepted = self._is_accepted(accepted)
+            self._require(is_accepted, f"{key} says {status}, and nothing was accepted")
         counted = sum(
             entry["status"] in {"SENT", "DELIVERED", "READ"}
             or (entry["status"] == "FAILED" and counts(entry["error"]["code"]))
