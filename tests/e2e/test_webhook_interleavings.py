@@ -19,7 +19,6 @@ _PORTION = 25
 _SITUATIONS = {
     "is sent",
     "is read",
-    "is failed",
     "a webhook comes again",
     "arrives after it failed",
 }
