@@ -34,7 +34,7 @@ from rich.table import Table
 from loader.base.cnpj import with_check_digits
 from loader.bigquery.declaration import Column, SourceTable
 from loader.dbt.project import Project, find_project
-from loader.local.stack import local_stack
+from loader.local.stack import FirestoreKind, local_stack
 from loader.operations.onboard import onboard
 from loader.services import Services
 
@@ -382,7 +382,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         project = _copied(find_project(), folder / "project")
-        with local_stack(find_project(), folder / "stack") as stack:
+        with local_stack(find_project(), folder / "stack", firestore=FirestoreKind.GOOGLE) as stack:
             os.environ["FIRESTORE_EMULATOR_HOST"] = stack.firestore_host
             services = Services(project, stack.environment(), project.state_dir)
             bench = Bench(services, stack)

@@ -26,7 +26,7 @@ from rich.table import Table
 from send_load import VERSION, Load, authorization, next_phone, put_targets
 
 from loader.dbt.project import find_project
-from loader.local.stack import local_stack
+from loader.local.stack import FirestoreKind, local_stack
 from whatsapp.api import message_body
 from whatsapp.process import Seeds, send
 from whatsapp.templates import read_seed_templates
@@ -62,7 +62,10 @@ def main() -> None:
     project = find_project()
     seeds = Seeds(project.root / "seeds")
     seed = next(iter(read_seed_templates(seeds.templates).values()))
-    with tempfile.TemporaryDirectory() as folder, local_stack(project, Path(folder)) as stack:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        local_stack(project, Path(folder), firestore=FirestoreKind.GOOGLE) as stack,
+    ):
         os.environ |= stack.variables()
         with httpx2.Client(base_url=stack.whatsapp_url, trust_env=False, timeout=300) as client:
             bench = Bench(stack.environment(), seeds, seed, client)

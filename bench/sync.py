@@ -29,7 +29,7 @@ from sync_variants import AS_OF, CAMPAIGN, CNPJ, CYCLE, DATA, DOCUMENT, Figures
 from loader.dbt.project import find_project
 from loader.firestore.client import connect
 from loader.firestore.targets import TargetStore
-from loader.local.stack import local_stack
+from loader.local.stack import FirestoreKind, local_stack
 from loader.operations.onboard import onboard
 from loader.services import Services
 
@@ -268,7 +268,7 @@ def main() -> None:
     console, before = Console(), machine()
     with (
         tempfile.TemporaryDirectory() as folder,
-        local_stack(find_project(), Path(folder)) as stack,
+        local_stack(find_project(), Path(folder), firestore=FirestoreKind.GOOGLE) as stack,
     ):
         results = _run_all(Bench(stack, console), sizes)
     goals = _goals(results, sizes)

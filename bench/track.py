@@ -25,7 +25,7 @@ from rich.table import Table
 
 from loader.base.cnpj import with_check_digits
 from loader.dbt.project import find_project
-from loader.local.stack import local_stack
+from loader.local.stack import FirestoreKind, local_stack
 from loader.operations.onboard import onboard
 from loader.services import Services
 
@@ -178,7 +178,7 @@ def main() -> None:
     console, before = Console(), machine()
     with (
         tempfile.TemporaryDirectory() as folder,
-        local_stack(find_project(), Path(folder)) as stack,
+        local_stack(find_project(), Path(folder), firestore=FirestoreKind.GOOGLE) as stack,
     ):
         services = Services(find_project(), stack.environment(), Path(folder) / "state")
         results = _run(services, _QUICK if arguments.quick else _FULL, console)

@@ -30,7 +30,7 @@ from rich.table import Table
 from loader.dbt.project import find_project
 from loader.firestore.aio import connect_async, encoded_write
 from loader.local.servers import free_port
-from loader.local.stack import WHATSAPP_ACCOUNT, local_stack
+from loader.local.stack import WHATSAPP_ACCOUNT, FirestoreKind, local_stack
 from loader.local.whatsapp import WHATSAPP_SECRETS
 from whatsapp.fake.payloads import sign
 
@@ -56,7 +56,7 @@ def main() -> None:
     loads = ((1, PER_SECOND), (100, PER_SECOND // 5), (100, PER_SECOND))
     with (
         tempfile.TemporaryDirectory() as folder,
-        local_stack(find_project(), Path(folder)) as stack,
+        local_stack(find_project(), Path(folder), firestore=FirestoreKind.GOOGLE) as stack,
     ):
         rows = [asyncio.run(measure(stack, size, rate, seconds)) for size, rate in loads]
     show(rows)

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from loader.base.errors import ConfigurationError
 from loader.dbt.project import Project, find_project
 from loader.dbt.runner import ParsedProject
-from loader.local.stack import local_stack
+from loader.local.servers import Server, end_server
+from loader.local.stack import local_stack, require_firestore_emulator, start_google
 from loader.services import Services
 from tests.googlesql import Analysis, analyze_project
 from tests.support import ALPHANUMERIC_CNPJ
@@ -63,6 +65,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="N",
         help="random interleavings of sync and a sender to play (default: 500)",
     )
+    parser.addoption(
+        "--requests",
+        type=int,
+        default=2000,
+        metavar="N",
+        help="random requests on which Google's Firestore and ours are compared (default: 2000)",
+    )
 
 
 @pytest.fixture(scope="session")
@@ -77,6 +86,24 @@ def stack(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         os.environ["FIRESTORE_EMULATOR_HOST"] = stack.firestore_host
         yield stack
         del os.environ["FIRESTORE_EMULATOR_HOST"]
+
+
+@pytest.fixture(scope="session")
+def google_firestore(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Google's own emulator, ``host:port``; where it is not installed, the test is skipped."""
+    try:
+        require_firestore_emulator()
+    except ConfigurationError as error:
+        # Continuous integration must not skip anything.
+        if os.environ.get("VMHUB_TEST_SKIPS_NOTHING"):
+            raise
+        pytest.skip(error.message)
+    servers: list[Server] = []
+    try:
+        yield start_google(tmp_path_factory.mktemp("google"), None, servers, is_owned=True)
+    finally:
+        for server in servers:
+            end_server(server)
 
 
 @pytest.fixture

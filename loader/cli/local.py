@@ -14,7 +14,7 @@ from loader.base.errors import ConfigurationError, ExitCode
 from loader.cli.options import JsonOption  # noqa: TC001 - Typer looks at it while the program runs
 from loader.cli.output import print_json
 from loader.dbt.project import find_project
-from loader.local.stack import load_stack, start_stack, stop_stack
+from loader.local.stack import FirestoreKind, load_stack, start_stack, stop_stack
 
 if TYPE_CHECKING:
     from loader.local.stack import LocalStack
@@ -35,6 +35,9 @@ StateDirOption = Annotated[
     Path | None,
     typer.Option(help="Folder of the stack's logs and addresses; default: .vmhub/local."),
 ]
+FirestoreOption = Annotated[
+    FirestoreKind, typer.Option(help="The Firestore to start: our own, or Google's emulator.")
+]
 
 
 @local_app.command("up")
@@ -44,12 +47,14 @@ def local_up(
         Path | None,
         typer.Option(help="Keep the data in this folder, and load what is there."),
     ] = None,
+    firestore: FirestoreOption = FirestoreKind.EMBEDDED,
 ) -> None:
     """Start the local stack in the background and print its variables.
 
     It also runs `vmhub webhook`: messages are delivered and read after some seconds.
 
-    If FIRESTORE_EMULATOR_HOST names an emulator, that one is used.
+    If FIRESTORE_EMULATOR_HOST names an emulator, that one is used. Otherwise one is started: our
+    own, which needs only Python, or Google's, which needs Java and the Google Cloud SDK.
 
     Example: eval "$(vmhub local up)"
     """
@@ -57,6 +62,7 @@ def local_up(
         find_project(),
         _folder(state_dir),
         data_dir=data_dir.resolve() if data_dir else None,
+        firestore=firestore,
         firestore_host=os.environ.get("FIRESTORE_EMULATOR_HOST") or None,
         receives=True,
     )

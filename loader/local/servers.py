@@ -27,6 +27,7 @@ __all__ = [
     "answers",
     "end_server",
     "free_port",
+    "speaks_grpc",
     "start_server",
     "wait_until",
 ]
@@ -36,6 +37,7 @@ PYTHON_MODULE = (sys.executable, "-P", "-m")
 LOCALHOST = "127.0.0.1"
 
 _START_SECONDS = 90.0
+_ANSWER_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,19 @@ def answers(host: str) -> bool:
             return int(response.status) == 200  # noqa: PLR2004 - HTTP OK
     except (URLError, OSError):
         return False
+
+
+def speaks_grpc(host: str) -> bool:
+    """Return whether a gRPC server answers at ``host:port``."""
+    # Imported here: only a stack with somebody else's Firestore needs it.
+    import grpc  # noqa: PLC0415
+
+    with grpc.insecure_channel(host) as channel:
+        try:
+            grpc.channel_ready_future(channel).result(timeout=_ANSWER_SECONDS)
+        except grpc.FutureTimeoutError:
+            return False
+    return True
 
 
 def free_port() -> int:

@@ -12,6 +12,7 @@ import secrets
 import shutil
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.error import URLError
@@ -26,6 +27,7 @@ from loader.local.servers import (
     answers,
     end_server,
     free_port,
+    speaks_grpc,
     start_server,
     wait_until,
 )
@@ -44,15 +46,28 @@ if TYPE_CHECKING:
 
 __all__ = [
     "WHATSAPP_ACCOUNT",
+    "FirestoreKind",
     "LocalStack",
     "load_stack",
     "local_stack",
+    "require_firestore_emulator",
+    "start_google",
     "start_stack",
     "stop_stack",
 ]
 
 _STATE_FILE = "stack.json"
 _FIRESTORE_DATA = "firestore"
+_EMBEDDED_DATA = "firestore.documents"
+
+
+class FirestoreKind(StrEnum):
+    """Which Firestore a stack starts."""
+
+    EMBEDDED = "embedded"
+    """`loader.local.firestore`, which needs nothing but Python."""
+    GOOGLE = "google"
+    """Google's emulator, which needs Java and the Google Cloud SDK."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +86,8 @@ class LocalStack:
     """Where the fake's webhooks go; empty: nowhere."""
     data_dir: Path | None = None
     """Where data is kept when the stack ends; None: data is lost."""
+    firestore: FirestoreKind = FirestoreKind.GOOGLE
+    """A stack that an older version started has Google's."""
 
     def environment(self) -> Environment:
         """Return the addresses as an `Environment`."""
@@ -99,6 +116,7 @@ def start_stack(
     state_dir: Path,
     *,
     data_dir: Path | None = None,
+    firestore: FirestoreKind = FirestoreKind.EMBEDDED,
     firestore_host: str | None = None,
     is_owned: bool = False,
     receives: bool = False,
@@ -109,7 +127,8 @@ def start_stack(
     Args:
         project: Has the dbt profile.
         state_dir: Where logs and addresses go; made when missing.
-        data_dir: Keep both emulators' data there, and load what is there; None: in memory.
+        data_dir: Keep all data there, and load what is there; None: in memory.
+        firestore: Which Firestore to start.
         firestore_host: ``host:port`` of a Firestore emulator to use instead of starting one. The
             stack has a project id of its own, so documents of other projects stay as they are.
         is_owned: The emulators end with this process.
@@ -117,8 +136,8 @@ def start_stack(
         as_of: Where the webhook's clock starts; None: it uses the machine's clock.
 
     Raises:
-        ConfigurationError: Java, gcloud or the emulator component is missing, or a stack
-            already runs in the state folder.
+        ConfigurationError: Google's emulator is asked for, and Java, gcloud or its component is
+            missing; or a stack already runs in the state folder.
         ServiceError: An emulator did not start; the error names its log.
 
     """
@@ -127,20 +146,15 @@ def start_stack(
         message = f"a local stack already runs from {state_dir}"
         raise ConfigurationError(message, hint="end it with `vmhub local down`")
     state_dir.mkdir(parents=True, exist_ok=True)
-    if firestore_host is None:
-        _require_firestore_emulator()
-    elif not answers(firestore_host):
-        message = f"FIRESTORE_EMULATOR_HOST is {firestore_host}, where nothing answers"
-        raise ConfigurationError(
-            message, hint="start that emulator, or unset the variable to have one started"
-        )
+    _check_firestore(firestore, firestore_host)
     servers: list[Server] = []
     try:
         # Start both before waiting for either: each takes seconds.
         wait_for_bigquery = _start_bigquery(state_dir, data_dir, servers, is_owned=is_owned)
         wait_for_whatsapp = start_whatsapp(state_dir, servers, is_owned=is_owned)
         if firestore_host is None:
-            firestore_host = _start_firestore(state_dir, data_dir, servers, is_owned=is_owned)
+            start = start_google if firestore is FirestoreKind.GOOGLE else _start_embedded
+            firestore_host = start(state_dir, data_dir, servers, is_owned=is_owned)
         whatsapp_url = wait_for_whatsapp()
         ports = wait_for_bigquery()
     except BaseException:
@@ -160,6 +174,7 @@ def start_stack(
         whatsapp_url=whatsapp_url,
         servers=tuple(servers),
         data_dir=data_dir,
+        firestore=firestore,
     )
     if receives:
         try:
@@ -176,6 +191,18 @@ def start_stack(
     return stack
 
 
+def _check_firestore(kind: FirestoreKind, host: str | None) -> None:
+    """Raise a ConfigurationError if there can be no Firestore."""
+    if host is None:
+        if kind is FirestoreKind.GOOGLE:
+            require_firestore_emulator()
+    elif not speaks_grpc(host):
+        message = f"FIRESTORE_EMULATOR_HOST is {host}, where nothing answers"
+        raise ConfigurationError(
+            message, hint="start that emulator, or unset the variable to have one started"
+        )
+
+
 def load_stack(state_dir: Path) -> LocalStack | None:
     """Return the stack last started from a state folder, running or not; None: none was."""
     try:
@@ -186,6 +213,7 @@ def load_stack(state_dir: Path) -> LocalStack | None:
     data_dir = Path(state["data_dir"]) if state["data_dir"] else None
     # A stack that an older version started has no fake of WhatsApp; it can still be ended.
     known = {"whatsapp_url": "", **state, "state_dir": state_dir, "data_dir": data_dir}
+    known["firestore"] = FirestoreKind(state.get("firestore", FirestoreKind.GOOGLE))
     return LocalStack(**known, servers=servers)
 
 
@@ -196,7 +224,11 @@ def stop_stack(stack: LocalStack) -> None:
         ServiceError: The data could not be written to the data folder; the stack still runs.
 
     """
-    if stack.data_dir is not None and stack.is_running():
+    if (
+        stack.data_dir is not None
+        and stack.firestore is FirestoreKind.GOOGLE
+        and stack.is_running()
+    ):
         _keep_firestore(stack, stack.data_dir)
     for server in stack.servers:
         end_server(server)
@@ -208,6 +240,7 @@ def local_stack(
     project: Project,
     state_dir: Path,
     *,
+    firestore: FirestoreKind = FirestoreKind.EMBEDDED,
     firestore_host: str | None = None,
     receives: bool = False,
     as_of: datetime | None = None,
@@ -216,6 +249,7 @@ def local_stack(
     stack = start_stack(
         project,
         state_dir,
+        firestore=firestore,
         firestore_host=firestore_host,
         is_owned=True,
         receives=receives,
@@ -257,9 +291,23 @@ def _start_bigquery(
     return wait
 
 
-def _start_firestore(
+def _start_embedded(
     state_dir: Path, data_dir: Path | None, servers: list[Server], *, is_owned: bool
 ) -> str:
+    port_file, log = state_dir / "firestore-port", state_dir / "firestore.log"
+    port_file.unlink(missing_ok=True)
+    command = [*PYTHON_MODULE, "loader.local.firestore.server", str(port_file)]
+    command += [str(data_dir / _EMBEDDED_DATA)] if data_dir else []
+    server = start_server(command, log, {}, is_owned=is_owned)
+    servers.append(server)
+    wait_until(server, log, "the embedded Firestore", port_file.exists)
+    return f"{LOCALHOST}:{port_file.read_text(encoding='ascii')}"
+
+
+def start_google(
+    state_dir: Path, data_dir: Path | None, servers: list[Server], *, is_owned: bool
+) -> str:
+    """Start Google's emulator, add it to the servers, and return its ``host:port``."""
     host = f"{LOCALHOST}:{free_port()}"
     log = state_dir / "firestore.log"
     command = ["gcloud", "emulators", "firestore", "start", f"--host-port={host}"]
@@ -313,7 +361,8 @@ def _keep_firestore(stack: LocalStack, data_dir: Path) -> None:
     unfinished.rename(finished)
 
 
-def _require_firestore_emulator() -> None:
+def require_firestore_emulator() -> None:
+    """Raise a ConfigurationError unless Google's emulator can be started."""
     if shutil.which("java") is None:
         message = "the Firestore emulator needs Java and there is no `java` on the PATH"
         raise ConfigurationError(message, hint="install a Java runtime, 11 or newer")

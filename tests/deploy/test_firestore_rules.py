@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from loader.dbt.project import Project
-    from loader.local.stack import LocalStack
 
 OURS, THEIRS = NUMERIC_CNPJ, ALPHANUMERIC_CNPJ
 PROJECT = "rules-of-firestore"
@@ -40,10 +39,10 @@ TEXT = {"fields": {"name": {"stringValue": "Ana Exemplo"}}}
 
 
 @pytest.fixture(scope="module")
-def firestore(project: Project, stack: LocalStack) -> Iterator[httpx2.Client]:
+def firestore(project: Project, google_firestore: str) -> Iterator[httpx2.Client]:
     """The emulator with our rules, and two laundromats of one member each."""
     rules = (project.root / "firestore.rules").read_text(encoding="utf-8")
-    host = f"http://{stack.firestore_host}"
+    host = f"http://{google_firestore}"
     documents = f"{host}/v1/projects/{PROJECT}/databases/(default)/documents/"
     # The emulator compiles rules slowly the first time.
     with httpx2.Client(base_url=documents, trust_env=False, timeout=60) as client:

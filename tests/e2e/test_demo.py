@@ -1,14 +1,18 @@
-"""`vmhub demo`: what a new user sees."""
+"""README's two commands on a machine that has git, make and Python, and nothing else."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psutil
+import pytest
+
+from tests.support import SCRIPTS
 
 if TYPE_CHECKING:
     from loader.dbt.project import Project
@@ -18,13 +22,42 @@ if TYPE_CHECKING:
 EXPECTED = Path(__file__).with_name("demo.txt")
 
 
-def play() -> subprocess.CompletedProcess[str]:
+# What every system has that has make: no java, no gcloud, no browser.
+TOOLS = (
+    "bash",
+    "sh",
+    "env",
+    "git",
+    "make",
+    "awk",
+    "cat",
+    "cp",
+    "mkdir",
+    "mktemp",
+    "mv",
+    "rm",
+    "touch",
+)
+
+
+@pytest.fixture(scope="module")
+def bare_machine(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Return the variables of a machine with nothing else installed."""
+    folder = tmp_path_factory.mktemp("bare machine")
+    for tool in TOOLS:
+        if found := shutil.which(tool):
+            (folder / tool).symlink_to(found)
+    (folder / "python3").symlink_to(sys.executable)
+    # The parts of this session that a new user does not have.
+    unset = {name: "" for name in os.environ if "EMULATOR" in name}
+    return {**os.environ, **unset, "PATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+def run(
+    command: list[str], variables: dict[str, str], folder: Path
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "loader", "demo"],
-        env={**os.environ, "FIRESTORE_EMULATOR_HOST": ""},
-        capture_output=True,
-        text=True,
-        check=False,
+        command, cwd=folder, env=variables, capture_output=True, text=True, check=False
     )
 
 
@@ -38,8 +71,24 @@ def servers(state_dir: Path) -> list[str]:
     return found
 
 
-def test_the_demo_prints_the_same_every_time_and_leaves_nothing_running(project: Project) -> None:
-    played = play()
+def test_the_demo_prints_the_same_every_time_and_leaves_nothing_running(
+    project: Project, bare_machine: dict[str, str]
+) -> None:
+    # The installation is there already: it would need a network.
+    installed = [f"BIN={SCRIPTS}", "INSTALLED="]
+    played = run(["make", "--silent", "demo", *installed], bare_machine, project.root)
     assert played.returncode == 0, played.stderr
     assert servers(project.root / ".vmhub" / "demo") == []
     assert played.stdout == EXPECTED.read_text(encoding="utf-8")
+
+
+def test_tests_that_need_googles_emulator_are_skipped_and_say_why(
+    project: Project, bare_machine: dict[str, str]
+) -> None:
+    some = "tests/loader/local/firestore/test_transactions.py"
+    variables = {**bare_machine, "VMHUB_TEST_SKIPS_NOTHING": ""}
+    options = ["-rs", "--numprocesses=0", "-p", "no:cacheprovider"]
+    ended = run([sys.executable, "-m", "pytest", *options, some], variables, project.root)
+    assert ended.returncode == 0, ended.stdout
+    assert "4 passed, 4 skipped" in ended.stdout
+    assert "the Firestore emulator needs Java" in ended.stdout

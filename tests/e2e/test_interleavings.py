@@ -54,9 +54,10 @@ def test_nobody_is_messaged_twice_late_or_against_their_will(seeds: range) -> No
     assert len(seeds) < _PORTION or seen.keys() >= _SITUATIONS, _SITUATIONS - seen.keys()
 
 
-def test_schedules_end_alike_on_googles_emulator(environment: Environment) -> None:
-    assert environment.firestore_host is not None
-    with closing(EmulatorBackend(environment.firestore_host)) as emulator:
+def test_schedules_end_alike_on_googles_emulator(
+    environment: Environment, google_firestore: str
+) -> None:
+    with closing(EmulatorBackend(google_firestore)) as emulator:
         for seed in _ON_THE_EMULATOR:
             google = _played(seed, emulator, f"{environment.project}-{seed}")
             assert _left(google) == _left(_played(seed))

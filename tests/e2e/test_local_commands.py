@@ -8,6 +8,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from typer.testing import CliRunner
 
 from loader.base.errors import ExitCode
@@ -47,11 +48,12 @@ def onboarded(variables: dict[str, str]) -> Any:
     return json.loads(here(*arguments, variables=variables))
 
 
+@pytest.mark.parametrize("kind", ["embedded", pytest.param("google", marks=pytest.mark.large)])
 def test_a_stack_stays_up_is_found_ends_and_keeps_its_data_when_asked(
-    project: Project, tmp_path: Path
+    kind: str, project: Project, tmp_path: Path
 ) -> None:
     folder = ("--state-dir", str(tmp_path / "a stack"))
-    data = ("--data-dir", str(tmp_path / "kept data"))
+    data = ("--data-dir", str(tmp_path / "kept data"), "--firestore", kind)
     assert vmhub(project, "local", "status", *folder).returncode == 1
 
     for is_new in (True, False):

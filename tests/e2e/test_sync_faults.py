@@ -20,7 +20,7 @@ from loader.firestore.targets import TargetStore
 from loader.local.servers import Server, end_server
 
 # The whole stack would also start a BigQuery, which these tests do not need.
-from loader.local.stack import _start_firestore
+from loader.local.stack import start_google
 from loader.sync.model import Outcome, Target
 from loader.sync.run import SyncReport, sync
 from tests.faults.backends import EmulatorBackend
@@ -161,9 +161,8 @@ def expected() -> dict[str, dict[str, Any]]:
 
 
 @pytest.fixture
-def site(environment: Environment) -> Iterator[Site]:
-    assert environment.firestore_host is not None
-    emulator = EmulatorBackend(environment.firestore_host)
+def site(environment: Environment, google_firestore: str) -> Iterator[Site]:
+    emulator = EmulatorBackend(google_firestore)
     with closing(emulator), serving(emulator) as server:
         site = Site.of(server, environment.project)
         site.seed()
@@ -404,7 +403,7 @@ def test_a_firestore_that_restarts_half_way_and_has_lost_all_is_written_to_again
 
 def _emulator(folder: Path, servers: list[Server]) -> str:
     folder.mkdir()
-    return _start_firestore(folder, None, servers, is_owned=True)
+    return start_google(folder, None, servers, is_owned=True)
 
 
 # Two syncs of one laundromat

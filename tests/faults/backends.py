@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import grpc
 
+from loader.local.firestore import Refusal
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -33,15 +35,6 @@ class Call:
     request: Any
     """Bytes, or an iterator of bytes for the bidirectional methods."""
     metadata: tuple[tuple[str, str | bytes], ...] = ()
-
-
-class Refusal(Exception):  # noqa: N818 - a status is an answer
-    """A call ends with a status other than OK."""
-
-    def __init__(self, code: grpc.StatusCode, details: str = "") -> None:
-        super().__init__(f"{code.name}: {details}")
-        self.code = code
-        self.details = details
 
 
 class Backend(Protocol):

@@ -19,7 +19,7 @@ import pytest
 
 from loader.base.errors import ConfigurationError, ExitCode
 from loader.local.servers import Server
-from loader.local.stack import LocalStack, load_stack, start_stack, stop_stack
+from loader.local.stack import FirestoreKind, LocalStack, load_stack, start_stack, stop_stack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -253,9 +253,10 @@ def _assert_refused(
     project: Project, state_dir: Path, text: str, *, firestore_host: str | None = None
 ) -> None:
     before = set(psutil.Process().children(recursive=True))
+    kind = FirestoreKind.GOOGLE
     with pytest.raises(ConfigurationError, match=text) as refused:
         # If it starts after all, end it at once.
-        stop_stack(start_stack(project, state_dir, firestore_host=firestore_host))
+        stop_stack(start_stack(project, state_dir, firestore=kind, firestore_host=firestore_host))
     assert refused.value.exit_code == ExitCode.CONFIGURATION
     assert refused.value.hint
     assert set(psutil.Process().children(recursive=True)) <= before
