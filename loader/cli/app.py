@@ -74,7 +74,8 @@ app = typer.Typer(
     cls=_Commands,
     help="WhatsApp campaigns for self-service laundromats: from BigQuery to Firestore.",
     no_args_is_help=True,
-    add_completion=False,
+    # `vmhub --install-completion` sets it up for the user's shell.
+    add_completion=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
