@@ -115,6 +115,7 @@ class Bench:
             services.registry,
             cnpj=cnpj,
             name="Lavanderia Exemplo",
+            audit=services.new_audit_log("bench"),
         )
         services.warehouse.append(tables["clientes"], cnpj, list(_people()))
         services.warehouse.append(tables["vendas"], cnpj, list(_sales()))

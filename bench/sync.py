@@ -104,6 +104,7 @@ class Bench:
             cnpj=CNPJ,
             name="Lavanderia Exemplo",
             timezone=None,
+            audit=services.new_audit_log("bench"),
         )
         _publish(services, count, changed_percent=0)
         self._run(f"sync, {count:,} new", "sync", count, environment, is_last=not is_followed)

@@ -156,6 +156,7 @@ def _run(services: Services, sizes: Sizes, console: Console) -> list[Result]:
             services.registry,
             cnpj=cnpj,
             name="Lavanderia Exemplo",
+            audit=services.new_audit_log("bench"),
         )
     services.track(None, as_of=AS_OF)
     console.print(f"[dim]{time.strftime('%H:%M:%S')} {len(cnpjs)} laundromats[/dim]")

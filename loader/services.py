@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
@@ -12,9 +11,12 @@ from loader.base.clock import check_has_come, now
 from loader.base.environment import Environment
 from loader.base.interrupts import Interrupts
 from loader.base.pace import Pace
+from loader.base.pseudonyms import PSEUDONYM_PREFIX, pseudonym
 from loader.base.retry import Retry
+from loader.bigquery.actor import actor
 from loader.bigquery.audit import AuditLog
 from loader.bigquery.ops import OpsLog, SyncLog
+from loader.bigquery.secret_keys import person_key
 from loader.bigquery.warehouse import Warehouse
 from loader.dbt.build import BuildReport, build
 from loader.dbt.project import Project, find_project
@@ -91,13 +93,26 @@ class Services:
         return OpsLog(self.warehouse, self.project.ops_tables())
 
     def new_audit_log(self, command: str) -> AuditLog:
-        """Return the audit log of a command, such as ``vmhub explain``."""
+        """Return the audit log of a command, such as ``vmhub explain``.
+
+        Raises:
+            ServiceError: BigQuery does not say who runs the command.
+
+        """
         return AuditLog(
             self.warehouse,
             self.project.ops_tables()["audit"],
-            actor=getpass.getuser(),
+            actor=actor(self.warehouse, is_local=self.environment.is_local),
             command=command,
         )
+
+    def pseudonym(self, cnpj: Cnpj, identifier: str) -> str:
+        """Return the name of a laundromat's customer id or phone in the audit log."""
+        return pseudonym(person_key(self.warehouse.acting_for(cnpj), cnpj), identifier)
+
+    def list_name(self, cnpj: Cnpj, digest: str) -> str:
+        """Return the name of a list of opt-outs in the audit log, by the SHA-256 of its file."""
+        return self.pseudonym(cnpj, digest).replace(PSEUDONYM_PREFIX, "list-")
 
     def laundromat(self, cnpj: Cnpj, changes: Mapping[str, Any] | None = None) -> Laundromat:
         """Return a registered laundromat; see `loader.laundromat.resolve`.

@@ -141,6 +141,7 @@ class Fleet:
                     services.registry,
                     cnpj=cnpj,
                     name="Sem dados",
+                    audit=services.new_audit_log("test"),
                 )
             case "missing column":
                 make_small(services, cnpj)

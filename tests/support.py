@@ -84,6 +84,7 @@ def make_laundromat(
         cnpj=cnpj,
         name="Lavanderia de Teste",
         timezone=timezone,
+        audit=services.new_audit_log("test"),
     )
     for name, content in rows.items():
         services.warehouse.append(tables[name], cnpj, content)

@@ -7,7 +7,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from loader.base.cnpj import parse_cnpj
 from loader.base.errors import ConfigurationError
+from loader.bigquery.audit import AuditAction, AuditEntry
 from loader.messages import Status
 from whatsapp.attempt import Unrecorded
 from whatsapp.attempts import Attempt
@@ -16,12 +18,13 @@ from whatsapp.outcomes import NOT_SENT, UNKNOWN_OUTCOME, Accepted, Ending
 from whatsapp.statuses import SENDING
 
 if TYPE_CHECKING:
+    from loader.bigquery.audit import AuditLog
     from whatsapp.attempt import Attempter
     from whatsapp.error_classes import ErrorClasses
     from whatsapp.store import Store
     from whatsapp.targets import TargetState
 
-__all__ = ["ResolvedAs", "ReviewFinding", "findings", "resolve"]
+__all__ = ["ResolvedAs", "ReviewFinding", "findings", "resolve_attempt"]
 
 _TODO = {
     ErrorClass.TEMPORARY: "nothing: it is tried again",
@@ -99,10 +102,24 @@ async def findings(
     return found
 
 
-async def resolve(
-    attempter: Attempter, target: TargetState, verdict: ResolvedAs, *, now: datetime
+async def resolve_attempt(
+    attempter: Attempter,
+    target: TargetState,
+    verdict: ResolvedAs,
+    *,
+    now: datetime,
+    audit: AuditLog,
+    subject: str,
 ) -> str:
     """Record a person's verdict on a target's open attempt; return the attempt's id.
+
+    Args:
+        attempter: Writes the document.
+        target: The target, as just read.
+        verdict: What became of the message.
+        now: The instant of writing.
+        audit: Takes the verdict before it is written.
+        subject: The message in the audit log; names the customer by pseudonym.
 
     Raises:
         ConfigurationError: The target has no attempt with an unknown outcome.
@@ -125,6 +142,8 @@ async def resolve(
         if verdict is ResolvedAs.SENT
         else Ending(_RESOLVED, counts=True, is_recoverable=True, is_over=True)
     )
+    before, after = {"outcome": "unknown"}, {"outcome": verdict.value}
+    audit.record([AuditEntry(AuditAction.CHANGE, subject, parse_cnpj(target.cnpj), before, after)])
     await attempter.record(Unrecorded(target, attempt, result))
     return attempt_id
 

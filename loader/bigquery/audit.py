@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from loader.bigquery.declaration import SourceTable
     from loader.bigquery.warehouse import Warehouse
 
-__all__ = ["Action", "AuditEntry", "AuditLog"]
+__all__ = ["AuditAction", "AuditEntry", "AuditLog"]
 
 
-class Action(StrEnum):
+class AuditAction(StrEnum):
     """What somebody did."""
 
     LOOK = "LOOK"
@@ -45,7 +45,7 @@ class Action(StrEnum):
 class AuditEntry:
     """One change or look. No part of it is personal data: people go by their pseudonym."""
 
-    action: Action
+    action: AuditAction
     subject: str
     """What was changed or looked at, such as ``customer person-…`` or ``setting max_attempts``."""
     cnpj: Cnpj | None = None
@@ -91,11 +91,11 @@ class AuditLog:
             ServiceError: BigQuery did not take them.
 
         """
-        at = self._clock().isoformat()
+        recorded_at = self._clock().isoformat()
         rows = [
             {
                 "entry_id": str(uuid.uuid4()),
-                "at": at,
+                "recorded_at": recorded_at,
                 "actor": self._actor,
                 "command": self._command,
                 "cnpj": entry.cnpj,

@@ -42,6 +42,7 @@ COMMANDS = (
     "settings",
     "check",
     "status",
+    "audit",
     "local",
 )
 

@@ -37,6 +37,8 @@ def explain_command(
 ) -> None:
     """Say why a customer did or did not get each campaign's message, as of the last build.
 
+    Each look is recorded in VMHUB_OPS.audit.
+
     Example: vmhub explain --cnpj 12ABC34501DE35 --customer 1004
     """
     parsed = parse_cnpj(cnpj)
@@ -45,11 +47,18 @@ def explain_command(
 
 
 def explain_customer(services: Services, cnpj: Cnpj, customer_id: str) -> Explanation:
-    """Explain a registered laundromat's customer; see `loader.questions.explain`."""
+    """Explain a registered laundromat's customer; see `loader.questions.explain`.
+
+    The look is written into the audit log first, also if there is no such customer.
+    """
+    from loader.bigquery.audit import AuditAction, AuditEntry  # noqa: PLC0415
     from loader.firestore.targets import TargetStore  # noqa: PLC0415
     from loader.questions.explain import Explainer, explain  # noqa: PLC0415
 
     laundromat = services.laundromat(cnpj)
+    subject = f"customer {services.pseudonym(cnpj, customer_id)}"
+    audit = services.new_audit_log("vmhub explain")
+    audit.record([AuditEntry(AuditAction.LOOK, subject, cnpj)])
     return explain(
         Explainer(services.dbt, services.warehouse.acting_for(cnpj)),
         TargetStore(services.database, cnpj),

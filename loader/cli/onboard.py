@@ -48,6 +48,7 @@ def onboard_command(
         cnpj=parsed,
         name=name,
         timezone=timezone,
+        audit=services.new_audit_log("vmhub onboard"),
     )
     print_result(report, show_onboard, as_json=as_json)
 

@@ -73,9 +73,16 @@ def optout_add(
 
     said_at, now = parse_instant(at, "--at"), parse_instant(None)
     services, parsed = open_services(), parse_cnpj(cnpj)
-    people = _people(services, parsed, phone, customer)
+    kind, people = _source(source), _people(services, parsed, phone, customer)
     report = opt_out(
-        *_access(services, parsed), parsed, people, source=_source(source), at=said_at, now=now
+        *_access(services, parsed),
+        parsed,
+        people,
+        source=kind,
+        at=said_at,
+        now=now,
+        audit=services.new_audit_log("vmhub optout add"),
+        subject=_subject(services, parsed, people),
     )
     _show([report], as_json=as_json)
 
@@ -96,9 +103,16 @@ def optout_remove(
 
     services, parsed = open_services(), parse_cnpj(cnpj)
     now = parse_instant(None)
-    access = _access(services, parsed)
+    access, audit = _access(services, parsed), services.new_audit_log("vmhub optout remove")
     reports = [
-        opt_in(*access, parsed, person, now=now)
+        opt_in(
+            *access,
+            parsed,
+            person,
+            now=now,
+            audit=audit,
+            subject=_subject(services, parsed, [person]),
+        )
         for person in _people(services, parsed, phone, customer)
     ]
     if not any(report.written for report in reports):
@@ -134,7 +148,7 @@ def optout_import(
     Example: vmhub optout import procon.csv --all --dry-run
     """
     from loader.operations.optouts.actions import NamedPerson, opt_out  # noqa: PLC0415
-    from loader.operations.optouts.lists import read_list  # noqa: PLC0415
+    from loader.operations.optouts.lists import file_digest, read_list  # noqa: PLC0415
 
     named, now = named_laundromats(cnpj, is_all=is_all), parse_instant(None)
     kind, texts = _source(source), read_list(file, column)
@@ -152,6 +166,7 @@ def optout_import(
         raise ConfigurationError(message, hint="run `vmhub onboard` first")
     phones = _phones(services, cnpjs[0], texts)
     people = [NamedPerson(phone=phone) for phone in phones]
+    digest, audit = file_digest(file), services.new_audit_log("vmhub optout import")
     reports = [
         opt_out(
             *_access(services, one),
@@ -160,6 +175,8 @@ def optout_import(
             source=kind,
             at=now,
             now=now,
+            audit=audit,
+            subject="" if dry_run else f"opt-outs of {services.list_name(one, digest)}",
             is_dry_run=dry_run,
         )
         for one in cnpjs
@@ -191,6 +208,19 @@ def _people(
         NamedPerson(phone=found, customer_id=customer)
         for found in _phones(services, cnpj, {1: phone})
     ]
+
+
+def _subject(services: Services, cnpj: Cnpj, people: Sequence[NamedPerson]) -> str:
+    """Return who the people are in the audit log."""
+    names = [
+        f"{kind} {services.pseudonym(cnpj, identifier)}"
+        for kind, identifiers in (
+            ("customer", {person.customer_id for person in people}),
+            ("phone", {person.phone for person in people}),
+        )
+        for identifier in sorted(filter(None, identifiers))
+    ]
+    return f"opt-out of {', '.join(names)}"
 
 
 def _phones(services: Services, cnpj: Cnpj, texts: Mapping[int, str]) -> list[str]:

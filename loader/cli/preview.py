@@ -56,7 +56,7 @@ def preview_command(
 ) -> None:
     """Show who would be targeted at another instant or with other settings. Sends nothing.
 
-    Builds into {CNPJ}_PREVIEW only.
+    Builds into {CNPJ}_PREVIEW only. It lists customers, so it is recorded in VMHUB_OPS.audit.
 
     Example: vmhub preview --cnpj 12ABC34501DE35 --set loyalty_min_visits=8
     """
@@ -91,6 +91,7 @@ def preview_laundromat(
             changed, the same instant without the changes; else nothing.
 
     """
+    from loader.bigquery.audit import AuditAction, AuditEntry  # noqa: PLC0415
     from loader.dbt.spec import BuildSpec, Side  # noqa: PLC0415
     from loader.laundromat import resolve  # noqa: PLC0415
     from loader.questions.decisions import last_build  # noqa: PLC0415
@@ -105,6 +106,10 @@ def preview_laundromat(
         baseline = BuildSpec(laundromat.settings, last_build(warehouse, cnpj))
     elif compare_to is not None or changes:
         baseline = BuildSpec(laundromat.settings, compare_to or as_of, Side.BASELINE)
+    # The names of the settings only: a value could be anything.
+    tried = {"as_of": as_of.isoformat(), "settings": sorted(changes)}
+    audit = services.new_audit_log("vmhub preview")
+    audit.record([AuditEntry(AuditAction.LOOK, "targets of a preview", cnpj, after=tried)])
     return preview(
         Explainer(services.dbt, warehouse),
         services.project,

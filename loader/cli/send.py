@@ -12,6 +12,7 @@ from rich.table import Table
 
 from loader.base.cnpj import parse_cnpj
 from loader.base.errors import ConfigurationError
+from loader.bigquery.audit import AuditAction, AuditEntry
 from loader.cli.options import (
     CnpjOption,
     JsonOption,
@@ -20,7 +21,7 @@ from loader.cli.options import (
 from loader.cli.output import counts_in_words, print_json, result_console
 from whatsapp.process import Seeds, connections, new_attempter, send
 from whatsapp.records import SendLog
-from whatsapp.review import ResolvedAs, ReviewFinding, findings, resolve
+from whatsapp.review import ResolvedAs, ReviewFinding, findings, resolve_attempt
 
 if TYPE_CHECKING:
     from whatsapp.report import SendReport
@@ -78,20 +79,21 @@ def send_command(
 def send_review(cnpj: OneCnpjOption = None, *, as_json: JsonOption = False) -> None:
     """List the messages that failed or whose outcome is unknown, each with what to do.
 
+    It lists customers, so it is recorded in VMHUB_OPS.audit.
+
     Example: vmhub send review --cnpj 11222333000181
     """
     services = open_services()
     classes = Seeds(services.project.root / "seeds").error_classes
 
+    parsed = parse_cnpj(cnpj) if cnpj else None
+
     async def look() -> list[ReviewFinding]:
         async with connections(services.environment, classes) as found:
-            return await findings(
-                found.store,
-                classes,
-                now=datetime.now(UTC),
-                cnpj=parse_cnpj(cnpj) if cnpj else None,
-            )
+            return await findings(found.store, classes, now=datetime.now(UTC), cnpj=parsed)
 
+    audit = services.new_audit_log("vmhub send review")
+    audit.record([AuditEntry(AuditAction.LOOK, "messages that failed", parsed)])
     looked = asyncio.run(look())
     if as_json:
         print_json({"findings": [asdict(item) for item in looked]})
@@ -110,25 +112,34 @@ def send_resolve(
 ) -> None:
     """Record what became of a message whose outcome stayed unknown.
 
-    Only a person can decide that it was not sent. It is then sent again, in the same cycle.
+    Only a person can decide that it was not sent. It is then sent again, in the same cycle. The
+    decision is recorded in VMHUB_OPS.audit.
 
     Example: vmhub send resolve --cnpj 11222333000181 --campaign BIRTHDAY --customer 7 --outcome
     sent
     """
     services = open_services()
     classes = Seeds(services.project.root / "seeds").error_classes
-    now = datetime.now(UTC)
+    now, parsed = datetime.now(UTC), parse_cnpj(cnpj)
 
     async def decide() -> str:
         async with connections(services.environment, classes) as found:
-            name = found.store.target_name(parse_cnpj(cnpj), campaign.upper(), customer)
+            name = found.store.target_name(parsed, campaign.upper(), customer)
             target = await found.store.target(name)
             if target is None:
                 message = f"there is no target {campaign.upper()} of customer {customer}"
                 hint = "`vmhub send review` lists what can be resolved"
                 raise ConfigurationError(message, hint=hint)
             attempter = new_attempter(found, classes, now=lambda: now)
-            return await resolve(attempter, target, outcome, now=now)
+            who = f"customer {services.pseudonym(parsed, customer)}"
+            return await resolve_attempt(
+                attempter,
+                target,
+                outcome,
+                now=now,
+                audit=services.new_audit_log("vmhub send resolve"),
+                subject=f"message {campaign.upper()} to {who}",
+            )
 
     attempt_id = asyncio.run(decide())
     if as_json:

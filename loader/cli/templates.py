@@ -10,6 +10,7 @@ import typer
 
 from loader.base.cnpj import parse_cnpj
 from loader.base.errors import ConfigurationError, ExitCode, ServiceError
+from loader.bigquery.audit import AuditAction, AuditEntry
 from loader.cli.options import JsonOption, open_services
 from loader.cli.output import line_console, print_json
 from loader.dbt.project import find_project
@@ -82,10 +83,12 @@ def templates_push(
 ) -> None:
     """Submit the templates that WhatsApp does not have; WhatsApp reviews them.
 
-    An existing template is never changed: a new text needs a new name.
+    An existing template is never changed: a new text needs a new name. Each submission is recorded
+    in VMHUB_OPS.audit.
 
     Example: vmhub templates push --yes
     """
+    audit = open_services().new_audit_log("vmhub templates push") if yes else None
 
     async def push(found: Connections, account: Account, token: str) -> list[TemplateLine]:
         listed = read_listed(await found.api.templates(account.waba_id, token))
@@ -93,9 +96,11 @@ def templates_push(
         for key, seed in read_seed_templates(_seeds().templates).items():
             if key in listed:
                 lines.append(_line(account, seed, "is there", is_ok=True))
-            elif not yes:
+            elif audit is None:
                 lines.append(_line(account, seed, f"would be submitted: {seed.text}", is_ok=True))
             else:
+                subject = f"template {seed.name} {seed.language} of account {account.waba_id}"
+                audit.record([AuditEntry(AuditAction.CHANGE, subject, after={"text": seed.text})])
                 try:
                     status = await found.api.create_template(account.waba_id, creation(seed), token)
                 except ServiceError as error:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-__all__ = ["Fleet", "Registry", "RegistryEntry"]
+__all__ = ["Fleet", "Registration", "Registry", "RegistryEntry"]
 
 # Every command reads the registry first. So this is also how long a command takes to report that
 # Firestore does not answer.
@@ -69,6 +69,34 @@ class RegistryEntry:
     def believed(self, as_of: datetime) -> RegistryEntry:
         """Return it without a watermark that is ahead of a run's instant."""
         return replace(self, watermark=self.watermark.believed(as_of))
+
+
+@dataclass(frozen=True)
+class Registration:
+    """What onboarding writes into a laundromat's registry documents."""
+
+    is_registered: bool
+    name: str = ""
+    timezone: str | None = None
+    campaigns: tuple[str, ...] = ()
+    """The campaigns with a document of their own."""
+
+    def changed(
+        self, name: str, timezone: str | None, campaign_types: Iterable[str]
+    ) -> Registration:
+        """Return what it is after `Registry.register` was called with these arguments."""
+        return Registration(
+            is_registered=True,
+            name=safe_text(name),
+            timezone=timezone or self.timezone,
+            campaigns=tuple(sorted({*self.campaigns, *campaign_types})),
+        )
+
+    def as_json(self) -> dict[str, Any] | None:
+        """Return it for the audit log; None: not registered."""
+        if not self.is_registered:
+            return None
+        return {"name": self.name, "timezone": self.timezone, "campaigns": list(self.campaigns)}
 
 
 class Fleet(NamedTuple):
@@ -171,6 +199,22 @@ class Registry:
             self._database.api.commit(
                 request=commit, metadata=self._database.metadata, timeout=_TIMEOUT_SECONDS
             )
+
+    def registration(self, cnpj: Cnpj) -> Registration:
+        """Return what `register` would change, also of a laundromat that is not active."""
+        user = self._get("users", cnpj)
+        if user is None:
+            return Registration(is_registered=False)
+        fields = Fields(user)
+        timezone = fields.text("timezone", most=_MAX_NAME)
+        return Registration(
+            is_registered=True,
+            name=safe_text(fields.text("name", most=_MAX_NAME) or ""),
+            timezone=timezone and safe_text(timezone),
+            campaigns=tuple(
+                sorted(name for name, values in self._campaigns(cnpj).items() if values is not None)
+            ),
+        )
 
     def register(
         self, cnpj: Cnpj, *, name: str, timezone: str | None, campaign_types: Iterable[str]

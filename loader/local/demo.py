@@ -113,9 +113,10 @@ def run_demo(
     """
     laundromats = sample_laundromats(services.project)
     progress("creating three laundromats")
+    audit = services.new_audit_log("vmhub demo")
     rows: dict[str, dict[str, int]] = {
         laundromat.cnpj: load_sample(
-            services.project, services.warehouse, services.registry, laundromat
+            services.project, services.warehouse, services.registry, laundromat, audit
         )
         for laundromat in laundromats
     }

@@ -13,6 +13,7 @@ from loader.operations.onboard import onboard
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from loader.bigquery.audit import AuditLog
     from loader.bigquery.warehouse import Warehouse
     from loader.dbt.project import Project
     from loader.firestore.registry import Registry
@@ -41,7 +42,11 @@ def sample_laundromats(project: Project) -> tuple[SampleLaundromat, ...]:
 
 
 def load_sample(
-    project: Project, warehouse: Warehouse, registry: Registry, laundromat: SampleLaundromat
+    project: Project,
+    warehouse: Warehouse,
+    registry: Registry,
+    laundromat: SampleLaundromat,
+    audit: AuditLog,
 ) -> dict[str, int]:
     """Create a sample laundromat with its rows; return the rows per table.
 
@@ -59,6 +64,7 @@ def load_sample(
         cnpj=cnpj,
         name=laundromat.name,
         timezone=laundromat.timezone,
+        audit=audit,
     )
     loaded = {}
     for table in project.tenant_tables():

@@ -33,7 +33,13 @@ def sample_session(
     environment = replace(stack.environment(), project=f"sample-{secrets.token_hex(6)}")
     services = Services(project, environment, tmp_path_factory.mktemp("sample"), parsed)
     for laundromat in sample_laundromats(project):
-        load_sample(project, services.warehouse, services.registry, laundromat)
+        load_sample(
+            project,
+            services.warehouse,
+            services.registry,
+            laundromat,
+            services.new_audit_log("test"),
+        )
         services.build(
             services.laundromat(laundromat.cnpj), as_of=SAMPLE_AS_OF, arguments=FIRST_BUILD
         )

@@ -248,7 +248,12 @@ def test_a_missing_raw_dataset_is_said_once_and_what_builds_on_it_is_skipped(
     services: Services,
 ) -> None:
     onboard(
-        services.project, services.warehouse, services.registry, cnpj=NUMERIC_CNPJ, name="Lava Bem"
+        services.project,
+        services.warehouse,
+        services.registry,
+        cnpj=NUMERIC_CNPJ,
+        name="Lava Bem",
+        audit=services.new_audit_log("test"),
     )
     report = _check(services)
     assert [check.about for check in report.checks if check.state is State.FIX] == [RAW]

@@ -456,7 +456,13 @@ def test_a_run_builds_the_tables_of_a_plain_dbt_build_row_by_row(
 ) -> None:
     laundromat = sample_laundromats(services.project)[0]
     cnpj = laundromat.cnpj
-    load_sample(services.project, services.warehouse, services.registry, laundromat)
+    load_sample(
+        services.project,
+        services.warehouse,
+        services.registry,
+        laundromat,
+        services.new_audit_log("test"),
+    )
     assert server(services, SAMPLE_AS_OF).serve(cnpj).outcome is not HourOutcome.FAILED
     by_run = contents(services, cnpj)
     assert set(by_run) >= {"campaign_targets", "customer_facts", "target_log", "message_templates"}

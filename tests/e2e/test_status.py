@@ -334,7 +334,14 @@ def test_alerts_without_receivers_are_a_wrong_configuration(
 
 def test_raw_data_is_stale_when_old_or_missing(services: Services, now: datetime) -> None:
     third = with_check_digits("000000000001")
-    onboard(services.project, services.warehouse, services.registry, cnpj=third, name="Lava Bem")
+    onboard(
+        services.project,
+        services.warehouse,
+        services.registry,
+        cnpj=third,
+        name="Lava Bem",
+        audit=services.new_audit_log("test"),
+    )
     modified = services.warehouse.modified_at(f"{NUMERIC_CNPJ}_RAW", "vendas")
     assert modified is not None
 

@@ -216,6 +216,7 @@ def test_rows_of_an_older_system_stay_beside_those_that_are_tracked(services: Se
         cnpj=NUMERIC_CNPJ,
         name="Lavanderia Antiga",
         timezone=None,
+        audit=services.new_audit_log("test"),
     )
     put_document(services, "a", **sent())
     services.track([NUMERIC_CNPJ], as_of=AS_OF + HOUR)

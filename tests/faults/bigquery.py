@@ -49,6 +49,8 @@ class BigQueryRelay:
     hook: Callable[[Request], None] = lambda _request: None
     """Called with each request before it is passed on; it may wait."""
     requests: list[Request] = field(default_factory=list)
+    headers: dict[str, str] = field(default_factory=dict)
+    """Sent with each request that is passed on."""
 
 
 @contextmanager
@@ -107,9 +109,10 @@ class _Handler(BaseHTTPRequestHandler):
         if self.state.is_denied(request):
             self._answer(403, json.dumps(_DENIED).encode(), {"Content-Type": "application/json"})
             return
+        headers = _passed(self.headers) | self.state.headers
         upstream = http.client.HTTPConnection(self.target)
         try:
-            upstream.request(self.command, self.path, content or None, _passed(self.headers))
+            upstream.request(self.command, self.path, content or None, headers)
             answer = upstream.getresponse()
             self._answer(answer.status, answer.read(), _passed(answer.headers))
         finally:

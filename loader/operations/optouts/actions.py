@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from loader.base.persons import person_keys
+from loader.bigquery.audit import AuditAction, AuditEntry
 from loader.wishes import live_keys, opt_out_row
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from loader.base.cnpj import Cnpj
+    from loader.bigquery.audit import AuditLog
     from loader.firestore.changes import ChangeReader
     from loader.firestore.suppressions import SuppressionStore
 
@@ -59,6 +61,8 @@ def opt_out(
     source: str,
     at: datetime,
     now: datetime,
+    audit: AuditLog,
+    subject: str,
     is_dry_run: bool = False,
 ) -> OptOutReport:
     """Write a suppression for each person, at most one per source.
@@ -74,6 +78,8 @@ def opt_out(
         source: Where the opt-out comes from, such as OPERATOR or PROCON.
         at: When the person opted out.
         now: The instant of writing.
+        audit: Takes one entry before anything is written, also if all had opted out already.
+        subject: Who they are in the audit log, by pseudonym.
         is_dry_run: Write nothing.
 
     """
@@ -97,21 +103,45 @@ def opt_out(
         if event_id not in holding
     }
     if not is_dry_run:
+        before = {"opted_out": len(wanted) - len(fresh)}
+        after = {"opted_out": len(wanted), "source": source, "opted_out_at": at.isoformat()}
+        audit.record([AuditEntry(AuditAction.CHANGE, subject, cnpj, before, after)])
         store.write(fresh)
     return OptOutReport(cnpj, len(wanted), len(fresh), len(wanted) - len(fresh), is_dry_run)
 
 
 def opt_in(
-    reader: ChangeReader, store: SuppressionStore, cnpj: Cnpj, person: NamedPerson, *, now: datetime
+    reader: ChangeReader,
+    store: SuppressionStore,
+    cnpj: Cnpj,
+    person: NamedPerson,
+    *,
+    now: datetime,
+    audit: AuditLog,
+    subject: str,
 ) -> OptOutReport:
-    """End every suppression that names a person, whatever its source."""
+    """End every suppression that names a person, whatever its source.
+
+    Args:
+        reader: Reads the existing suppressions.
+        store: Writes them; bound to the same laundromat.
+        cnpj: The laundromat.
+        person: The person.
+        now: The instant of writing.
+        audit: Takes an entry before anything is written; none if there is nothing to end.
+        subject: Who it is in the audit log, by pseudonym.
+
+    """
     keys = set(person.keys())
     ended = {
         document.event_id: {"resumedAt": now, "updatedAt": now}
         for document in reader.suppressions(None, cnpj)
         if keys & live_keys([document])
     }
-    store.write(ended)
+    if ended:
+        before = {"opt_outs": len(ended)}
+        audit.record([AuditEntry(AuditAction.CHANGE, subject, cnpj, before, {"opt_outs": 0})])
+        store.write(ended)
     return OptOutReport(cnpj, 1, len(ended), 0)
 
 

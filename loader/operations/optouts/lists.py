@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import re
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["read_list", "refuse_unreadable"]
+__all__ = ["file_digest", "read_list", "refuse_unreadable"]
 
 _COLUMNS = ("telefone", "phone", "celular", "numero", "número", "fone")
 _DELIMITERS = (";", "\t", ",")
@@ -34,11 +35,7 @@ def read_list(path: Path, column: str | None) -> dict[int, str]:
         ConfigurationError: The file cannot be read, or it is not clear which column has the phones.
 
     """
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        message = f"{path} cannot be read ({error.strerror})"
-        raise ConfigurationError(message, hint="give the path of a CSV file") from error
+    raw = _content(path)
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -64,6 +61,19 @@ def read_list(path: Path, column: str | None) -> dict[int, str]:
     return found
 
 
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file.
+
+    It can lead to the phones of a short list, since all phones can be tried. So only its pseudonym
+    may be kept.
+
+    Raises:
+        ConfigurationError: The file cannot be read.
+
+    """
+    return hashlib.sha256(_content(path)).hexdigest()
+
+
 def refuse_unreadable(phones: Mapping[int, list[str] | None]) -> None:
     """Raise a ConfigurationError that names the lines whose phone cannot be read."""
     lines = sorted(line for line, found in phones.items() if found is None)
@@ -75,6 +85,14 @@ def refuse_unreadable(phones: Mapping[int, list[str] | None]) -> None:
     raise ConfigurationError(
         message, hint=f"correct or take out line {shown}{more}, then import the whole file again"
     )
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        message = f"{path} cannot be read ({error.strerror})"
+        raise ConfigurationError(message, hint="give the path of a CSV file") from error
 
 
 def _position(path: Path, header: list[str], column: str | None) -> int:

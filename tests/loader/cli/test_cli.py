@@ -297,6 +297,7 @@ def test_onboarding_prints_one_object_and_can_be_repeated(
         f"{NUMERIC_CNPJ}_CAMPAIGN.message_history",
         f"{NUMERIC_CNPJ}_CAMPAIGN.opt_outs",
         "VMHUB_OPS.alerts",
+        "VMHUB_OPS.audit",
         "VMHUB_OPS.fleet_runs",
         "VMHUB_OPS.runs",
         "VMHUB_OPS.send_pauses",
@@ -327,7 +328,12 @@ def test_a_build_without_its_source_tables_names_them_and_writes_nothing(
     services: Services, vmhub: Vmhub
 ) -> None:
     onboard(
-        services.project, services.warehouse, services.registry, cnpj=NUMERIC_CNPJ, name="Lava Bem"
+        services.project,
+        services.warehouse,
+        services.registry,
+        cnpj=NUMERIC_CNPJ,
+        name="Lava Bem",
+        audit=services.new_audit_log("test"),
     )
     before = _tables(services)
     ended = vmhub("build", *CNPJ_ARGUMENTS, variables=services.environment.variables())
@@ -370,7 +376,12 @@ SECRETS = ("Ana", "Exemplo", "90000", "52998224725", "Feliz")
 
 def _publish(services: Services, *targets: Target) -> None:
     onboard(
-        services.project, services.warehouse, services.registry, cnpj=NUMERIC_CNPJ, name="Lava Bem"
+        services.project,
+        services.warehouse,
+        services.registry,
+        cnpj=NUMERIC_CNPJ,
+        name="Lava Bem",
+        audit=services.new_audit_log("test"),
     )
     publish(services.warehouse, NUMERIC_CNPJ, targets)
 
