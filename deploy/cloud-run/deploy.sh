@@ -41,7 +41,9 @@ project_roles() { # account, role…
 }
 
 replace() { # file with ${…} to be filled in, what it describes…
-    local text name rendered
+    local text name rendered region=(--region "$REGION")
+    # A worker pool takes its region from the label in the file, and the command has no such option.
+    [[ $* != *worker-pools* ]] || region=()
     text=$(<"$1")
     shift
     for name in PROJECT REGION IMAGE LOCATION TASKS JOBS IMPERSONATE; do
@@ -49,7 +51,7 @@ replace() { # file with ${…} to be filled in, what it describes…
     done
     rendered=$(mktemp)
     printf '%s\n' "$text" >"$rendered"
-    gcloud "$@" replace "$rendered" --project "$PROJECT" --region "$REGION"
+    gcloud "$@" replace "$rendered" --project "$PROJECT" "${region[@]}"
     rm -f "$rendered"
 }
 
