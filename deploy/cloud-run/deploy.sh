@@ -95,7 +95,8 @@ account vmhub-scheduler "Begins the jobs of VMHub campaigns"
 
 project_roles vmhub-run \
     roles/bigquery.jobUser roles/bigquery.readSessionUser roles/datastore.user
-project_roles vmhub-send roles/bigquery.jobUser roles/datastore.user
+# The sender only streams rows in. Without jobs it can run no SQL, so it cannot read, change or delete rows.
+project_roles vmhub-send roles/datastore.user
 project_roles vmhub-alert roles/bigquery.jobUser roles/datastore.viewer
 
 replace run.yaml run jobs

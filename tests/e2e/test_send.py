@@ -6,11 +6,14 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 from loader.local.stack import WHATSAPP_ACCOUNT
+from tests.faults.bigquery import relaying
 from tests.support import NUMERIC_CNPJ, official_client
 from tests.whatsapp.sending.world import phone_of
 from whatsapp.templates import read_seed_templates
@@ -66,6 +69,19 @@ def test_a_target_goes_out_is_recorded_and_a_failure_is_listed(
     assert (json.loads(again.stdout)["sent"], again.returncode) == (0, 0)
     rows = read_runs(services)
     assert sorted(row["sent"] for row in rows) == [0, 1]
+
+
+def test_the_sender_runs_no_job_in_bigquery(services: Services, stack: LocalStack) -> None:
+    client = official_client(services.environment)
+    client.document("users", CNPJ).set({"active": True, "whatsapp": WHATSAPP_ACCOUNT})
+    assert services.environment.bigquery_url
+    with relaying(services.environment.bigquery_url) as relay:
+        environment = replace(services.environment, bigquery_url=relay.url)
+        sent = vmhub(replace(services, environment=environment), stack, "send", "--once")
+    assert sent.returncode == 0, sent.stderr
+    # So its account needs no roles/bigquery.jobUser. The dataset is made if it is missing.
+    kinds = {urlsplit(request.path).path.rsplit("/", 1)[-1] for request in relay.requests}
+    assert kinds == {"datasets", "tables", "insertAll"}
 
 
 def put_target(
