@@ -15,7 +15,7 @@ from google.cloud.firestore_v1.base_query import FieldFilter
 
 from loader.sync.model import Outcome
 from loader.sync.run import SyncOptions
-from tests.faults.backends import EmulatorBackend, Refusal
+from tests.faults.backends import EmulatorBackend, RefusedCall
 from tests.faults.server import FaultServer, Moment, Point, serving
 from tests.loader.published import publish_many
 from tests.support import AS_OF, NUMERIC_CNPJ, official_client, start_vmhub
@@ -94,7 +94,7 @@ def test_a_process_that_is_killed_between_two_batches_is_completed_by_the_next_r
             process.wait()
             killed.set()
         if killed.is_set() and point.moment is Moment.BEFORE:
-            raise Refusal(grpc.StatusCode.UNAVAILABLE, "its sender is dead")
+            raise RefusedCall(grpc.StatusCode.UNAVAILABLE, "its sender is dead")
         if point.moment is Moment.AFTER:
             turns[point.number + 1].set()
 

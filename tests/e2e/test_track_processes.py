@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 
-from tests.faults.backends import EmulatorBackend, Refusal
+from tests.faults.backends import EmulatorBackend, RefusedCall
 from tests.faults.server import Fault, FaultServer, Moment, Point, serving
 from tests.support import (
     ALPHANUMERIC_CNPJ,
@@ -92,7 +92,7 @@ def test_a_process_that_is_killed_is_completed_by_the_next_run(
             process.kill()
             process.wait()
             if moment is Moment.BEFORE:
-                raise Refusal(grpc.StatusCode.UNAVAILABLE, "its sender is dead")
+                raise RefusedCall(grpc.StatusCode.UNAVAILABLE, "its sender is dead")
 
     fleet.server.hook = kill
     process = fleet.begin_track()

@@ -17,7 +17,7 @@ import httpx2
 import pytest
 
 from loader.local.servers import free_port
-from tests.faults.backends import Refusal
+from tests.faults.backends import RefusedCall
 from tests.faults.server import Moment, serving
 from tests.support import AS_OF
 from tests.whatsapp.calls import ACCOUNTS, NUMBER, WABA, Fake
@@ -94,7 +94,7 @@ class Play:
             self.has_died = True
             self.process.kill()
         if self.has_died and point.moment is Moment.BEFORE:
-            raise Refusal(grpc.StatusCode.UNAVAILABLE, "its webhook is dead")
+            raise RefusedCall(grpc.StatusCode.UNAVAILABLE, "its webhook is dead")
 
     def run(self) -> None:
         """Post everything until it is answered 200 and confirmed, by two processes if one dies."""

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import grpc
 
-from loader.local.firestore import Refusal
+from loader.local.firestore import RefusedCall
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["BIDIRECTIONAL", "CHANNEL_OPTIONS", "Backend", "Call", "EmulatorBackend", "Refusal"]
+__all__ = ["BIDIRECTIONAL", "CHANNEL_OPTIONS", "Backend", "Call", "EmulatorBackend", "RefusedCall"]
 
 # Methods with a stream of requests. On the wire a single request or reply is a stream of one.
 BIDIRECTIONAL = frozenset({"Listen", "Write"})
@@ -41,7 +41,7 @@ class Backend(Protocol):
     """Answers calls."""
 
     def answer(self, call: Call) -> Iterator[bytes]:
-        """Yield the replies; raise a Refusal for a status other than OK."""
+        """Yield the replies; raise a RefusedCall for a status other than OK."""
 
 
 class EmulatorBackend:
@@ -60,7 +60,7 @@ class EmulatorBackend:
         try:
             yield from send(call.request, metadata=metadata)
         except grpc.RpcError as error:
-            raise Refusal(error.code(), error.details()) from error
+            raise RefusedCall(error.code(), error.details()) from error
 
     def close(self) -> None:
         self._channel.close()

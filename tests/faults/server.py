@@ -26,7 +26,7 @@ from google.cloud.firestore_v1.types import (
     WriteResult,
 )
 
-from tests.faults.backends import BIDIRECTIONAL, CHANNEL_OPTIONS, Call, Refusal
+from tests.faults.backends import BIDIRECTIONAL, CHANNEL_OPTIONS, Call, RefusedCall
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Sequence
@@ -164,7 +164,7 @@ class FaultServer:
             refusal = None
             try:
                 yield from self._answer(Call(method, request, metadata))
-            except Refusal as error:
+            except RefusedCall as error:
                 refusal = error
             except Exception as error:
                 self.problems.append(error)
@@ -194,7 +194,7 @@ class FaultServer:
         def reach(moment: Moment) -> None:
             self.hook(Point(call.method, number, moment, scope))
             if moment in faults:
-                raise Refusal(faults[moment].code, "by plan")
+                raise RefusedCall(faults[moment].code, "by plan")
 
         reach(Moment.BEFORE)
         for item in planned:

@@ -8,7 +8,7 @@ import grpc
 from google.cloud.firestore_v1.types import BatchWriteRequest, BatchWriteResponse, WriteResult
 from greenlet import getcurrent, greenlet
 
-from tests.faults.backends import Call, Refusal
+from tests.faults.backends import Call, RefusedCall
 from tests.faults.documents import OWNER
 from tests.whatsapp.sending.connections import rpc_error
 
@@ -122,7 +122,7 @@ class SteppedChannel:
                 replies = [self._batch_write(raw)]
             else:
                 replies = list(self._backend.answer(Call(method, raw, OWNER)))
-        except Refusal as refusal:
+        except RefusedCall as refusal:
             raise rpc_error(refusal.code) from refusal
         self._reach(method, "after")
         return replies

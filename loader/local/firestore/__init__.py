@@ -7,6 +7,6 @@ does what the service does.
 """
 
 from loader.local.firestore.calls import EmbeddedFirestore
-from loader.local.firestore.refusal import Refusal
+from loader.local.firestore.refusal import RefusedCall
 
-__all__ = ["EmbeddedFirestore", "Refusal"]
+__all__ = ["EmbeddedFirestore", "RefusedCall"]

@@ -37,7 +37,7 @@ from loader.local.firestore.documents import Documents
 from loader.local.firestore.fields import masked
 from loader.local.firestore.names import check_document_name, check_parent, field_path
 from loader.local.firestore.queries import aggregated, selected, shown
-from loader.local.firestore.refusal import Refusal, invalid, unknown
+from loader.local.firestore.refusal import RefusedCall, invalid, unknown
 from loader.local.firestore.transactions import Transactions
 from loader.local.firestore.values import name_key
 from loader.local.firestore.writing import name_of, precondition, written
@@ -73,7 +73,7 @@ class EmbeddedFirestore:
             request: The method's request, serialized.
 
         Raises:
-            Refusal: The call ends with a status other than OK.
+            RefusedCall: The call ends with a status other than OK.
 
         """
         if method not in METHODS:
@@ -92,7 +92,7 @@ class EmbeddedFirestore:
         document = self.documents.get(request.name)
         if document is None:
             message = f'Document "{request.name}" not found.'
-            raise Refusal(grpc.StatusCode.NOT_FOUND, message)
+            raise RefusedCall(grpc.StatusCode.NOT_FOUND, message)
         yield _masked(document, request)
 
     def _batch_get(self, request: Any) -> Iterator[Any]:
@@ -235,7 +235,7 @@ class EmbeddedFirestore:
             for name, write in zip(names, writes, strict=True):
                 precondition(self.documents.get(name), write)
                 written(self.documents, write, now, results.add())
-        except Refusal:
+        except RefusedCall:
             for name, document in before.items():
                 if document is None:
                     self.documents.delete(name)
@@ -257,7 +257,7 @@ class EmbeddedFirestore:
             one = CommitResponse.pb()()
             try:
                 self._committed([write], b"", one.write_results)
-            except Refusal as refusal:
+            except RefusedCall as refusal:
                 status.code, status.message = refusal.code.value[0], refusal.details
             else:
                 result.CopyFrom(one.write_results[0])

@@ -12,7 +12,7 @@ from google.cloud.firestore_v1.types import StructuredQuery, Value
 from loader.local.firestore.fields import masked, value_at
 from loader.local.firestore.names import field_path
 from loader.local.firestore.query_rules import check_filter
-from loader.local.firestore.refusal import Refusal, invalid, unknown
+from loader.local.firestore.refusal import RefusedCall, invalid, unknown
 from loader.local.firestore.values import Rank, double, is_nan, name_key, rank, sort_key
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def selected(documents: Documents, parent: str, query: Any) -> Selection:
     orders = _orders(query)
     if orders[0] == _Order(_NAME, is_descending=True) and is_asked is None:
         message = "Firestore does not support descending key scans"
-        raise Refusal(grpc.StatusCode.FAILED_PRECONDITION, message)
+        raise RefusedCall(grpc.StatusCode.FAILED_PRECONDITION, message)
     sorted_by = [order.path for order in orders if order.path != _NAME]
     found = [
         document

@@ -6,10 +6,10 @@ from typing import NoReturn
 
 import grpc
 
-__all__ = ["Refusal", "invalid", "unknown"]
+__all__ = ["RefusedCall", "invalid", "unknown"]
 
 
-class Refusal(Exception):  # noqa: N818 - a status is an answer
+class RefusedCall(Exception):  # noqa: N818 - a status is an answer
     """A call ends with a status other than OK."""
 
     def __init__(self, code: grpc.StatusCode, details: str = "") -> None:
@@ -21,10 +21,10 @@ class Refusal(Exception):  # noqa: N818 - a status is an answer
 
 def invalid(details: str) -> NoReturn:
     """Refuse a request that the service refuses, too."""
-    raise Refusal(grpc.StatusCode.INVALID_ARGUMENT, details)
+    raise RefusedCall(grpc.StatusCode.INVALID_ARGUMENT, details)
 
 
 def unknown(what: str) -> NoReturn:
     """Refuse a request that only the service knows."""
     message = f"the embedded Firestore does not know {what}; use Google's emulator for it"
-    raise Refusal(grpc.StatusCode.UNIMPLEMENTED, message)
+    raise RefusedCall(grpc.StatusCode.UNIMPLEMENTED, message)

@@ -18,7 +18,7 @@ import grpc
 from google.cloud.firestore_v1.types import ListDocumentsResponse
 
 from loader.local.firestore.calls import EmbeddedFirestore
-from loader.local.firestore.refusal import Refusal
+from loader.local.firestore.refusal import RefusedCall
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -78,7 +78,7 @@ class _Handler(grpc.GenericRpcHandler):  # type: ignore[misc] # grpc has no type
         def answer(request: Any, context: Any) -> Iterator[bytes]:
             try:
                 yield from self._firestore.answer(method, request)
-            except Refusal as refusal:
+            except RefusedCall as refusal:
                 context.abort(refusal.code, refusal.details)
 
         return answer

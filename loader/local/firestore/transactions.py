@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import grpc
 
-from loader.local.firestore.refusal import Refusal, invalid
+from loader.local.firestore.refusal import RefusedCall, invalid
 
 if TYPE_CHECKING:
     import threading
@@ -85,7 +85,7 @@ class Transactions:
         """Wait until no other transaction holds documents that are to be written.
 
         Raises:
-            Refusal: It takes too long, or two transactions wait for each other.
+            RefusedCall: It takes too long, or two transactions wait for each other.
 
         """
         me = self._known(own) if own else None
@@ -98,7 +98,7 @@ class Transactions:
                 if own:
                     del self._open[own]
                     self._lock.notify_all()
-                raise Refusal(grpc.StatusCode.ABORTED, "Transaction lock timeout.")
+                raise RefusedCall(grpc.StatusCode.ABORTED, "Transaction lock timeout.")
             if me is not None:
                 me.is_waiting = True
             self._lock.wait(min(left, 1.0))

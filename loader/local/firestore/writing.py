@@ -9,7 +9,7 @@ from google.cloud.firestore_v1.types import Document, Value
 
 from loader.local.firestore.fields import holder_of, removed, value_at
 from loader.local.firestore.names import check_document_name, field_path
-from loader.local.firestore.refusal import Refusal, invalid, unknown
+from loader.local.firestore.refusal import RefusedCall, invalid, unknown
 from loader.local.firestore.values import Rank, double, is_nan, rank, sort_key
 
 if TYPE_CHECKING:
@@ -40,17 +40,17 @@ def name_of(write: Any) -> str:
 
 
 def precondition(there: Any | None, write: Any) -> None:
-    """Raise a Refusal if a document is not as a write demands."""
+    """Raise a RefusedCall if a document is not as a write demands."""
     wanted = write.current_document
     match wanted.WhichOneof("condition_type"):
         case "exists" if wanted.exists and there is None:
-            raise Refusal(grpc.StatusCode.NOT_FOUND, f"No document to update: {name_of(write)}")
+            raise RefusedCall(grpc.StatusCode.NOT_FOUND, f"No document to update: {name_of(write)}")
         case "exists" if not wanted.exists and there is not None:
             message = f"Document already exists: {name_of(write)}"
-            raise Refusal(grpc.StatusCode.ALREADY_EXISTS, message)
+            raise RefusedCall(grpc.StatusCode.ALREADY_EXISTS, message)
         case "update_time" if there is None or there.update_time != wanted.update_time:
             message = "the stored version does not match the required base version"
-            raise Refusal(grpc.StatusCode.FAILED_PRECONDITION, message)
+            raise RefusedCall(grpc.StatusCode.FAILED_PRECONDITION, message)
 
 
 def written(documents: Documents, write: Any, now: int, result: Any) -> None:

@@ -9,7 +9,7 @@ import grpc
 import httpx2
 import orjson
 
-from tests.faults.backends import Call, Refusal
+from tests.faults.backends import Call, RefusedCall
 from tests.faults.documents import OWNER
 from whatsapp.fake.connections import FakeConnections
 from whatsapp.fake.errors import ApiError
@@ -74,7 +74,7 @@ class MemoryChannel:
         await self.hook(method, "before")
         try:
             replies = list(self.backend.answer(Call(method, raw, OWNER)))
-        except Refusal as refusal:
+        except RefusedCall as refusal:
             raise rpc_error(refusal.code) from refusal
         await self.hook(method, "after")
         return replies

@@ -17,7 +17,7 @@ from google.cloud.firestore_v1.types import (
     RunQueryResponse,
 )
 
-from tests.faults.backends import Call, EmulatorBackend, Refusal
+from tests.faults.backends import Call, EmulatorBackend, RefusedCall
 from tests.faults.documents import OWNER
 from tests.faults.memory import MemoryBackend
 from tests.loader.local.firestore.requests import Requests
@@ -71,7 +71,7 @@ class Side:
         call = Call(method, asked.SerializeToString(), OWNER)
         try:
             replies = [_REPLIES[method].pb().FromString(raw) for raw in self._backend.answer(call)]
-        except Refusal as refusal:
+        except RefusedCall as refusal:
             self.details = refusal.details
             return [refusal.code.name]
         found = [part for reply in replies for part in self._told(method, reply)]

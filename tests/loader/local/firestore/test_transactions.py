@@ -16,7 +16,7 @@ from google.cloud.firestore_v1.types import (
     RunQueryResponse,
 )
 
-from tests.faults.backends import Call, EmulatorBackend, Refusal
+from tests.faults.backends import Call, EmulatorBackend, RefusedCall
 from tests.faults.documents import OWNER
 from tests.faults.memory import MemoryBackend
 
@@ -68,7 +68,7 @@ class Client:
         )
         try:
             self.call(request)
-        except Refusal as refusal:
+        except RefusedCall as refusal:
             return str(refusal.code.name)
         return "OK"
 
