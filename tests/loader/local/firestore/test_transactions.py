@@ -102,15 +102,17 @@ def test_a_write_waits_for_a_transaction_that_has_read(client: Client, begin: An
     assert client.number() == 2
 
 
-def test_of_two_transactions_that_have_read_one_can_write(client: Client) -> None:
+def test_of_two_transactions_that_have_read_at_most_one_can_write(client: Client) -> None:
     assert client.write(1) == "OK"
     one, other = client.begin_by_reading(), client.begin_by_reading()
     with ThreadPoolExecutor() as others:
         first = others.submit(client.write, 2, one)
         second = others.submit(client.write, 3, other)
         statuses = [first.result(timeout=60), second.result(timeout=60)]
-    assert sorted(statuses) == ["ABORTED", "OK"]
-    assert client.number() == (2 if statuses[0] == "OK" else 3)
+    # Google's emulator sometimes lets both fail.
+    assert sorted(statuses) in (["ABORTED", "OK"], ["ABORTED", "ABORTED"])
+    written = [number for number, status in zip((2, 3), statuses, strict=True) if status == "OK"]
+    assert client.number() == (written[0] if written else 1)
 
 
 def test_a_transaction_that_is_rolled_back_holds_nothing_and_has_ended(client: Client) -> None:
