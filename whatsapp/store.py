@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from google.cloud.firestore_v1.types import RunQueryRequest
 
+from loader.base.erasures import ERASURES, key_among, pseudonymous_keys
 from loader.base.errors import ConfigurationError, ServiceError
 from loader.base.fields import Fields
-from loader.base.persons import same_person
+from loader.base.persons import person_keys
 from loader.firestore.aio import encoded_write
 from loader.firestore.values import decode_fields, decode_instant
 from loader.messages import Status
@@ -138,18 +139,35 @@ class Store:
         return read_target(name, decode_instant(raw.update_time), decode_fields(raw.fields))
 
     async def is_suppressed(self, target: TargetState) -> bool:
-        """Return whether the customer has opted out: by id, or by either form of the phone."""
-        keys = [f"customer:{target.customer_id}"]
-        if target.phone is not None:
-            keys.append(f"phone:{same_person(target.phone)}")
+        """Return whether the customer has opted out or was erased.
+
+        An opt-out names the customer's id or either form of the phone. An erasure names a pseudonym
+        of one of them; a laundromat without any needs no second query.
+        """
+        phone, customer_id = target.phone, target.customer_id
+        keys = person_keys(phone=phone, customer_id=customer_id)
+        found = await self._suppressions(target.cnpj, [*keys, ERASURES])
+        holder = found.pop(ERASURES, None)
+        key = key_among(holder.texts("keys")) if holder is not None else None
+        if key is not None and not found:
+            keys = pseudonymous_keys(key, phone=phone, customer_id=customer_id)
+            found = await self._suppressions(target.cnpj, keys)
+        return bool(found)
+
+    async def _suppressions(self, cnpj: str, keys: list[str]) -> dict[str, Fields]:
+        """Return the current suppressions with one of the keys, by id."""
         documents = await self._query(
-            self._database.path("users", target.cnpj),
+            self._database.path("users", cnpj),
             "suppressions",
             [("keys", CONTAINS_ANY, text_values(keys))],
-            fields=("resumedAt",),
+            fields=("keys", "resumedAt"),
             doing="suppressions",
         )
-        return any("resumedAt" not in document.fields for document in documents)
+        return {
+            document.name.rsplit("/", 1)[-1]: Fields(decode_fields(document.fields))
+            for document in documents
+            if "resumedAt" not in document.fields
+        }
 
     # One attempt
 

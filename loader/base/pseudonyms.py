@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 
-__all__ = ["PSEUDONYM_PREFIX", "pseudonym"]
+__all__ = ["PSEUDONYM_PREFIX", "cpf_pseudonym", "is_pseudonym", "pseudonym"]
 
 PSEUDONYM_PREFIX = "person-"
 """How every pseudonym begins."""
@@ -27,3 +27,13 @@ def pseudonym(key: str, identifier: str) -> str:
     """
     digest = hashlib.sha256(f"{key}|{identifier}".encode()).hexdigest()
     return f"{PSEUDONYM_PREFIX}{digest[:_LENGTH]}"
+
+
+def cpf_pseudonym(key: str, cpf: str) -> str:
+    """Return the pseudonym of a cpf of 11 digits, which alone could be another customer's id."""
+    return pseudonym(key, f"cpf:{cpf}")
+
+
+def is_pseudonym(identifier: str) -> bool:
+    """Return whether a customer's id is a pseudonym."""
+    return identifier.startswith(PSEUDONYM_PREFIX)

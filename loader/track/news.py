@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from loader.base.erasures import ERASURES
 from loader.base.fields import Fields
 from loader.bigquery.history import merge_history
 from loader.bigquery.wishes import merge_opt_outs
@@ -66,6 +67,9 @@ class News:
     def add_suppression(self, document: SuppressionDocument) -> None:
         """Add an opt-out."""
         self.documents += 1
+        if document.event_id == ERASURES:
+            # It names nobody: it has the key of the others.
+            return
         row, problems = opt_out_row(document)
         # Its id is a WhatsApp message id, from which the phone can be read: do not show it.
         self._tell("suppressions", "", problems)

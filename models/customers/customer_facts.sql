@@ -1,7 +1,12 @@
 with
 
-customers as (
-    select * from {{ ref('stg_customers') }}
+registrations as (
+    select
+        *,
+        {{ pseudonym('customer_id') }} as id_pseudonym,
+        {{ cpf_pseudonym('cpf') }} as cpf_pseudonym,
+        {{ pseudonym('phone') }} as phone_pseudonym
+    from {{ ref('stg_customers') }}
 ),
 
 sales as (
@@ -15,12 +20,53 @@ newest_sale as (
     from {{ ref('stg_sales') }}
 ),
 
-messages as (
-    select * from {{ ref('stg_messages') }}
-),
-
 opt_outs as (
     select * from {{ ref('stg_opt_outs') }}
+),
+
+-- `vmhub privacy erase` leaves an opt-out for each pseudonym of the person: of id, cpf and phone.
+erased as (
+    select distinct customer_id as pseudonym
+    from opt_outs
+    where starts_with(customer_id, '{{ pseudonym_prefix() }}')
+),
+
+marked as (
+    select
+        *,
+        coalesce(id_pseudonym in (select erased.pseudonym from erased), false)
+        or coalesce(cpf_pseudonym in (select erased.pseudonym from erased), false) as is_erased,
+        coalesce(
+            phone_pseudonym in (select erased.pseudonym from erased), false
+        ) as has_phone_of_erased
+    from registrations
+),
+
+-- RAW may still have a person who was erased here. Their row has pseudonyms only: the history knows
+-- them by the same ones, and no sale of theirs is found below, so that they meet no trigger.
+customers as (
+    select
+        if(is_erased, id_pseudonym, customer_id) as customer_id,
+        has_valid_id,
+        if(is_erased, '', name) as name,
+        if(is_erased, cpf_pseudonym, cpf) as cpf,
+        if(is_erased, null, phone) as phone,
+        if(is_erased, null, born_on) as born_on,
+        if(is_erased, null, registered_at) as registered_at,
+        if(is_erased, null, registered_on) as registered_on,
+        if(is_erased, null, first_purchase_at) as first_purchase_at,
+        is_erased or has_phone_of_erased as is_opted_out_by_pseudonym,
+        id_pseudonym
+    from marked
+),
+
+-- The history has an erased person's pseudonym for ever, also when they want messages again.
+messages as (
+    select
+        known_messages.* except (customer_id),
+        coalesce(customers.customer_id, known_messages.customer_id) as customer_id
+    from {{ ref('stg_messages') }} as known_messages
+    left join customers on known_messages.customer_id = customers.id_pseudonym
 ),
 
 purchases as (
@@ -168,7 +214,8 @@ opted_out_customers as (
         customers.customer_id,
         customers.phone,
         customers.cpf,
-        opted_out_ids.customer_id is not null
+        customers.is_opted_out_by_pseudonym
+        or opted_out_ids.customer_id is not null
         or opted_out_phones.phone is not null
         or opted_out_endings.phone_ending is not null as has_opted_out
     from customers

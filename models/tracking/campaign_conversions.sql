@@ -13,6 +13,15 @@ customers as (
     where cpf is not null
 ),
 
+sales as (
+    select
+        {{ cpf_of_facts('cpf', 'customers') }} as cpf,
+        sold_at,
+        amount_brl
+    from {{ ref('stg_sales') }}
+    where cpf is not null
+),
+
 -- Sales have no key. A person's sales at one instant are one row: their last message is the same.
 purchases as (
     select
@@ -20,8 +29,7 @@ purchases as (
         sold_at,
         count(*) as sales,
         sum(amount_brl) as revenue_brl
-    from {{ ref('stg_sales') }}
-    where cpf is not null
+    from sales
     group by cpf, sold_at
 ),
 

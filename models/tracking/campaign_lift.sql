@@ -15,7 +15,7 @@ customers as (
 
 sales as (
     select
-        cpf,
+        {{ cpf_of_facts('cpf', 'customers') }} as cpf,
         sold_at
     from {{ ref('stg_sales') }}
     where cpf is not null

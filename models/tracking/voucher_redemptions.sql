@@ -24,7 +24,7 @@ sent as (
 -- between them.
 sales as (
     select
-        cpf,
+        {{ cpf_of_facts('cpf', 'customers') }} as cpf,
         sold_at,
         amount_brl,
         trim(

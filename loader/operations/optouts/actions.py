@@ -9,6 +9,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from loader.base.erasures import ERASURES, key_among, persons_of, pseudonymous_keys
 from loader.base.persons import person_keys
 from loader.bigquery.audit import AuditAction, AuditEntry
 from loader.wishes import live_keys, opt_out_row
@@ -120,7 +121,7 @@ def opt_in(
     audit: AuditLog,
     subject: str,
 ) -> OptOutReport:
-    """End every suppression that names a person, whatever its source.
+    """End every suppression that names a person, whatever its source, also those of an erasure.
 
     Args:
         reader: Reads the existing suppressions.
@@ -132,11 +133,19 @@ def opt_in(
         subject: Who it is in the audit log, by pseudonym.
 
     """
+    named = {
+        document.event_id: live_keys([document]) for document in reader.suppressions(None, cnpj)
+    }
     keys = set(person.keys())
+    key = key_among(named.pop(ERASURES, ()))
+    if key is not None:
+        keys.update(pseudonymous_keys(key, phone=person.phone, customer_id=person.customer_id))
+    # An erasure has one for each pseudonym of the person, and all of them end.
+    keys |= persons_of({name for found in named.values() if keys & found for name in found})
     ended = {
-        document.event_id: {"resumedAt": now, "updatedAt": now}
-        for document in reader.suppressions(None, cnpj)
-        if keys & live_keys([document])
+        event_id: {"resumedAt": now, "updatedAt": now}
+        for event_id, found in named.items()
+        if keys & found
     }
     if ended:
         before = {"opt_outs": len(ended)}

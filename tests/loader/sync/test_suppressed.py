@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from loader.base.erasures import ERASURES, PSEUDONYM_KEY, mark_keys
 from loader.base.errors import RunError
 from loader.base.persons import person_keys
+from loader.base.pseudonyms import pseudonym
 from loader.sync.model import Outcome, Status
 from loader.sync.run import SyncOptions
 from loader.wishes import SuppressionDocument, live_keys, opt_out_row
@@ -39,6 +41,28 @@ def suppressing(*keys: str) -> Callable[[], frozenset[str]]:
 
 
 BY_PHONE = suppressing(*person_keys(phone=PHONE))
+
+
+def erased(*identifiers: str) -> Callable[[], frozenset[str]]:
+    """Return the keys of an erasure, by the pseudonyms of a person."""
+    marks = [pseudonym("a key", identifier) for identifier in identifiers]
+    key = {"keys": [ERASURES, f"{PSEUDONYM_KEY}a key"]}
+    documents = [
+        SuppressionDocument("u", ERASURES, AS_OF, key),
+        *(
+            SuppressionDocument("u", mark, AS_OF, {"keys": mark_keys(mark, marks[0])})
+            for mark in marks
+        ),
+    ]
+    return lambda: live_keys(documents)
+
+
+@pytest.mark.parametrize("identifier", [PHONE, "c1"])
+def test_an_erased_person_is_known_by_a_pseudonym_of_id_or_phone(identifier: str) -> None:
+    store = FakeStore.of(replace(make_document("c1"), phone=PHONE))
+    rows = [make_target("c1", phone=PHONE), make_target("c2", phone=OTHER)]
+    report = run_sync(rows, store, suppressed_keys=erased(identifier))
+    assert counts(report) == {Outcome.SUPPRESSED: 1, Outcome.CREATED: 1, Outcome.WITHDRAWN: 1}
 
 
 @pytest.mark.parametrize(
