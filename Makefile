@@ -103,6 +103,10 @@ bench-send: $(INSTALLED) ## Compare the sender with one call after another (QUIC
 	@"$(BIN)/python" bench/send.py $(if $(QUICK),--quick) $(if $(PYWA),--pywa "$(PYWA)") \
 	    $(if $(JSON),--json "$(JSON)")
 
+.PHONY: bench-privacy
+bench-privacy: $(INSTALLED) ## Measure erasing one person among many (QUICK=1, JSON=…)
+	@"$(BIN)/python" bench/privacy.py $(if $(QUICK),--quick) $(if $(JSON),--json "$(JSON)")
+
 .PHONY: bench-webhook
 bench-webhook: $(INSTALLED) ## Measure the webhook: POSTs of 1 and 100 statuses (QUICK=1, JSON=…)
 	@"$(BIN)/python" bench/webhook.py $(if $(QUICK),--quick) $(if $(JSON),--json "$(JSON)")

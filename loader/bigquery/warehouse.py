@@ -29,7 +29,10 @@ if TYPE_CHECKING:
     from loader.base.environment import Environment
     from loader.bigquery.declaration import Column, SourceTable
 
-__all__ = ["ROWS_A_REQUEST", "SCRATCH_PREFIX", "Warehouse"]
+__all__ = ["ROWS_A_REQUEST", "SCRATCH_PREFIX", "TIME_TRAVEL", "Warehouse"]
+
+TIME_TRAVEL = timedelta(hours=48)
+"""For how long our datasets show rows that were deleted or changed; BigQuery's shortest."""
 
 SCRATCH_PREFIX = "vmhub_scratch_"
 """Prefix of the names of short-lived tables."""
@@ -104,10 +107,15 @@ class Warehouse:
     def create_dataset(
         self, dataset: str, *, description: str, tables_expire_after: timedelta | None = None
     ) -> bool:
-        """Create a dataset if it does not exist; return whether it is new."""
+        """Create a dataset if it does not exist; return whether it is new.
+
+        Either way it shows its own past for `TIME_TRAVEL` only, since that has erased rows, too.
+        """
+        hours = TIME_TRAVEL // timedelta(hours=1)
         reference = bigquery.Dataset(f"{self._project}.{dataset}")
         reference.location = self._location
         reference.description = description
+        reference.max_time_travel_hours = hours
         if tables_expire_after is not None:
             milliseconds = tables_expire_after // timedelta(milliseconds=1)
             reference.default_table_expiration_ms = milliseconds
@@ -115,6 +123,11 @@ class Warehouse:
             try:
                 self._client.create_dataset(reference, retry=_RETRY)
             except google_errors.Conflict:
+                known = self._client.get_dataset(reference.reference, retry=_RETRY)
+                # It comes as a text. bqemulator 1.4.0 does not change it.
+                if int(known.max_time_travel_hours or 0) != hours:
+                    known.max_time_travel_hours = hours
+                    self._client.update_dataset(known, ["max_time_travel_hours"], retry=_RETRY)
                 return False
         return True
 
@@ -300,6 +313,25 @@ class Warehouse:
         self.queries += 1
         self.bytes_billed += job.total_bytes_billed or 0
         return rows
+
+    def tables(self, dataset: str) -> dict[str, datetime]:
+        """Return the tables of a dataset by name, with when they were created; none without it.
+
+        It is a free request.
+        """
+        with self._service_errors(f"listing the tables of {dataset}"):
+            try:
+                listed = list(self._client.list_tables(f"{self._project}.{dataset}", retry=_RETRY))
+            except google_errors.NotFound:
+                return {}
+        return {table.table_id: table.created or datetime.now(UTC) for table in listed}
+
+    def drop_table(self, dataset: str, table: str) -> None:
+        """Delete a table; a missing one is not an error."""
+        with self._service_errors(f"deleting table {dataset}.{table}"):
+            self._client.delete_table(
+                f"{self._project}.{dataset}.{table}", retry=_RETRY, not_found_ok=True
+            )
 
     def modified_at(self, dataset: str, table: str) -> datetime | None:
         """Return when a table was last written (a free request); None: the table does not exist.

@@ -37,6 +37,7 @@ COMMANDS = (
     "webhook",
     "templates",
     "optout",
+    "privacy",
     "report",
     "schedule",
     "settings",

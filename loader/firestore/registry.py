@@ -124,8 +124,12 @@ class Registry:
         self._database = database
         self._known_campaigns = frozenset(campaign_types)
 
-    def entry(self, cnpj: Cnpj) -> RegistryEntry:
+    def entry(self, cnpj: Cnpj, *, even_inactive: bool = False) -> RegistryEntry:
         """Return an active laundromat.
+
+        Args:
+            cnpj: The laundromat.
+            even_inactive: Return it also when it is not served any more.
 
         Raises:
             ConfigurationError: It is not registered, or not active.
@@ -133,7 +137,11 @@ class Registry:
 
         """
         user = self._get("users", cnpj)
-        if user is not None and not _is_on(Fields(user), "active", f"users/{cnpj}"):
+        if (
+            user is not None
+            and not even_inactive
+            and not _is_on(Fields(user), "active", f"users/{cnpj}")
+        ):
             message = f"CNPJ {cnpj} is registered but not active"
             raise ConfigurationError(message, hint=f"set users/{cnpj}.active to true to serve it")
         if user is None:

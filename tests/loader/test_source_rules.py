@@ -52,6 +52,8 @@ _BEFORE_A_VALUE = re.compile(
 _LITERALS = {"int", "timestamp"}
 _NAMES_OF_COLUMNS = {
     ("loader/local/bigquery_server.py", "column.name"),  # DuckDB quotes it so
+    # Escaped texts, in a statement that is shown to the owner of RAW and not run.
+    ("loader/operations/privacy/erase.py", "ids"),
 }
 
 

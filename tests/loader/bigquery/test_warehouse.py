@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from google.cloud import bigquery
 
 from loader.base.errors import ConfigurationError, VmhubError
 from loader.base.pseudonyms import pseudonym
@@ -95,6 +96,29 @@ def test_a_dataset_is_created_once(environment: Environment) -> None:
     assert not warehouse.create_dataset(DATASET, description="Second.")
     assert probe.location(DATASET) == environment.location
     assert probe.location(f"{ALPHANUMERIC_CNPJ}_CAMPAIGN") is None
+
+
+def test_a_dataset_shows_erased_rows_for_48_hours_also_one_that_was_made_before(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """bqemulator 1.4.0 always says 168, so the test looks at what it was asked for."""
+    asked: list[int] = []
+
+    def spy(method: str) -> None:
+        call = getattr(bigquery.Client, method)
+
+        def noted(client: bigquery.Client, dataset: bigquery.Dataset, *args: Any, **kw: Any) -> Any:
+            asked.append(int(dataset.max_time_travel_hours))
+            return call(client, dataset, *args, **kw)
+
+        monkeypatch.setattr(bigquery.Client, method, noted)
+
+    spy("create_dataset")
+    spy("update_dataset")
+    warehouse = Warehouse(environment)
+    warehouse.create_dataset(DATASET, description="New.")
+    warehouse.create_dataset(DATASET, description="Known.")
+    assert asked == [48, 48, 48]
 
 
 def test_a_table_is_created_once_and_its_rows_stay(warehouse: Warehouse) -> None:

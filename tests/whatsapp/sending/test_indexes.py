@@ -18,6 +18,7 @@ from loader.base.retry import Retry
 from loader.dbt.project import find_project
 from loader.firestore.changes import ChangeReader
 from loader.firestore.client import Database
+from loader.firestore.people import PeopleStore
 from loader.firestore.registry import Registry
 from loader.firestore.targets import TargetStore
 from tests.faults.memory import MemoryBackend
@@ -40,6 +41,7 @@ EQUAL, CONTAINS_ANY = 5, 9
 ASKING = {
     "loader/firestore/changes.py",
     "loader/firestore/firestore_probe.py",
+    "loader/firestore/people.py",
     "loader/firestore/registry.py",
     "loader/firestore/targets.py",
     "whatsapp/queries.py",
@@ -77,6 +79,15 @@ def asked() -> list[Any]:
             list(changes.sends(since, cnpj))
             list(changes.suppressions(since, cnpj))
         changes.has_receipts(NUMERIC_CNPJ, since)
+    people = PeopleStore(database, NUMERIC_CNPJ, Retry(patience_seconds=0))
+    people.sends(["c1"])
+    people.confirmations(["e1"])
+    people.unmatched(["m1"])
+    for collection in ("suppressions", "resumptions"):
+        people.wishes(collection, keys=["k"], phones=["+5511990000001"], customer_ids=["c1"])
+    for collection, field in (("sends", "updatedAt"), ("confirmations", "at")):
+        list(people.older(collection, field, NOW))
+    list(people.older("targets", "updatedAt", NOW, below=("campaigns", "BIRTHDAY")))
     Registry(database).fleet()
     asyncio.run(_ask_as_sender(recorder))
     asyncio.run(_ask_as_webhook(recorder))

@@ -1,0 +1,1 @@
+"""A person's rights: what is kept of them, its erasure, and for how long the rest is kept."""
