@@ -238,6 +238,7 @@ def _run(services: Services, sizes: Sizes, console: Console) -> list[Result]:
         services.registry,
         cnpj=CNPJ,
         name="Lavanderia Exemplo",
+        audit=services.new_audit_log("bench"),
     )
     person = {"id": PERSON, "nome": "Cliente Exemplo", "telefone": "11900000007"}
     services.warehouse.append(tables["clientes"], CNPJ, [person])

@@ -68,11 +68,12 @@ def privacy_export(
     if out is None and not as_json:
         message = "neither --out nor --json says where the person's data go"
         raise ConfigurationError(message, hint="give --out person.html, or --json")
-    from loader.bigquery.audit import Action  # noqa: PLC0415
+    from loader.bigquery.audit import AuditAction  # noqa: PLC0415
     from loader.operations.privacy.export import export_person  # noqa: PLC0415
 
     access = Access.of(open_services(), parse_cnpj(cnpj))
-    access.record("vmhub privacy export", Action.EXPORT, customer)
+    audit = access.services.new_audit_log("vmhub privacy export")
+    access.record(audit, AuditAction.EXPORT, customer)
     finder = access.finder()
     person = finder.find(customer, access.laundromat.campaign_types)
     warehouse, laundromat = access.services.warehouse, access.laundromat.cnpj
@@ -107,7 +108,7 @@ def privacy_erase(
 
     Example: vmhub privacy erase --cnpj 12ABC34501DE35 --customer 1004 --yes
     """
-    from loader.bigquery.audit import Action  # noqa: PLC0415
+    from loader.bigquery.audit import AuditAction  # noqa: PLC0415
     from loader.operations.privacy.erase import EraseReport  # noqa: PLC0415
     from loader.operations.privacy.held import held  # noqa: PLC0415
 
@@ -115,7 +116,8 @@ def privacy_erase(
     if not yes:
         report = EraseReport(_known(access.eraser(customer).plan), is_dry_run=True)
     else:
-        access.record("vmhub privacy erase", Action.ERASE, customer)
+        audit = access.services.new_audit_log("vmhub privacy erase")
+        access.record(audit, AuditAction.ERASE, customer)
         holder = f"privacy erase {access.pseudonym(customer)}"
         with held(access.services.database, access.laundromat.cnpj, holder) as lease:
             work = access.eraser(customer, on_step=lambda _: lease.renew())
@@ -238,7 +240,7 @@ def show_erasure(report: EraseReport) -> None:
 
 def _sweep(services: Services, cnpj: Cnpj, *, yes: bool) -> SweepReport:
     """Sweep one laundromat."""
-    from loader.bigquery.audit import Action, AuditEntry  # noqa: PLC0415
+    from loader.bigquery.audit import AuditAction, AuditEntry  # noqa: PLC0415
     from loader.operations.privacy.held import held  # noqa: PLC0415
     from loader.operations.privacy.sweep import Sweeper, kept_days  # noqa: PLC0415
 
@@ -256,7 +258,7 @@ def _sweep(services: Services, cnpj: Cnpj, *, yes: bool) -> SweepReport:
     )
     if not yes:
         return sweeper.sweep()
-    entry = AuditEntry(Action.SWEEP, "kept personal data", cnpj, after=days)
+    entry = AuditEntry(AuditAction.SWEEP, "kept personal data", cnpj, after=days)
     services.new_audit_log("vmhub privacy sweep").record([entry])
     with held(services.database, cnpj, "privacy sweep") as lease:
         sweeper.on_step = lambda _: lease.renew()
@@ -265,13 +267,13 @@ def _sweep(services: Services, cnpj: Cnpj, *, yes: bool) -> SweepReport:
 
 def _sweep_fleet(services: Services, *, yes: bool) -> SweepReport:
     """Sweep the records of the whole fleet, by the project's own settings."""
-    from loader.bigquery.audit import Action, AuditEntry  # noqa: PLC0415
+    from loader.bigquery.audit import AuditAction, AuditEntry  # noqa: PLC0415
     from loader.operations.privacy.sweep import FleetSweeper, kept_days  # noqa: PLC0415
 
     days = kept_days(services.project.variables()["settings"])
     try:
         if yes:
-            entry = AuditEntry(Action.SWEEP, "records of the fleet", after=days)
+            entry = AuditEntry(AuditAction.SWEEP, "records of the fleet", after=days)
             services.new_audit_log("vmhub privacy sweep").record([entry])
         return FleetSweeper(services.warehouse, days, parse_instant(None), not yes).sweep()
     except VmhubError as error:

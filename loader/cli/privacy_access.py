@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from loader.base.cnpj import Cnpj
-    from loader.bigquery.audit import Action
+    from loader.bigquery.audit import AuditAction, AuditLog
     from loader.dbt.spec import BuildSpec
     from loader.firestore.people import PeopleStore
     from loader.laundromat import Laundromat
@@ -56,13 +56,13 @@ class Access:
         """Return a customer's pseudonym."""
         return pseudonym(self.key, customer_id)
 
-    def record(self, command: str, action: Action, customer_id: str) -> None:
-        """Record in the audit what is about to be done to a person."""
+    def record(self, audit: AuditLog, action: AuditAction, customer_id: str) -> None:
+        """Record in a command's audit log what is about to be done to a person."""
         from loader.bigquery.audit import AuditEntry  # noqa: PLC0415
 
         subject = f"customer {self.pseudonym(customer_id)}"
         entry = AuditEntry(action, subject, self.laundromat.cnpj)
-        self.services.new_audit_log(command).record([entry])
+        audit.record([entry])
 
     def finder(self, store: PeopleStore | None = None) -> PersonFinder:
         """Return what finds people."""

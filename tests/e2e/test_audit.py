@@ -339,7 +339,7 @@ def test_a_user_without_a_name_is_said_to_be_unknown(
 # Calls that change what others see, and the one place that records them.
 RECORDED_CALLS = {
     "register": {"loader/operations/onboard.py"},
-    "SuppressionStore": {"loader/cli/optout.py"},
+    "SuppressionStore": {"loader/cli/optout.py", "loader/cli/privacy_access.py"},
     "create_template": {"loader/cli/templates.py"},
     "resolve_attempt": {"loader/cli/send.py"},
     # The demo's accounts are those of the fake WhatsApp.

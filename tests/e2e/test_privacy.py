@@ -539,7 +539,9 @@ def test_a_person_who_wants_messages_again_is_not_messaged_twice(traces: Laundro
     reader = ChangeReader(services.database, Retry())
     store = SuppressionStore(services.database, CNPJ)
     person = NamedPerson(customer_id=STREAMED)
-    assert opt_in(reader, store, CNPJ, person, now=AS_OF).written >= 3
+    audit = services.new_audit_log("test")
+    ended = opt_in(reader, store, CNPJ, person, now=AS_OF, audit=audit, subject="customer person-…")
+    assert ended.written >= 3
     assert may_be_written_to(services, STREAMED)
     services.track([CNPJ], as_of=AS_OF + timedelta(hours=2), is_full=True)
     services.build(

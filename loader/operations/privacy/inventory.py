@@ -164,7 +164,7 @@ IMPERSONAL_TABLES = frozenset(
 IMPERSONAL_COLUMNS = frozenset(
     # One name a line would be five pages.
     """
-    action actor after alert answers as_of at attempt attempts before begun_at billed body
+    action actor after alert answers as_of attempt attempts before begun_at billed body
     built_at business_date business_number bytes_billed campaign_type candidates category
     changed_at class cnpj code command confirmations cost_brl counts counts_as_attempt
     cpu_seconds cycle_key delivered delivered_at delivery_rate documents_read dropped ended_at
