@@ -75,8 +75,15 @@ class OpsLog:
             _log.error("this run is not fully recorded in VMHUB_OPS: %s", error)
 
     @contextmanager
-    def run(self, cnpj: Cnpj, command: str, as_of: datetime) -> Iterator[Run]:
-        """Measure a block as one laundromat's run; record it even when an error ends it."""
+    def run(self, cnpj: Cnpj | None, command: str, as_of: datetime) -> Iterator[Run]:
+        """Measure a block as a run; record it even when an error ends it.
+
+        Args:
+            cnpj: The laundromat; None: all of them together.
+            command: What runs, such as build.
+            as_of: The run's instant.
+
+        """
         run, failure = Run(cnpj, command, as_of), None
         try:
             yield run

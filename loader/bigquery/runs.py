@@ -26,7 +26,7 @@ class StepRecord:
     """What one step of a run took; the step itself fills in the counts."""
 
     step: str
-    """TRACK, DEPLOY, BUILD, SYNC or FIGURES."""
+    """TRACK, DEPLOY, BUILD, SYNC or FIGURES; OTHER for what no step counts."""
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     """Of this process only."""
@@ -35,6 +35,7 @@ class StepRecord:
     rows: int = 0
     """Rows of message_history that were written, or of campaign_targets that were read."""
     documents_read: int = 0
+    writes_sent: int = 0
     outcomes: dict[str, int] = field(default_factory=dict)
     """Number of rows by outcome."""
     exit_code: int = ExitCode.OK
@@ -45,7 +46,7 @@ class Run:
 
     def __init__(
         self,
-        cnpj: str,
+        cnpj: str | None,
         command: str,
         as_of: datetime,
         *,
@@ -55,7 +56,7 @@ class Run:
         """Begin a run.
 
         Args:
-            cnpj: The laundromat.
+            cnpj: The laundromat; None: all of them together.
             command: What runs, such as build.
             as_of: The run's instant.
             fleet_run_id: The fleet run that it is part of; None: started by hand.
@@ -84,6 +85,20 @@ class Run:
             step.seconds = round(time.monotonic() - began, 3)
             step.cpu_seconds = round(time.process_time() - cpu_began, 3)
             self.steps.append(step)
+
+    def count_other(self, reads: int, writes: int) -> None:
+        """Add what the whole run read from and wrote to Firestore beyond its steps' own counts.
+
+        That is the registry, the lease, the search for something to do, and queries that found
+        nothing, which Firestore bills, too.
+        """
+        other = StepRecord(
+            "OTHER",
+            documents_read=max(reads - sum(step.documents_read for step in self.steps), 0),
+            writes_sent=max(writes - sum(step.writes_sent for step in self.steps), 0),
+        )
+        if other.documents_read or other.writes_sent:
+            self.steps.append(other)
 
     def row(self, error: BaseException | None = None) -> dict[str, Any]:
         """Return the run's row as of now, with the error that ended it, if any."""

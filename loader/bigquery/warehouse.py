@@ -374,20 +374,26 @@ class Warehouse:
             )
             return next(values, None)
 
-    def opted_out(self, cnpj: Cnpj) -> set[tuple[str, str]]:
-        """Return the campaign and customer id of each decision that an opt-out blocks."""
-        dataset, table = f"{cnpj}_CAMPAIGN", "campaign_decisions"
-        columns = ("campaign_type", "customer_id", "first_blocker")
+    def rows(self, dataset: str, table: str, *columns: str) -> list[tuple[Any, ...]]:
+        """Return these columns of all rows of a table; it bills the bytes read, and no query."""
         with self._service_errors(f"reading {dataset}.{table}"):
             snapshot = Snapshot(self._reader, self._project, dataset, table, *columns)
-            return {
-                (campaign_type, customer_id)
+            return [
+                row
                 for batch in snapshot.batches()
-                for campaign_type, customer_id, blocker in zip(
-                    *(batch.column(name).to_pylist() for name in columns), strict=True
-                )
-                if blocker == "OPTED_OUT"
-            }
+                for row in zip(*(batch.column(name).to_pylist() for name in columns), strict=True)
+            ]
+
+    def opted_out(self, cnpj: Cnpj) -> set[tuple[str, str]]:
+        """Return the campaign and customer id of each decision that an opt-out blocks."""
+        columns = ("campaign_type", "customer_id", "first_blocker")
+        return {
+            (campaign_type, customer_id)
+            for campaign_type, customer_id, blocker in self.rows(
+                f"{cnpj}_CAMPAIGN", "campaign_decisions", *columns
+            )
+            if blocker == "OPTED_OUT"
+        }
 
     def targets(self, cnpj: Cnpj) -> TargetRows:
         """Return the rows of a laundromat's campaign_targets as they are now.

@@ -11,11 +11,13 @@ from rich.table import Table
 
 from loader.base.clock import minute_text
 from loader.base.environment import ALERT_URLS_VARIABLE
-from loader.base.errors import ServiceError
+from loader.base.errors import ConfigurationError, ServiceError
+from loader.cli.costs_status import show_costs
 from loader.cli.options import AsOfOption, JsonOption, open_services, parse_instant
 from loader.cli.output import list_lines, print_result, result_console
 from loader.cli.sending_status import show_sending
 from loader.cli.webhook_status import show_webhook
+from loader.operations.status.costs import Month
 from loader.operations.status.facts import Limits
 from loader.operations.status.receivers import Receivers
 
@@ -23,11 +25,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
+    from loader.operations.status.costs import CostReport
     from loader.operations.status.facts import FleetRun, LastRun, RawTable
     from loader.operations.status.overview import StatusReport
     from loader.services import Services
 
-__all__ = ["show_status", "status_command", "status_of_fleet"]
+__all__ = ["costs_of_fleet", "show_status", "status_command", "status_of_fleet"]
 
 _DEFAULTS = Limits()
 
@@ -79,6 +82,22 @@ def status_command(
     unknown_attempts: Annotated[
         int, typer.Option(help="Alert when this many attempts have an unknown outcome.", min=1)
     ] = _DEFAULTS.unknown_attempts,
+    month_gib: Annotated[
+        float | None,
+        typer.Option(
+            help="Alert when a laundromat's runs have billed more GiB this month. Without this "
+            "option nobody looks, since that takes a query of the month's records.",
+            min=0,
+        ),
+    ] = None,
+    costs: Annotated[
+        bool,
+        typer.Option("--costs", help="Show what a month costs, by laundromat, and nothing else."),
+    ] = False,
+    month: Annotated[
+        str | None,
+        typer.Option(help="With --costs: the month.", metavar="YYYY-MM", show_default="this one"),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show the last runs, failing laundromats, stale RAW data, sending, and the webhook.
@@ -86,8 +105,21 @@ def status_command(
     Exit code 3 when somebody should look at something. docs/alerts.md says what to do.
 
     Example: vmhub status --alert --raw-max-age 30
+
+    Example: vmhub status --costs --month 2026-11
     """
     instant = parse_instant(as_of)
+    if costs:
+        if alert or month_gib is not None:
+            message = "--costs goes with neither --alert nor --month-gib"
+            raise ConfigurationError(message, hint="call `vmhub status` twice")
+        wanted = Month.parse(month) if month else Month.of(instant)
+        report_of_month = costs_of_fleet(open_services(), wanted, as_of=instant)
+        print_result(report_of_month, show_costs, as_json=as_json)
+        return
+    if month is not None:
+        message = "--month needs --costs"
+        raise ConfigurationError(message, hint="give both")
     receivers = Receivers(os.environ.get(ALERT_URLS_VARIABLE, "")) if alert else None
     limits = Limits(
         failures=failures,
@@ -98,6 +130,7 @@ def status_command(
         waiting_minutes=waiting_minutes,
         send_failed_percent=send_failed_percent,
         unknown_attempts=unknown_attempts,
+        month_gib=month_gib,
     )
     report = status_of_fleet(open_services(), as_of=instant, limits=limits, receivers=receivers)
     print_result(report, show_status, as_json=as_json)
@@ -125,6 +158,15 @@ def status_of_fleet(
         limits=limits,
         receivers=receivers,
     )
+
+
+def costs_of_fleet(services: Services, month: Month, *, as_of: datetime) -> CostReport:
+    """Return what a month cost; see `loader.operations.status.cost_queries`."""
+    from loader.operations.status.cost_queries import read_costs  # noqa: PLC0415
+
+    entries, broken, _ = services.registry.fleet()
+    cnpjs = [*(entry.cnpj for entry in entries), *broken]
+    return read_costs(services.warehouse, cnpjs, month, as_of=as_of)
 
 
 def show_status(report: StatusReport) -> None:

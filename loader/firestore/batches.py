@@ -106,6 +106,7 @@ class BatchWriter:
         if self._pace is not None:
             self._pace.wait(len(batch))
         self.sent += len(batch)
+        self._database.traffic.add_writes(len(batch))
         writes = [delimited(_REQUEST_WRITE, encoded) for _, encoded in batch]
         message = b"".join((self._head, *writes))
         call = self._call.future(message, metadata=self._metadata, timeout=_TIMEOUT_SECONDS)

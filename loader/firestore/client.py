@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 import grpc
@@ -13,9 +13,11 @@ from google.auth.credentials import AnonymousCredentials
 from google.auth.exceptions import GoogleAuthError
 from google.cloud.firestore_v1.services.firestore import FirestoreClient
 from google.cloud.firestore_v1.services.firestore.transports import FirestoreGrpcTransport
+from google.cloud.firestore_v1.types import CommitRequest
 from grpc.experimental import ChannelOptions
 
 from loader.base.errors import ConfigurationError, ServiceError
+from loader.firestore.traffic import Traffic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -75,6 +77,8 @@ class Database:
     """Sent with every call."""
     address: str
     """For error messages."""
+    traffic: Traffic = field(default_factory=Traffic, compare=False)
+    """What was read and written over this connection."""
 
     @property
     def name(self) -> str:
@@ -108,13 +112,45 @@ class Database:
             response_deserializer=response_type.pb().FromString,
         )
         parameter = "parent" if "parent" in request_type.meta.fields else "database"
+        is_query = "document" in response_type.meta.fields
+
+        def has_result(response: Any) -> bool:
+            # The other kind of response names a document that was found or is missing; the one
+            # that begins a transaction has neither.
+            if is_query:
+                return bool(response.HasField("document"))
+            return response.WhichOneof("result") is not None
 
         def start(request: Any, timeout: float) -> Iterator[Any]:
             metadata = self.routed(parameter, getattr(request, parameter))
             responses: Iterator[Any] = call(request, metadata=metadata, timeout=timeout)
-            return responses
+            return self._counted(responses, has_result)
 
         return start
+
+    def commit(self, request: CommitRequest, timeout: float, **options: Any) -> None:
+        """Send a commit; raises the client's own errors.
+
+        Args:
+            request: The writes.
+            timeout: In seconds.
+            options: The client's other options, such as its retry.
+
+        """
+        self.traffic.add_writes(len(CommitRequest.pb(request).writes))
+        self.api.commit(request=request, metadata=self.metadata, timeout=timeout, **options)
+
+    def _counted(
+        self, responses: Iterator[Any], has_result: Callable[[Any], bool]
+    ) -> Iterator[Any]:
+        """Yield responses, and count their documents as reads: at least one for the request."""
+        reads = 0
+        try:
+            for response in responses:
+                reads += has_result(response)
+                yield response
+        finally:
+            self.traffic.add_reads(max(reads, 1))
 
 
 def connect(environment: Environment) -> Database:

@@ -208,12 +208,7 @@ class Leases:
             write.update_mask.field_paths.extend(fields)
         with service_errors(self._database, f"keeping the lease of {key}"):
             # No retry by the client: after an unknown outcome, a new transaction must begin.
-            self._database.api.commit(
-                request=request,
-                metadata=self._database.metadata,
-                timeout=_TIMEOUT_SECONDS,
-                retry=None,
-            )
+            self._database.commit(request, _TIMEOUT_SECONDS, retry=None)
 
     def _path(self, key: str) -> str:
         return self._database.path(*self._place(key))

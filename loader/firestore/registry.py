@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from loader.base.cnpj import Cnpj
     from loader.firestore.client import Database
+    from loader.firestore.traffic import TrafficCount
 
 _log = logging.getLogger(__name__)
 
@@ -124,6 +125,11 @@ class Registry:
         self._database = database
         self._known_campaigns = frozenset(campaign_types)
 
+    @property
+    def traffic(self) -> TrafficCount:
+        """What was read and written over its connection so far."""
+        return self._database.traffic.count()
+
     def entry(self, cnpj: Cnpj, *, even_inactive: bool = False) -> RegistryEntry:
         """Return an active laundromat.
 
@@ -204,9 +210,7 @@ class Registry:
             write = self._add_write(raw, fields, "users", cnpj, exists=True)
             write.update_mask.field_paths.extend(fields)
         with service_errors(self._database, "moving watermarks"):
-            self._database.api.commit(
-                request=commit, metadata=self._database.metadata, timeout=_TIMEOUT_SECONDS
-            )
+            self._database.commit(commit, _TIMEOUT_SECONDS)
 
     def registration(self, cnpj: Cnpj) -> Registration:
         """Return what `register` would change, also of a laundromat that is not active."""
@@ -251,9 +255,7 @@ class Registry:
                 campaign = {"enabled": True, "settings": {}}
                 self._add_write(raw, campaign, "users", cnpj, "campaigns", campaign_type)
         with service_errors(self._database, f"registering CNPJ {cnpj}"):
-            self._database.api.commit(
-                request=commit, metadata=self._database.metadata, timeout=_TIMEOUT_SECONDS
-            )
+            self._database.commit(commit, _TIMEOUT_SECONDS)
         return known is None
 
     def set_whatsapp(self, cnpj: Cnpj, account: Mapping[str, Any]) -> None:
@@ -263,12 +265,11 @@ class Registry:
         write = self._add_write(CommitRequest.pb(commit), fields, "users", cnpj, exists=True)
         write.update_mask.field_paths.extend(fields)
         with service_errors(self._database, f"writing the account of CNPJ {cnpj}"):
-            self._database.api.commit(
-                request=commit, metadata=self._database.metadata, timeout=_TIMEOUT_SECONDS
-            )
+            self._database.commit(commit, _TIMEOUT_SECONDS)
 
     def _get(self, *segments: str) -> dict[str, Any] | None:
         request = GetDocumentRequest(name=self._database.path(*segments))
+        self._database.traffic.add_reads(1)
         with service_errors(self._database, "reading the registry"):
             try:
                 document = self._database.api.get_document(
@@ -307,6 +308,7 @@ class Registry:
                     request=request, metadata=self._database.metadata, timeout=_TIMEOUT_SECONDS
                 )
             )
+        self._database.traffic.add_reads(max(len(documents), 1))
         found: dict[str, dict[str, Any] | None] = {}
         for document in documents:
             raw = type(document).pb(document)

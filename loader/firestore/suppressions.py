@@ -48,6 +48,4 @@ class SuppressionStore:
                 name = self._database.path("users", self._cnpj, "suppressions", event_id)
                 raw.writes.add().MergeFromString(encoded_write(name, fields))
             with service_errors(self._database, f"writing opt-outs of {self._cnpj}"):
-                self._database.api.commit(
-                    request=commit, metadata=self._database.metadata, timeout=_TIMEOUT_SECONDS
-                )
+                self._database.commit(commit, _TIMEOUT_SECONDS)

@@ -102,6 +102,7 @@ class HourRunner:
         as_of = self._as_of or now()
         run = Run(cnpj, "run", as_of, fleet_run_id=self._fleet_run_id)
         failure: Exception | None = None
+        before = self._services.database.traffic.count()
         try:
             outcome = self._serve(cnpj, as_of, run)
         except StoppedError as error:
@@ -111,8 +112,12 @@ class HourRunner:
                 outcome, failure = HourOutcome.TIMED_OUT, TimeLimitError(reason)
         except Exception as error:  # noqa: BLE001 - no laundromat may end another's run
             outcome, failure = HourOutcome.FAILED, error
+        traffic = self._services.database.traffic.count().since(before)
         if outcome in UNTOUCHED:
-            return HourResult(cnpj, outcome)
+            return HourResult(
+                cnpj, outcome, documents_read=traffic.reads, writes_sent=traffic.writes
+            )
+        run.count_other(*traffic)
         self._on_step("RECORD")
         log = self._services.new_ops_log()
         row = run.row(failure)
@@ -250,6 +255,7 @@ class HourRunner:
                 interrupts=self._interrupts,
             )
             step.rows, step.documents_read = report.rows_read, report.documents_read
+            step.writes_sent = report.writes_sent
             step.outcomes = {
                 outcome.value: report.total(outcome) for outcome in Outcome if report.total(outcome)
             }

@@ -81,6 +81,10 @@ class HourResult:
     """Peak memory of its process so far."""
     not_recorded: str = ""
     """Why it is missing in VMHUB_OPS."""
+    documents_read: int = 0
+    """Read from Firestore without a row of VMHUB_OPS.runs: the laundromat was not touched."""
+    writes_sent: int = 0
+    """As documents_read."""
     is_lost: bool = False
     """Its process was killed: the parent must record it and release its lease."""
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from loader.base.cnpj import Cnpj
+    from loader.firestore.traffic import TrafficCount
     from loader.services import Services
 
 __all__ = ["FleetOptions", "FleetReport", "run_fleet"]
@@ -79,6 +80,10 @@ class FleetReport:
     """CPU seconds of this process and its workers."""
     peak_memory_mib: float
     """Peak memory of the largest of them."""
+    documents_read: int = 0
+    """Read from Firestore for the run itself and for laundromats that were not touched."""
+    writes_sent: int = 0
+    """As documents_read."""
     interrupted_by: int | None = None
     """The signal that ended the run early."""
     problem: str = ""
@@ -121,6 +126,7 @@ def run_fleet(
 
     """
     fleet_run_id = str(uuid.uuid4())
+    before = services.database.traffic.count()
     leases = Leases(services.database, fleet_run_id, lasts=timedelta(seconds=options.lease_seconds))
     since = leases.now()
     if not services.environment.is_local:
@@ -145,7 +151,7 @@ def run_fleet(
     )
     # A run of named laundromats says nothing about the state of the fleet.
     shard = None if cnpjs is not None else str(options.shard)
-    tally = _Tally(services, leases, fleet_run_id, options, shard)
+    tally = _Tally(services, leases, fleet_run_id, options, shard, before=before)
     total = len(mine) + len(broken)
     with interrupts.held_back():
         with closing(pool.serve(mine)) as answers:
@@ -200,6 +206,8 @@ class _Tally:
         fleet_run_id: str,
         options: FleetOptions,
         shard: str | None,
+        *,
+        before: TrafficCount,
     ) -> None:
         self.counts: Counter[HourOutcome] = Counter()
         self._not_well: list[HourResult] = []
@@ -210,12 +218,15 @@ class _Tally:
         self._fleet_run_id = fleet_run_id
         self._options = options
         self._shard = shard
+        self._before = before
+        self._untouched = Counter[str]()
         self._log = services.new_ops_log()
         self._began, self._cpu_began = now(), _cpu_seconds()
 
     def add(self, served: HourResult) -> None:
         """Count a laundromat."""
         self.counts[served.outcome] += 1
+        self._untouched.update(reads=served.documents_read, writes=served.writes_sent)
         self._peak_memory_mib = max(self._peak_memory_mib, served.peak_memory_mib)
         self._not_recorded = self._not_recorded or served.not_recorded
         if served.outcome not in _WELL:
@@ -263,6 +274,7 @@ class _Tally:
             message = f"{laundromats} laundromats and {self.counts.total()} accounted for"
             raise RunError(message, hint="this is a bug in the loader: report it")
         ended = now()
+        own = self._services.database.traffic.count().since(self._before)
         report = FleetReport(
             fleet_run_id=self._fleet_run_id,
             shard=self._shard,
@@ -274,6 +286,8 @@ class _Tally:
             seconds=round((ended - self._began).total_seconds(), 3),
             cpu_seconds=round(_cpu_seconds() - self._cpu_began, 3),
             peak_memory_mib=max(self._peak_memory_mib, peak_memory_mib()),
+            documents_read=own.reads + self._untouched["reads"],
+            writes_sent=own.writes + self._untouched["writes"],
             interrupted_by=interrupted_by,
             problem=problem,
             not_recorded=self._not_recorded,
@@ -290,6 +304,8 @@ class _Tally:
             "seconds": report.seconds,
             "cpu_seconds": report.cpu_seconds,
             "peak_memory_mib": report.peak_memory_mib,
+            "documents_read": report.documents_read,
+            "writes_sent": report.writes_sent,
         }
         # A new log: a failure to record earlier says nothing about now.
         log = self._services.new_ops_log()

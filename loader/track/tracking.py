@@ -218,6 +218,7 @@ def track_one(
         step.exit_code = ExitCode.PARTLY_FAILED
         on_oddities(news.oddities)
     registry.set_tracked({entry.cnpj: None}, until=as_of)
+    step.writes_sent = 1
 
 
 def has_news(reader: ChangeReader, entry: RegistryEntry) -> bool:
@@ -257,6 +258,8 @@ class _Writer:
         try:
             with run.step("TRACK") as step:
                 news.write(self._warehouse, cnpj, step)
+                # Its watermark, which `flush` moves.
+                step.writes_sent = 1
         except VmhubError as error:
             failure = error
             _log.error("tracking %s: %s", cnpj, error)

@@ -45,7 +45,7 @@ steps as (
         safe_cast(json_value(step, '$.rows') as int64) as rows_read,
         cast(null as int64) as problems,
         safe_cast(json_value(step, '$.documents_read') as int64) as documents_read,
-        cast(null as int64) as writes_sent,
+        safe_cast(json_value(step, '$.writes_sent') as int64) as writes_sent,
         safe_cast(json_value(step, '$.queries') as int64) as queries,
         safe_cast(json_value(step, '$.bytes_billed') as int64) as bytes_billed,
         safe_cast(json_value(step, '$.seconds') as float64) as seconds,
@@ -53,7 +53,7 @@ steps as (
     from runs
     cross join unnest(json_query_array(runs.steps)) as step
     -- SYNC has its own table, with more columns.
-    where json_value(step, '$.step') in ('TRACK', 'DEPLOY', 'BUILD', 'FIGURES')
+    where json_value(step, '$.step') in ('TRACK', 'DEPLOY', 'BUILD', 'FIGURES', 'OTHER')
 ),
 
 hours as (

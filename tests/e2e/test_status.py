@@ -16,7 +16,8 @@ from loader.base.errors import ConfigurationError, ExitCode, ServiceError
 from loader.cli.app import app
 from loader.cli.status import status_of_fleet
 from loader.operations.onboard import onboard
-from loader.operations.status import statements
+from loader.operations.status import cost_queries, statements
+from loader.operations.status.costs import Month
 from loader.operations.status.facts import Limits
 from loader.operations.status.queries import read_facts
 from loader.operations.status.receivers import Receivers
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from tests.loader.alert_receiver import AlertReceiver
 
 HOUR = timedelta(hours=1)
+NOVEMBER = Month.parse("2026-11")
+CLOSED_CNPJ = with_check_digits("114447770001")
 CUSTOMER = {
     "id": "c1",
     "nome": "Ana Exemplo",
@@ -477,6 +480,183 @@ def test_bigquery_takes_the_queries_and_prunes_by_the_bare_column(project: Proje
         analyzer.analyze(sql.replace("`.`", ".").replace("@fleet_run_ids", "['a']"))
         reads = partition_problems(sql, project.source_tables())
         assert (reads.problems, reads.unfiltered, len(reads.compared)) == ([], [], 1)
+    for template, of_processes in (
+        *((cost_queries.RUN_COSTS, ""), (cost_queries.SYNC_COSTS, "")),
+        *((cost_queries.FLEET_COSTS, ""), (cost_queries.PROCESS_COSTS, "send_runs")),
+        (cost_queries.PROCESS_COSTS, "webhook_runs"),
+    ):
+        sql = cost_queries.cost_statement(template, NOVEMBER, AS_OF, of_processes)
+        analyzer.analyze(sql.replace("`.`", "."))
+        reads = partition_problems(sql, project.source_tables())
+        assert (reads.problems, reads.unfiltered, len(reads.compared)) == ([], [], 1)
+
+
+def _step(name: str, **counts: int) -> dict[str, Any]:
+    return {"step": name, "exit_code": 0, **counts}
+
+
+def _put_months(services: Services) -> None:
+    """Record the costs of two laundromats, and what they share, around the edges of November."""
+    begins, ends = NOVEMBER.begins_at, NOVEMBER.ends_at
+    second = timedelta(seconds=1)
+    steps = json.dumps(
+        [
+            _step("TRACK", queries=1, bytes_billed=10, documents_read=4, writes_sent=1),
+            _step("BUILD", queries=6, bytes_billed=80),
+            # Its own record counts it.
+            _step("SYNC", documents_read=99, writes_sent=99),
+            _step("OTHER", documents_read=20, writes_sent=3),
+        ]
+    )
+    check = json.dumps([_step("STATUS", queries=8, bytes_billed=70, documents_read=12)])
+    instants = (begins - second, begins, ends - second, ends)
+    _put(
+        services,
+        "runs",
+        *(_run_row(NUMERIC_CNPJ, began, steps=steps) for began in instants),
+        *(_run_row(CLOSED_CNPJ, began, 1, command="build", steps=steps) for began in instants[1:2]),
+        {**_run_row("", begins, steps=check, command="status"), "cnpj": None},
+    )
+    _put(
+        services,
+        "sync_runs",
+        *(
+            {
+                "run_id": f"sync {began}",
+                "cnpj": NUMERIC_CNPJ,
+                "started_at": began.isoformat(),
+                "documents_read": 100,
+                "writes_sent": 50,
+            }
+            for began in instants
+        ),
+    )
+    _put(
+        services,
+        "fleet_runs",
+        *(_fleet_row(began, documents_read=30, writes_sent=2) for began in instants),
+        # Of an older version.
+        _fleet_row(begins + HOUR),
+    )
+    life = {"run_id": "a", "started_at": (begins - HOUR).isoformat()}
+    old = {"run_id": "b", "started_at": (begins - 90 * HOUR).isoformat()}
+    new = {"run_id": "c", "started_at": (begins + HOUR).isoformat()}
+    for table in ("send_runs", "webhook_runs"):
+        _put(
+            services,
+            table,
+            # 900 of its 1,000 reads are October's.
+            {**life, **_counted(begins - HOUR / 6, 900, 90)},
+            {**life, **_counted(begins, 950, 95)},
+            {**life, **_counted(begins + HOUR, 1000, 100)},
+            # Its rows before November are too old to be read: only what follows its first counts.
+            {**old, **_counted(begins + HOUR, 5000, 500)},
+            {**old, **_counted(begins + 2 * HOUR, 5007, 501)},
+            {**new, **_counted(begins + 2 * HOUR, 40, 4)},
+            {**new, **_counted(ends, 9000, 900)},
+        )
+
+
+def _counted(recorded_at: datetime, reads: int, writes: int) -> dict[str, Any]:
+    return {
+        "recorded_at": recorded_at.isoformat(),
+        "documents_read": reads,
+        "writes_sent": writes,
+    }
+
+
+def test_what_a_month_costs_is_told_by_laundromat_and_what_they_share_on_its_own(
+    services: Services, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _put_months(services)
+    services.warehouse.query(
+        f"create table `{NUMERIC_CNPJ}_CAMPAIGN`.`campaign_performance` as "
+        "select day as business_date, 3 as sent, 2 as delivered, 2 as billed, 1 as unpriced, "
+        "numeric '0.70' as cost_brl "
+        "from unnest([date '2026-10-31', date '2026-11-01', date '2026-11-30']) as day",
+        doing="putting figures there",
+    )
+    arguments = ("--costs", "--month", "2026-11")
+    later = NOVEMBER.ends_at + HOUR
+    ended = _invoke(services, monkeypatch, later, *arguments, "--json")
+    assert ended.exit_code == ExitCode.OK
+    report = json.loads(ended.stdout)
+
+    def usage(queries: int, billed: int, reads: int, writes: int) -> dict[str, int]:
+        return {
+            "queries": queries,
+            "bytes_billed": billed,
+            "documents_read": reads,
+            "writes_sent": writes,
+        }
+
+    found = {one["cnpj"]: (one["usage"], one["messages"]) for one in report["laundromats"]}
+    # Two runs and two syncs are in November.
+    messages = {"sent": 6, "delivered": 4, "billed": 4, "unpriced": 2, "cost_brl": "1.40"}
+    assert found == {
+        NUMERIC_CNPJ: (usage(14, 180, 2 * 24 + 200, 2 * 4 + 100), messages),
+        # It is no longer active, and has records of this month.
+        CLOSED_CNPJ: (usage(7, 90, 24, 4), None),
+        # It is active, and nothing was recorded.
+        ALPHANUMERIC_CNPJ: (usage(0, 0, 0, 0), None),
+    }
+    shared = {one["name"]: one["usage"] for one in report["shared"]}
+    # a: 1,000 - 900, b: 7, c: 40
+    assert shared == {
+        "run": usage(0, 0, 60, 4),
+        "status": usage(8, 70, 12, 0),
+        "sender": usage(0, 0, 147, 15),
+        "webhook": usage(0, 0, 147, 15),
+    }
+    assert report["total"] == usage(29, 340, 248 + 24 + 60 + 12 + 294, 108 + 4 + 4 + 30)
+    shown = _invoke(services, monkeypatch, later, *arguments).stdout
+    assert "shared: sender" in shown
+    assert "1.40" in shown
+
+
+def test_a_month_without_records_costs_nothing(
+    services: Services, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = _invoke(services, monkeypatch, now, "--costs", "--month", "2020-01", "--json")
+    assert json.loads(ended.stdout)["total"]["queries"] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("--month", "2026-11"), "--month needs --costs"),
+        (("--costs", "--alert"), "--costs goes with neither"),
+        (("--costs", "--month", "November"), "is no month"),
+    ],
+)
+def test_costs_of_a_wrong_month_or_with_alerts_are_refused(
+    services: Services, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], reason: str
+) -> None:
+    ended = _invoke(services, monkeypatch, AS_OF, *arguments)
+    assert isinstance(ended.exception, ConfigurationError)
+    assert reason in ended.exception.message
+
+
+def test_a_laundromat_over_its_month_is_an_alert_and_the_check_records_itself(
+    services: Services, now: datetime, monkeypatch: pytest.MonkeyPatch, receiver: AlertReceiver
+) -> None:
+    monkeypatch.setenv(ALERT_URLS_VARIABLE, receiver.url)
+    steps = json.dumps([_step("BUILD", queries=6, bytes_billed=3 * 2**29)])
+    _put(services, "runs", _run_row(NUMERIC_CNPJ, now - HOUR, steps=steps))
+    assert f"over_cost:{NUMERIC_CNPJ}" not in _invoke(services, monkeypatch, now, "--json").stdout
+    ended = _invoke(services, monkeypatch, now, "--month-gib", "1", "--alert", "--json")
+    alerts = json.loads(ended.stdout)["alerts"]
+    assert alerts[f"over_cost:{NUMERIC_CNPJ}"].startswith(
+        f"The runs of {NUMERIC_CNPJ} have billed 1.5 GiB since"
+    )
+    rows = services.warehouse.query(
+        "select * from VMHUB_OPS.runs where command = 'status'", doing="reading back"
+    )
+    # Only the check that sends alerts may write.
+    [row] = rows
+    assert row["cnpj"] is None
+    [step] = row["steps"]
+    assert (step["step"], step["queries"] > 4, step["documents_read"] > 1) == ("STATUS", True, True)
 
 
 def test_opt_outs_that_cannot_be_read_are_told_of_until_a_build_finds_none(

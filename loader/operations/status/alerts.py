@@ -39,6 +39,7 @@ _LISTED = 10
 _REASON_LENGTH = 300
 # One failing laundromat in a fleet of ten is not a rate.
 _FEWEST_FAILED = 2
+_GIB = 2**30
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,7 @@ def conditions(facts: Facts, limits: Limits) -> Conditions:
     _check_laundromats(facts, limits, wrong, undecided)
     check_webhook(facts.webhook, facts.as_of, wrong, undecided)
     check_sending(facts, limits, wrong, undecided)
+    _check_costs(facts, limits, wrong, undecided)
     for table in facts.stale(limits.raw_max_age):
         wrong[f"{Kind.STALE_RAW}:{table.cnpj}"] = _stale_text(table)
     for event in facts.account_events:
@@ -153,6 +155,19 @@ def _check_laundromats(
             # Earlier failures may be too old to be read; only a success ends the alert.
             undecided.add(alert)
     undecided |= {f"{Kind.FAILING}:{cnpj}" for cnpj in facts.without_runs}
+
+
+def _check_costs(facts: Facts, limits: Limits, wrong: dict[str, str], undecided: set[str]) -> None:
+    if facts.month_bytes is None or limits.month_gib is None:
+        # A check without this limit must not end what one with it began.
+        undecided.add(Kind.OVER_COST)
+        return
+    for cnpj, bytes_billed in facts.month_bytes.items():
+        if bytes_billed > limits.month_gib * _GIB:
+            wrong[f"{Kind.OVER_COST}:{cnpj}"] = (
+                f"The runs of {cnpj} have billed {bytes_billed / _GIB:.1f} GiB since "
+                f"{facts.as_of:%Y-%m}-01, more than {limits.month_gib:g}"
+            )
 
 
 def _failing_text(laundromat: LastRun) -> str:

@@ -14,6 +14,8 @@ from loader.base.errors import ExitCode
 from loader.base.shards import Shard
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from loader.operations.status.sending import SendStatus
     from loader.operations.status.webhook import WebhookStatus
 
@@ -61,6 +63,9 @@ class Limits:
     """Share of an hour's messages that failed for other reasons than the customer's."""
     unknown_attempts: int = 10
     """Attempts with an unknown outcome; a few resolve themselves when statuses come."""
+    month_gib: float | None = None
+    """GiB that a laundromat's runs may bill in a month; None: not looked at, since the query reads
+    a month of records."""
 
 
 @dataclass(frozen=True)
@@ -184,6 +189,8 @@ class Facts:
     """None: no sender has written anything within a day."""
     webhook: WebhookStatus | None = None
     """None: no webhook has written anything within a day."""
+    month_bytes: Mapping[str, int] | None = None
+    """By CNPJ: bytes billed since the month began in UTC; None: not read."""
 
     @property
     def is_silent(self) -> bool:

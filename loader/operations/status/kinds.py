@@ -25,3 +25,4 @@ class Kind(StrEnum):
     SEND_UNKNOWN = "send_unknown"
     OVER_TIME = "over_time"
     OVER_MEMORY = "over_memory"
+    OVER_COST = "over_cost"

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from loader.base.errors import ExitCode, VmhubError
+from loader.bigquery.ops import OpsLog
 from loader.operations.status.alerts import changes, conditions, notices
 from loader.operations.status.queries import read_facts, read_open_alerts
 
@@ -103,18 +104,39 @@ def status(
         receivers: Where alerts are sent; None: nowhere.
 
     """
-    entries, broken, _ = registry.fleet()
-    facts = read_facts(warehouse, [entry.cnpj for entry in entries], broken, as_of=as_of)
-    found = conditions(facts, limits)
-    report = report_of(facts, limits, found.wrong)
     if receivers is None:
-        return report
+        facts = _facts(warehouse, registry, as_of=as_of, limits=limits)
+        return report_of(facts, limits, conditions(facts, limits).wrong)
+    log = OpsLog(warehouse, ops_tables)
 
     def record(notice: Notice) -> None:
         warehouse.insert(ops_tables["alerts"], _alert_rows(notice, as_of))
 
-    changed = changes(found, read_open_alerts(warehouse, as_of=as_of))
-    return replace(report, delivery=tell(notices(changed, project), receivers, record))
+    # The queries of every check together bill more than a laundromat's runs.
+    with log.run(None, "status", as_of) as run, run.step("STATUS") as step:
+        before, traffic = (warehouse.queries, warehouse.bytes_billed), registry.traffic
+        try:
+            facts = _facts(warehouse, registry, as_of=as_of, limits=limits)
+            open_alerts = read_open_alerts(warehouse, as_of=as_of)
+        finally:
+            step.queries = warehouse.queries - before[0]
+            step.bytes_billed = warehouse.bytes_billed - before[1]
+            step.documents_read = registry.traffic.since(traffic).reads
+    found = conditions(facts, limits)
+    report = report_of(facts, limits, found.wrong)
+    delivery = tell(notices(changes(found, open_alerts), project), receivers, record)
+    return replace(report, delivery=delivery)
+
+
+def _facts(warehouse: Warehouse, registry: Registry, *, as_of: datetime, limits: Limits) -> Facts:
+    entries, broken, _ = registry.fleet()
+    return read_facts(
+        warehouse,
+        [entry.cnpj for entry in entries],
+        broken,
+        as_of=as_of,
+        with_costs=limits.month_gib is not None,
+    )
 
 
 def report_of(facts: Facts, limits: Limits, wrong: dict[str, str]) -> StatusReport:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from loader.base.errors import NotFoundError, ServiceError, VmhubError
 from loader.base.shards import Shard
+from loader.operations.status.cost_queries import read_month_bytes
 from loader.operations.status.facts import (
     ACCOUNTS_LOOK_BACK,
     SUCCESS_CODES,
@@ -56,7 +57,12 @@ _SHARD = re.compile(r"(\d+)/(\d+)")
 
 
 def read_facts(
-    warehouse: Warehouse, cnpjs: Sequence[Cnpj], broken: Collection[str], *, as_of: datetime
+    warehouse: Warehouse,
+    cnpjs: Sequence[Cnpj],
+    broken: Collection[str],
+    *,
+    as_of: datetime,
+    with_costs: bool = False,
 ) -> Facts:
     """Return what is known about the fleet.
 
@@ -65,6 +71,7 @@ def read_facts(
         cnpjs: The active laundromats.
         broken: Laundromats with an invalid registry entry.
         as_of: The instant; later runs are ignored.
+        with_costs: Whether to read what each laundromat has billed this month.
 
     """
     active = {*cnpjs, *broken}
@@ -89,6 +96,7 @@ def read_facts(
         _with_served(warehouse, facts),
         sending=_sending(warehouse, as_of),
         webhook=_webhook(warehouse, as_of),
+        month_bytes=read_month_bytes(warehouse, as_of=as_of) if with_costs else None,
     )
 
 
