@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import google.auth
@@ -129,3 +132,20 @@ def test_dbt_acts_as_the_laundromats_account(
         "vmhub-12abc34501de35@my-project.iam.gserviceaccount.com",
         "vmhub-11222333000181@my-project.iam.gserviceaccount.com",
     ]
+
+
+def test_a_worker_and_arrow_do_without_pandas_although_it_is_installed() -> None:
+    assert version("pandas")
+    # Arrow looks for pandas when it turns instants into Python's.
+    code = (
+        "import sys, datetime, loader.fleet.worker, dbt.adapters.bigquery, pyarrow as pa\n"
+        "now = datetime.datetime(2026, 11, 23, tzinfo=datetime.timezone.utc)\n"
+        "column = pa.array([now], pa.timestamp('us', 'UTC'))\n"
+        "assert column.to_pylist() == [now]\n"
+        "assert column.cast(pa.timestamp('ns', 'UTC')).cast(pa.timestamp('us', 'UTC')) == column\n"
+        "print('pandas' in sys.modules)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert ended.stdout == "False\n"
