@@ -126,9 +126,20 @@ def _change(number: str, name: str, told: dict[str, Any]) -> dict[str, Any]:
     return {"field": "messages", "value": value}
 
 
-def ended(seed: int, way: int, *, fails: bool = False) -> dict[str, dict[str, Any]]:
-    """Return all documents after one way; without the instants of the writes themselves."""
+def ended(
+    seed: int, way: int, *, fails: bool = False, ahead: timedelta = timedelta()
+) -> dict[str, dict[str, Any]]:
+    """Return all documents after one way; without the instants of the writes themselves.
+
+    Args:
+        seed: The history.
+        way: The order, repetition and batching.
+        fails: Firestore fails now and then.
+        ahead: By how much the webhook's clock is ahead of WhatsApp's.
+
+    """
     history = History(seed)
+    history.world.began += ahead
     world, order = history.world, random.Random(way)
 
     async def fail(_what: str, _moment: str) -> None:
@@ -184,3 +195,9 @@ def test_any_order_repetition_and_batching_ends_in_the_same_documents(seed: int,
 @pytest.mark.parametrize("seed", range(12))
 def test_so_does_any_way_with_a_firestore_that_fails_before_and_after_commits(seed: int) -> None:
     assert ended(seed, seed + 1, fails=True) == ended(seed, 0)
+
+
+@pytest.mark.parametrize("minutes", [-30, 30])
+@pytest.mark.parametrize("seed", range(6))
+def test_so_does_a_webhook_whose_clock_is_apart_from_whatsapps(seed: int, minutes: int) -> None:
+    assert ended(seed, 0, ahead=timedelta(minutes=minutes)) == ended(seed, 0)
