@@ -1,12 +1,12 @@
 {#- Like loader/base/pseudonyms.py. -#}
 {% macro pseudonym(identifier) -%}
     concat(
-        '{{ pseudonym_prefix() }}',
+        {{ pseudonym_prefix() }},
         left(to_hex(sha256(concat({{ person_key() }}, '|', {{ identifier }}))), 32)
     )
 {%- endmacro %}
 
-{% macro pseudonym_prefix() -%} person- {%- endmacro %}
+{% macro pseudonym_prefix() -%} 'person-' {%- endmacro %}
 
 {#- The digits alone could be another customer's id. -#}
 {% macro cpf_pseudonym(cpf) -%} {{ pseudonym("concat('cpf:', " ~ cpf ~ ")") }} {%- endmacro %}
@@ -21,7 +21,7 @@
     if(
         {{ cpf_pseudonym(cpf) }} in (
             select cpf from {{ customers }}
-            where starts_with(cpf, '{{ pseudonym_prefix() }}')
+            where starts_with(cpf, {{ pseudonym_prefix() }})
         ),
         {{ cpf_pseudonym(cpf) }},
         {{ cpf }}

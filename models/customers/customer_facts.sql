@@ -28,7 +28,7 @@ opt_outs as (
 erased as (
     select distinct customer_id as pseudonym
     from opt_outs
-    where starts_with(customer_id, '{{ pseudonym_prefix() }}')
+    where starts_with(customer_id, {{ pseudonym_prefix() }})
 ),
 
 marked as (

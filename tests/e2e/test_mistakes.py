@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 CNPJ = ALPHANUMERIC_CNPJ
 
 # Reached only by settings that are wrong, or that say what no laundromat says by default.
-_UNREACHED = {"is_national_holiday", "shown", "type_in_words", "voucher_key"}
+_UNREACHED = {"is_national_holiday", "shown", "type_in_words"}
+# They return no more than a constant, or a name that is checked before it is sent.
+_TRIVIAL = {"person_key", "pseudonym_prefix", "voucher_key"}
 
 _ALL = (
     *(*IN_MODELS, *IN_MACROS, *IN_JINJA, *IN_UPDATES),
@@ -261,4 +263,4 @@ def test_every_model_and_macro_has_its_mistake(
             found.add(unit.name)
     # A new campaign needs no change here.
     due = [item for item in own if not item.original_file_path.startswith("models/campaigns/")]
-    assert {item.name for item in due} - found == _UNREACHED
+    assert {item.name for item in due} - found == _UNREACHED | _TRIVIAL

@@ -272,6 +272,27 @@ IN_JINJA = (
     ),
     Mistake("macros/settings/run_vars.sql", "not are_names(", "not is_names(", _FACTS, "is_names"),
     Mistake(
+        "macros/customers/pseudonym.sql",
+        "left(to_hex(sha256(",
+        "left(to_hexx(sha256(",
+        _FACTS,
+        "to_hexx",
+    ),
+    Mistake(
+        "macros/customers/pseudonym.sql",
+        "\"concat('cpf:', \"",
+        "\"concatt('cpf:', \"",
+        _FACTS,
+        "concatt",
+    ),
+    Mistake(
+        "macros/customers/pseudonym.sql",
+        "starts_with(cpf, {{ pseudonym_prefix",
+        "start_with(cpf, {{ pseudonym_prefix",
+        "campaign_lift",
+        "start_with",
+    ),
+    Mistake(
         "macros/settings/run_vars.sql",
         "problems = run_var_problems()",
         "problems = run_vars_problems()",
