@@ -1,9 +1,10 @@
 """From target documents to rows of message_history, as pure functions.
 
 There is one row per attempt, with the key (campaign_type, user_id, cycle_key, attempt). If the
-sender keeps an ``attemptLog``, every entry gives a row; the document's own status, receipts and
-last error belong to the newest. If the sender sets only ``status`` and ``attempts``, the document
-gives one row, at the time of its last write.
+sender keeps an ``attemptLog``, every entry gives a row. The document's own status and last error
+belong to the newest attempt; its receipts to the attempt with the document's ``messageId``, and to
+the newest if none has it. If the sender sets only ``status`` and ``attempts``, the document gives
+one row, at the time of its last write.
 """
 
 from __future__ import annotations
@@ -179,8 +180,8 @@ def history_rows(document: TrackedDocument, as_of: datetime) -> tuple[list[Histo
             message_id=attempt.message_id,
             error_code=attempt.error_code,
             recoverable=attempt.recoverable,
-            delivered_at=delivered_at if attempt.is_last else None,
-            read_at=read_at if attempt.is_last else None,
+            delivered_at=delivered_at if attempt.is_told_of else None,
+            read_at=read_at if attempt.is_told_of else None,
             replied_at=replied_at if attempt.is_last else None,
             updated_at=updated_at,
             template_variant=variant,
@@ -200,6 +201,8 @@ class _Attempt:
     error_code: str | None
     recoverable: bool | None
     is_last: bool
+    is_told_of: bool
+    """Whether the document's receipts are about it."""
 
 
 def _attempts(document: TrackedDocument, fields: Fields, as_of: datetime) -> list[_Attempt]:
@@ -212,11 +215,20 @@ def _attempts(document: TrackedDocument, fields: Fields, as_of: datetime) -> lis
         # It failed and was queued again by a sender without a log.
         status = Status.FAILED if own_status == Status.PENDING else own_status
         only = Fields({"status": status})
-        return [_attempt(document, fields, only, as_of, max(count, 1), is_last=True)]
+        number = max(count, 1)
+        return [_attempt(document, fields, only, as_of, number, last=number, told_of=number)]
     numbers = _numbers(entries, fields)
     last = max(numbers)
+    # A message can arrive after it failed and another attempt was made. Then the receipts are about
+    # the attempt with the document's message id.
+    message_id = fields.text("messageId", most=MAX_MESSAGE_ID)
+    named = {
+        entry.text("messageId", most=MAX_MESSAGE_ID): number
+        for entry, number in sorted(zip(entries, numbers, strict=True), key=lambda pair: pair[1])
+    }
+    told_of = named.get(message_id, last) if message_id else last
     return [
-        _attempt(document, fields, entry, as_of, number, is_last=number == last)
+        _attempt(document, fields, entry, as_of, number, last=last, told_of=told_of)
         for entry, number in zip(entries, numbers, strict=True)
     ]
 
@@ -241,8 +253,10 @@ def _attempt(
     as_of: datetime,
     number: int,
     *,
-    is_last: bool,
+    last: int,
+    told_of: int,
 ) -> _Attempt:
+    is_last, is_told_of = number == last, number == told_of
     status = status_of(entry) or Status.SENT
     if status not in _KNOWN:
         # A later attempt was made, so this one had failed.
@@ -250,12 +264,13 @@ def _attempt(
     error = entry.map("error")
     message_id = entry.text("messageId", most=MAX_MESSAGE_ID)
     if is_last:
+        error = error if entry.is_there("error") else fields.map("lastError")
+    if is_told_of:
         own = status_of(fields)
         # While it is PENDING again, the document says nothing about the last attempt.
-        if own not in ("", Status.PENDING):
+        if is_last and own not in ("", Status.PENDING):
             status = own
         message_id = message_id or fields.text("messageId", most=MAX_MESSAGE_ID)
-        error = error if entry.is_there("error") else fields.map("lastError")
         if fields.instant("readAt"):
             status = READ
         elif status == Status.SENT and fields.instant("deliveredAt"):
@@ -269,6 +284,7 @@ def _attempt(
         error_code=error.code("code") if has_failed else None,
         recoverable=is_recoverable(error) if has_failed else None,
         is_last=is_last,
+        is_told_of=is_told_of,
     )
 
 

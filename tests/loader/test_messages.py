@@ -106,6 +106,21 @@ def test_each_attempt_is_a_row_and_receipts_belong_to_the_newest() -> None:
     assert [row.replied_at for row in rows] == [None, SENT]
 
 
+def test_receipts_of_an_earlier_message_that_arrived_late_are_not_the_newest_attempts() -> None:
+    entries = log("FAILED", "FAILED")
+    del entries[1]["messageId"]
+    late = document(
+        status="DELIVERED",
+        attempts=1,
+        messageId="m1",
+        attemptLog=[entries[0] | {"status": "READ"}, entries[1]],
+        deliveredAt=SENT,
+        readAt=SENT,
+    )
+    found = [(row.status, row.message_id, row.delivered_at) for row in history_rows(late)]
+    assert found == [("READ", "m1", SENT), ("FAILED", None, None)]
+
+
 def test_a_message_that_was_queued_again_keeps_its_failed_attempt() -> None:
     again = document(status="PENDING", attempts=1, attemptLog=log("FAILED"))
     assert statuses(again) == [(1, "FAILED")]
