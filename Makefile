@@ -57,7 +57,7 @@ audit: $(AUDIT)/.installed ## Look for insecure code, secrets and vulnerable pac
 	@# The hook brings the line numbers of its baseline up to date and ends with 3 if that was all; so
 	@# it gets a copy. It ends with 1 if there is a secret that the baseline does not have.
 	@cp "$(SECRETS)" "$(AUDIT)/secrets.json"
-	"$(AUDIT)/bin/detect-secrets-hook" --baseline "$(AUDIT)/secrets.json" $$(git ls-files) || \
+	"$(AUDIT)/bin/detect-secrets-hook" --baseline "$(AUDIT)/secrets.json" $$(git ls-files ':!$(SECRETS)') || \
 	    [ $$? -eq 3 ]
 	@# A lock does not say which package needs which, and cyclonedx warns about that.
 	PYTHONWARNINGS=ignore::UserWarning "$(AUDIT)/bin/cyclonedx-py" requirements requirements-run.lock \

@@ -26,7 +26,7 @@ _ENTRIES = f"""
         and (@pseudonym = '' or strpos(subject, @pseudonym) > 0)
     order by recorded_at desc, entry_id
     limit {{most}}
-"""  # noqa: S608 - a constant, and a number
+"""  # noqa: S608 # nosec B608 # a constant, and a number
 
 
 @dataclass(frozen=True)
