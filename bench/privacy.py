@@ -29,7 +29,7 @@ from sqlglot import exp, parse_one
 from loader.base.cnpj import with_check_digits
 from loader.cli.privacy_access import Access
 from loader.dbt.project import find_project
-from loader.local.stack import local_stack
+from loader.local.stack import FirestoreKind, local_stack
 from loader.operations.onboard import onboard
 from loader.services import Services
 
@@ -284,7 +284,7 @@ def main() -> None:
     console, before = Console(), machine()
     with (
         tempfile.TemporaryDirectory() as folder,
-        local_stack(find_project(), Path(folder)) as stack,
+        local_stack(find_project(), Path(folder), firestore=FirestoreKind.GOOGLE) as stack,
     ):
         services = Services(find_project(), stack.environment(), Path(folder) / "state")
         results = _run(services, sizes, console)

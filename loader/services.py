@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from loader.base.clock import check_has_come, now
@@ -106,9 +106,16 @@ class Services:
             command=command,
         )
 
+    def pseudonyms(self, cnpj: Cnpj) -> Callable[[str], str]:
+        """Return what names a laundromat's customer ids and phones in the audit log.
+
+        The laundromat's key is read once for all of them.
+        """
+        return partial(pseudonym, person_key(self.warehouse.acting_for(cnpj), cnpj))
+
     def pseudonym(self, cnpj: Cnpj, identifier: str) -> str:
-        """Return the name of a laundromat's customer id or phone in the audit log."""
-        return pseudonym(person_key(self.warehouse.acting_for(cnpj), cnpj), identifier)
+        """Return the name of one customer id or phone; see `pseudonyms`."""
+        return self.pseudonyms(cnpj)(identifier)
 
     def list_name(self, cnpj: Cnpj, digest: str) -> str:
         """Return the name of a list of opt-outs in the audit log, by the SHA-256 of its file."""

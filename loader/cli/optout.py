@@ -212,8 +212,9 @@ def _people(
 
 def _subject(services: Services, cnpj: Cnpj, people: Sequence[NamedPerson]) -> str:
     """Return who the people are in the audit log."""
+    name = services.pseudonyms(cnpj)
     names = [
-        f"{kind} {services.pseudonym(cnpj, identifier)}"
+        f"{kind} {name(identifier)}"
         for kind, identifiers in (
             ("customer", {person.customer_id for person in people}),
             ("phone", {person.phone for person in people}),
