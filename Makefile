@@ -156,7 +156,8 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@touch $(INSTALLED)
 
 # uv is in the lock, too, and installs the rest in a tenth of pip's time. It does not read pip's
-# settings; so if packages come from an index that only pip knows, pip installs them.
+# settings; so if packages come from an index that only pip knows, pip installs them. Compiled once,
+# a server of the local stack starts in 1.0 instead of 2.5 s of CPU where Python may not write.
 # The lock is complete, so nothing is resolved: pip's resolver would find newer releases of packages
 # that are locked with an extra, and fail since they lack a hash.
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps
@@ -164,8 +165,8 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-deps
 define install
 @awk '/^[^ \#]/ { is_uv = /^uv==/ } is_uv' "$(2)" > "$(1).uv.lock"
 "$(1)" $(PIP_INSTALL) --require-hashes --requirement "$(1).uv.lock"
-"$(1)" -m uv pip install --quiet --system-certs --python "$(1)" --no-deps --require-hashes \
-    --requirement "$(2)" || \
+"$(1)" -m uv pip install --quiet --system-certs --compile-bytecode --python "$(1)" --no-deps \
+    --require-hashes --requirement "$(2)" || \
     "$(1)" $(PIP_INSTALL) --require-hashes --requirement "$(2)"
 "$(1)" $(PIP_INSTALL) --no-build-isolation --editable .
 endef

@@ -1,4 +1,4 @@
-"""Run bqemulator: ``python -m loader.local.bigquery_server PORTS_FILE [DATA_DIR]``.
+"""Run bqemulator: ``python -m loader.local.bigquery_server PORTS_FILE [--data-dir …]``.
 
 The ports are chosen by the system and written to PORTS_FILE once the server answers. DuckDB's
 spatial extension, without which bqemulator does not start, comes from a package instead of the
@@ -7,57 +7,47 @@ network and is installed below $HOME, which the stack points to a folder of its 
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import gc
 import json
 import re
 import signal
+import sqlite3
 import sys
-from copy import deepcopy
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import duckdb_extensions
-import sqlglot
-from bqemulator.catalog import ddl_sync
 from bqemulator.catalog.duckdb_repository import DuckDBCatalogRepository
 from bqemulator.catalog.memory_repository import MemoryCatalogRepository
 from bqemulator.config import LogLevel, PersistenceMode, Settings
 from bqemulator.grpc_api import read_servicer
-from bqemulator.jobs import ddl_result, executor, routine_ddl
+from bqemulator.jobs import executor
+from bqemulator.scripting import interpreter
 from bqemulator.server import EmulatorServer
-from bqemulator.sql import catalog_schema
+from bqemulator.sql import catalog_schema, table_rewriter
 from bqemulator.sql.translator import SQLTranslator
 from bqemulator.storage.sql_identifiers import quoted_table_ref
-from sqlglot.expressions import core
 
-from loader.local.translations import copied, parsed_once, remembered
+from loader.local.translations import KeptTranslations, remembered, rewritten_once
+from loader.local.trees import keep_trees
 
 _BATCH_BYTES = 1024 * 1024
-# These look at a statement's tree to find out what it is about, and do not change it.
-_READERS = (
-    ddl_result._parse_statement,  # noqa: SLF001
-    ddl_sync._detect_catalog_drop,  # noqa: SLF001
-    ddl_sync._detect_create_schema,  # noqa: SLF001
-    ddl_sync._detect_plain_create_table,  # noqa: SLF001
-    ddl_sync._detect_plain_create_view,  # noqa: SLF001
-    ddl_sync._extract_ddl_metadata,  # noqa: SLF001
-    executor._capture_dml_snapshots,  # noqa: SLF001
-    executor._parse_for_classification,  # noqa: SLF001
-    executor._reject_dml_on_immutable,  # noqa: SLF001
-    catalog_schema.build_catalog_schema,
-    routine_ddl.detect_drop_routine,
-)
 
 
 def main(arguments: list[str]) -> None:
     """Serve until SIGTERM."""
-    ports_file = Path(arguments[0])
-    data_dir = Path(arguments[1]) if len(arguments) > 1 else None
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("ports_file", type=Path)
+    parser.add_argument("--data-dir", type=Path, help="where its tables are kept; none: in memory")
+    parser.add_argument("--translations", type=Path, help="the file of translations; none: no file")
+    given = parser.parse_args(arguments)
+    data_dir = given.data_dir
     duckdb_extensions.import_extension("spatial")
     _keep_record_columns()
-    _keep_trees_and_translations()
+    _keep_trees_and_translations(given.translations)
     _drop_comments()
     _add_columns()
     _send_small_batches()
@@ -77,7 +67,7 @@ def main(arguments: list[str]) -> None:
         time_travel_retention_days=0,
         query_cache_ttl_seconds=0,
     )
-    asyncio.run(_serve(EmulatorServer(settings), ports_file))
+    asyncio.run(_serve(EmulatorServer(settings), given.ports_file))
 
 
 def _keep_record_columns() -> None:
@@ -94,16 +84,21 @@ def _keep_record_columns() -> None:
     setattr(catalog_schema, "_safe_bq_to_duckdb", to_duckdb_or_unknown)  # noqa: B010 - a patch
 
 
-def _keep_trees_and_translations() -> None:
+def _keep_trees_and_translations(file: Path | None) -> None:
     """Parse a text once, and translate a statement once for all laundromats and hours.
 
     `_drop_comments` comes before the translation.
     """
-    setattr(core, "deepcopy", copied(deepcopy))  # noqa: B010 - a patch
-    parse_one = parsed_once(sqlglot.parse_one, _READERS)
-    setattr(sqlglot, "parse_one", parse_one)  # noqa: B010 - a patch
-    translate = remembered(SQLTranslator.translate)
+    keep_trees()
+    try:
+        translations = KeptTranslations(file)
+    except sqlite3.Error as error:
+        sys.exit(f"{file} cannot be used ({error}): end all local stacks and delete {file}*")
+    translate = remembered(SQLTranslator.translate, translations)
     setattr(SQLTranslator, "translate", translate)  # noqa: B010 - a patch
+    rewrite = rewritten_once(table_rewriter.rewrite_table_refs, translations)
+    for module in (executor, interpreter):
+        setattr(module, "rewrite_table_refs", rewrite)  # noqa: B010 - a patch
 
 
 def _drop_comments() -> None:

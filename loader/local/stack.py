@@ -59,6 +59,8 @@ __all__ = [
 _STATE_FILE = "stack.json"
 _FIRESTORE_DATA = "firestore"
 _EMBEDDED_DATA = "firestore.documents"
+# In the project: all stacks of a checkout use it, and it goes with `make clean`.
+_TRANSLATIONS = ".vmhub/translations.db"
 
 
 class FirestoreKind(StrEnum):
@@ -150,7 +152,10 @@ def start_stack(
     servers: list[Server] = []
     try:
         # Start both before waiting for either: each takes seconds.
-        wait_for_bigquery = _start_bigquery(state_dir, data_dir, servers, is_owned=is_owned)
+        translations = project.root / _TRANSLATIONS
+        wait_for_bigquery = _start_bigquery(
+            state_dir, data_dir, translations, servers, is_owned=is_owned
+        )
         wait_for_whatsapp = start_whatsapp(state_dir, servers, is_owned=is_owned)
         if firestore_host is None:
             start = start_google if firestore is FirestoreKind.GOOGLE else _start_embedded
@@ -262,19 +267,26 @@ def local_stack(
 
 
 def _start_bigquery(
-    state_dir: Path, data_dir: Path | None, servers: list[Server], *, is_owned: bool
+    state_dir: Path,
+    data_dir: Path | None,
+    translations: Path,
+    servers: list[Server],
+    *,
+    is_owned: bool,
 ) -> Callable[[], dict[str, int]]:
     ports_file = state_dir / "bigquery-ports.json"
     ports_file.unlink(missing_ok=True)
     home = state_dir / "home"
     home.mkdir(exist_ok=True)
+    translations.parent.mkdir(exist_ok=True)
     log = state_dir / "bigquery.log"
     server = start_server(
         [
             *PYTHON_MODULE,
             "loader.local.bigquery_server",
             str(ports_file),
-            *([str(data_dir / "bigquery")] if data_dir else []),
+            *([f"--data-dir={data_dir / 'bigquery'}"] if data_dir else []),
+            f"--translations={translations}",
         ],
         log,
         # DuckDB keeps its extensions below the home folder; the user's own is not touched.

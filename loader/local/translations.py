@@ -1,29 +1,30 @@
-"""Caches bqemulator's syntax trees and translations of BigQuery's SQL.
+"""Keeps bqemulator's translations of BigQuery's SQL.
 
-bqemulator 1.4.0 parses a statement some twenty times to translate it, which takes longer than to
-run it. So a text is parsed once, and each caller gets a copy. The statements of different builds
+To translate a statement takes bqemulator longer than to run it. The statements of different builds
 differ only in the laundromat and the instant. So a statement is translated with placeholders for
-these, and the translation is kept.
+these, and the translation is kept: in memory, and in a file for other servers and later ones.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
-import sys
+import sqlite3
 from collections import OrderedDict
 from functools import wraps
-from typing import TYPE_CHECKING, Any
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
-from sqlglot import exp
+from bqemulator.domain.errors import DomainError
+from bqemulator.domain.result import Ok
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable
+    from collections.abc import Callable
 
-__all__ = ["copied", "parsed_once", "remembered"]
+__all__ = ["KeptTranslations", "remembered", "rewritten_once"]
 
 _KEPT = 1000
-# Trees are large, and bqemulator asks for the same one again only while it handles a statement.
-_KEPT_TREES = 64
 # The parts that differ. Each placeholder has the form of its value: another form could be
 # translated in another way.
 _PROJECT = re.compile(r"(?<=`)[a-z][a-z0-9-]{4,28}[a-z0-9](?=`\.`\w+`\.`)")
@@ -74,57 +75,77 @@ class _Neutral:
         return None if "zzproject" in sql.lower() else sql
 
 
-def copied(deepcopy: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap the ``deepcopy`` with which sqlglot 30 copies the parts of its trees.
+class KeptTranslations:
+    """Texts by what they were made from: the latest in memory, all of them in a file if asked."""
 
-    The parts are trees, or dicts and lists of plain values. Python's own function takes most of the
-    time of a copy, and copying types takes much of the time of a parse.
+    def __init__(self, file: Path | None = None) -> None:
+        """Use the file, which several servers may use at a time; it is made if there is none."""
+        self._latest: OrderedDict[str, str] = OrderedDict()
+        self._rows = None if file is None else _opened(file)
+
+    def get(self, key: str) -> str | None:
+        """Return the text, if it is kept."""
+        key = _short(key)
+        text = self._latest.get(key)
+        if text is None and self._rows is not None:
+            row = self._rows.execute("select text from kept where key = ?", (key,)).fetchone()
+            text = row[0] if row else None
+        if text is not None:
+            self._in_memory(key, text)
+        return text
+
+    def keep(self, key: str, text: str) -> None:
+        """Keep a text."""
+        key = _short(key)
+        self._in_memory(key, text)
+        if self._rows is not None:
+            self._rows.execute("insert or ignore into kept values (?, ?)", (key, text))
+
+    def _in_memory(self, key: str, text: str) -> None:
+        self._latest[key] = text
+        self._latest.move_to_end(key)
+        if len(self._latest) > _KEPT:
+            self._latest.popitem(last=False)
+
+
+def _short(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def _opened(file: Path) -> sqlite3.Connection:
+    """Open the file of translations; one that another version has written begins empty.
+
+    Raises:
+        sqlite3.Error: It cannot be read or written.
+
     """
-
-    def copy_part(part: Any, memo: dict[int, Any] | None = None) -> Any:
-        if isinstance(part, exp.Expr):
-            return part.__deepcopy__(memo)
-        if type(part) is dict:
-            return dict(part)
-        if type(part) is list:
-            return [copy_part(item) for item in part]
-        return deepcopy(part, memo)
-
-    return copy_part
-
-
-def parsed_once(
-    parse_one: Callable[..., exp.Expr], readers: Iterable[Callable[..., Any]] = ()
-) -> Callable[..., exp.Expr]:
-    """Wrap ``sqlglot.parse_one``: a text is parsed once, and each caller gets a copy to change.
-
-    Args:
-        parse_one: The function.
-        readers: Functions that call it and do not change the tree; they get the tree itself.
-
-    """
-    only_read = {reader.__code__ for reader in readers}
-    kept: OrderedDict[tuple[str, Any], exp.Expr] = OrderedDict()
-
-    @wraps(parse_one)
-    def parse(sql: str, read: Any = None, **options: Any) -> exp.Expr:
-        if options:
-            return parse_one(sql, read=read, **options)
-        tree = kept.get((sql, read))
-        if tree is None:
-            tree = kept[sql, read] = parse_one(sql, read=read)
-            if len(kept) > _KEPT_TREES:
-                kept.popitem(last=False)
-        kept.move_to_end((sql, read))
-        caller = sys._getframe(1).f_code  # noqa: SLF001 - a look at the caller
-        return tree if caller in only_read else tree.copy()
-
-    return parse
+    rows = sqlite3.connect(file, isolation_level=None, timeout=60)
+    rows.execute("pragma journal_mode = wal")
+    rows.execute("pragma synchronous = normal")
+    rows.execute("begin immediate")
+    rows.execute("create table if not exists kept (key text primary key, text text not null)")
+    rows.execute("create table if not exists version (id text primary key)")
+    version = _version()
+    if rows.execute("select id from version").fetchall() != [(version,)]:
+        rows.execute("delete from kept")
+        rows.execute("delete from version")
+        rows.execute("insert into version values (?)", (version,))
+    rows.execute("commit")
+    return rows
 
 
-def remembered(translate: Callable[..., Any]) -> Callable[..., Any]:
+def _version() -> str:
+    """Return what a translation depends on besides the statement: packages and our patches."""
+    digest = hashlib.sha256()
+    for package in ("bqemulator", "sqlglot", "duckdb"):
+        digest.update(f"{package} {metadata.version(package)}\n".encode())
+    for patches in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(patches.read_bytes())
+    return digest.hexdigest()
+
+
+def remembered(translate: Callable[..., Any], translations: KeptTranslations) -> Callable[..., Any]:
     """Wrap bqemulator's ``SQLTranslator.translate``; its result depends only on its arguments."""
-    kept: OrderedDict[Hashable, Any] = OrderedDict()
 
     @wraps(translate)
     def translate_once(
@@ -134,19 +155,57 @@ def remembered(translate: Callable[..., Any]) -> Callable[..., Any]:
         if not neutral.is_possible:
             return translate(self, sql, schema=schema, caller=caller)
         columns = {neutral.applied(table): types for table, types in (schema or {}).items()}
-        key = (neutral.sql, repr(columns), repr(caller))
-        if key not in kept:
-            kept[key] = translate(self, neutral.sql, schema=columns or None, caller=caller)
-            if len(kept) > _KEPT:
-                kept.popitem(last=False)
-        kept.move_to_end(key)
-        answer = kept[key]
-        # An error quotes the statement, so translate the original statement again.
-        if answer.is_err():
-            return translate(self, sql, schema=schema, caller=caller)
-        own = neutral.restored(answer.value)
+        key = repr(("translation", neutral.sql, columns, caller))
+        text = translations.get(key)
+        if text is None:
+            answer = translate(self, neutral.sql, schema=columns or None, caller=caller)
+            # An error quotes the statement, so translate the original statement again.
+            if answer.is_err():
+                return translate(self, sql, schema=schema, caller=caller)
+            text = str(answer.value)
+            translations.keep(key, text)
+        own = neutral.restored(text)
         if own is None:
             return translate(self, sql, schema=schema, caller=caller)
-        return type(answer)(own)
+        return Ok(_Translation(own, neutral, text))
 
     return translate_once
+
+
+class _Translation(str):
+    """A translation that knows the statement with placeholders from which it was made."""
+
+    __slots__ = ("neutral", "neutral_text")
+    neutral: _Neutral
+    neutral_text: str
+
+    def __new__(cls, text: str, neutral: _Neutral, neutral_text: str) -> Self:
+        """Make it from the text with the statement's own values, and the one without."""
+        translation = super().__new__(cls, text)
+        translation.neutral, translation.neutral_text = neutral, neutral_text
+        return translation
+
+
+def rewritten_once(
+    rewrite: Callable[[str, str], str], translations: KeptTranslations
+) -> Callable[[str, str], str]:
+    """Wrap bqemulator's ``rewrite_table_refs``, which gets a translation and the project."""
+
+    @wraps(rewrite)
+    def rewrite_once(sql: str, project_id: str) -> str:
+        if not isinstance(sql, _Translation):
+            return rewrite(sql, project_id)
+        project = sql.neutral.applied(project_id)
+        key = repr(("tables", sql.neutral_text, project))
+        text = translations.get(key)
+        if text is None:
+            try:
+                text = rewrite(sql.neutral_text, project)
+            except DomainError:
+                # A refusal quotes a name of the statement, so the statement's own is refused below.
+                return rewrite(str(sql), project_id)
+            translations.keep(key, text)
+        restored = sql.neutral.restored(text)
+        return rewrite(str(sql), project_id) if restored is None else restored
+
+    return rewrite_once

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
+import sqlite3
 from typing import TYPE_CHECKING, Any
 
-import sqlglot
+import pytest
+from bqemulator.domain.errors import DomainError
 from bqemulator.domain.result import Ok
+from bqemulator.sql.table_rewriter import rewrite_table_refs
 from bqemulator.sql.translator import SQLTranslator
-from sqlglot import exp
-from sqlglot.errors import ErrorLevel
-from sqlglot.expressions import core
 
-from loader.local.translations import copied, parsed_once, remembered
+from loader.local.translations import KeptTranslations, remembered, rewritten_once
 from tests.support import ALPHANUMERIC_CNPJ, NUMERIC_CNPJ
 
 if TYPE_CHECKING:
-    import pytest
+    from pathlib import Path
 
 _SQL = """
 create or replace table `{project}`.`{cnpj}_CAMPAIGN`.`vmhub_scratch_{scratch}` as
@@ -36,20 +35,33 @@ _OTHER = {
 class Counted:
     """bqemulator's translator, which is asked as seldom as possible."""
 
-    def __init__(self) -> None:
+    def __init__(self, file: Path | None = None) -> None:
         self.calls = 0
+        self.rewrites = 0
         self._translator = SQLTranslator()
-        self.remembered = remembered(type(self).translate)
+        translations = KeptTranslations(file)
+        self.remembered = remembered(type(self).translate, translations)
+        self.rewritten = rewritten_once(self._rewrite, translations)
 
     def translate(self, sql: str, *, schema: Any = None, caller: Any = None) -> Any:
         self.calls += 1
         return self._translator.translate(sql, schema=schema, caller=caller)
 
+    def _rewrite(self, sql: str, project_id: str) -> str:
+        self.rewrites += 1
+        return rewrite_table_refs(sql, project_id)
+
     def compare(self, sql: str, schema: dict[str, Any] | None = None) -> None:
         """Assert that memory says what bqemulator itself says."""
         expected = SQLTranslator().translate(sql, schema=schema)
         assert isinstance(expected, Ok)
-        assert self.remembered(self, sql, schema=schema) == expected
+        translation = self.remembered(self, sql, schema=schema)
+        assert translation == expected
+        for project in (_ONE["project"], _OTHER["project"]):
+            if project not in sql:
+                continue
+            tables = rewrite_table_refs(expected.value, project)
+            assert self.rewritten(translation.value, project) == tables
 
 
 def test_a_statement_is_translated_once_for_all_laundromats_and_hours() -> None:
@@ -57,6 +69,7 @@ def test_a_statement_is_translated_once_for_all_laundromats_and_hours() -> None:
     for values in (_ONE, _OTHER, {**_ONE, "at": "2026-11-24"}):
         translator.compare(_SQL.format(**values))
     assert translator.calls == 1
+    assert translator.rewrites == 1
 
 
 def test_whatever_else_differs_is_translated_anew() -> None:
@@ -93,49 +106,35 @@ def test_a_refusal_quotes_the_statement_as_it_came() -> None:
     assert NUMERIC_CNPJ in str(answer.error)
 
 
-def test_a_text_is_parsed_once_and_everybody_gets_a_tree_of_their_own() -> None:
-    calls = []
-
-    def parse_one(sql: str, **options: Any) -> Any:
-        calls.append(sql)
-        return sqlglot.parse_one(sql, **options)
-
-    parse = parsed_once(parse_one)
-    sql = "select cast(a as string) as b, 'c' as d -- e\nfrom t"
-    for _ in range(3):
-        tree = parse(sql, read="bigquery")
-        assert tree == sqlglot.parse_one(sql, read="bigquery")
-        for literal in tree.find_all(exp.Literal):
-            literal.replace(exp.null())
-    assert calls == [sql]
-    parse(sql, read="duckdb")
-    parse(sql, read="bigquery", error_level=ErrorLevel.IGNORE)
-    assert len(calls) == 3
+def test_a_refused_name_is_quoted_as_it_came() -> None:
+    translator = Counted()
+    sql = f"select 1 as a from `some-project`.`!!{NUMERIC_CNPJ}_RAW`.`clientes`"
+    translation = translator.remembered(translator, sql)
+    with pytest.raises(DomainError, match=NUMERIC_CNPJ):
+        translator.rewritten(translation.value, "some-project")
 
 
-def test_who_only_looks_at_a_tree_gets_the_kept_one() -> None:
-    def look() -> Any:
-        return parse("select 1", read="bigquery")
-
-    def change() -> Any:
-        return parse("select 1", read="bigquery")
-
-    parse = parsed_once(sqlglot.parse_one, [look])
-    assert look() is look()
-    assert change() is not look()
+def test_other_servers_use_what_one_has_translated(tmp_path: Path) -> None:
+    file = tmp_path / "translations.db"
+    first, second = Counted(file), Counted(file)
+    first.compare(_SQL.format(**_ONE))
+    second.compare(_SQL.format(**_OTHER))
+    assert (first.calls, second.calls, second.rewrites) == (1, 0, 0)
 
 
-def test_copies_of_trees_share_nothing_and_say_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    sql = (
-        "select a.b as c, cast(d as array<struct<e string>>), [1, 2] /* f */ from `g`.`h`.`i` as a"
-    )
-    plain = sqlglot.parse_one(sql, read="bigquery")
-    monkeypatch.setattr(core, "deepcopy", copied(deepcopy))
-    tree = sqlglot.parse_one(sql, read="bigquery")
-    other = tree.copy()
-    assert tree == other == plain
-    assert other.sql("bigquery") == plain.sql("bigquery")
-    assert not {id(node) for node in tree.walk()} & {id(node) for node in other.walk()}
-    for node, its_copy in zip(tree.walk(), other.walk(), strict=True):
-        node.meta["seen"] = True
-        assert "seen" not in its_copy.meta
+def test_another_version_begins_with_an_empty_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "translations.db"
+    Counted(file).compare(_SQL.format(**_ONE))
+    monkeypatch.setattr("loader.local.translations.metadata.version", lambda name: f"{name} next")
+    later = Counted(file)
+    later.compare(_SQL.format(**_ONE))
+    assert later.calls == 1
+
+
+def test_a_file_that_holds_something_else_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "translations.db"
+    file.write_text("no database " * 100, encoding="utf-8")
+    with pytest.raises(sqlite3.DatabaseError):
+        KeptTranslations(file)
