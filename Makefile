@@ -1,4 +1,4 @@
-# One command each. `make` alone lists them.
+# One command each. `make` alone lists them in the order of this file: first what newcomers want.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 
@@ -22,6 +22,34 @@ test: $(INSTALLED) ## Run everything: lint, types, dbt, unit tests, end to end
 	"$(BIN)/mypy"
 	"$(BIN)/lint-imports" --no-cache
 	"$(BIN)/python" -m pytest
+
+SITE := target/docs
+
+.PHONY: docs
+docs: $(INSTALLED) ## Write the site of all models and columns, one file: target/docs/index.html
+	@mkdir -p "$(SITE)"
+	@work=$$(mktemp -d) && trap 'rm -rf "$$work"' EXIT && \
+	    cp profiles.yml.example "$$work/profiles.yml" && \
+	    DBT_TARGET=local "$(BIN)/dbt" --no-send-anonymous-usage-stats docs generate --static \
+	        --empty-catalog --no-populate-cache --profiles-dir "$$work" --target-path "$$work" \
+	        --log-path "$$work" && \
+	    mv "$$work/static_index.html" "$(SITE)/index.html"
+
+.PHONY: install
+install: $(INSTALLED) ## Set up .venv from the lock
+
+.PHONY: clean
+clean: ## Remove what the commands made
+	rm -rf $(VENV) .vmhub target logs .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+
+.PHONY: test-large
+test-large: $(INSTALLED) ## Run the slow tests: large laundromats, a fleet of 200, processes that are killed
+	VMHUB_JOB_TIMEOUT_SECONDS=1200 \
+	    "$(BIN)/python" -m pytest --numprocesses=0 -m large --durations=2
+
+.PHONY: soak
+soak: $(INSTALLED) ## Play six weeks of three laundromats, hour by hour; takes hours
+	"$(BIN)/python" -m pytest --numprocesses=0 -m soak --log-cli-level=INFO
 
 # A second environment, with the oldest dbt that is supported. uv keeps the versions of the lock
 # except those that this dbt does not work with.
@@ -77,15 +105,6 @@ $(AUDIT)/.installed: requirements-audit.lock $(INSTALLED)
 	    "$(AUDIT)/bin/python" $(PIP_INSTALL) --require-hashes --requirement requirements-audit.lock
 	@touch "$@"
 
-.PHONY: test-large
-test-large: $(INSTALLED) ## Run the slow tests: large laundromats, a fleet of 200, processes that are killed
-	VMHUB_JOB_TIMEOUT_SECONDS=1200 \
-	    "$(BIN)/python" -m pytest --numprocesses=0 -m large --durations=2
-
-.PHONY: soak
-soak: $(INSTALLED) ## Play six weeks of three laundromats, hour by hour; takes hours
-	"$(BIN)/python" -m pytest --numprocesses=0 -m soak --log-cli-level=INFO
-
 .PHONY: bench-sync
 bench-sync: $(INSTALLED) ## Compare sync with other ways of writing (QUICK=1 for small sizes)
 	@"$(BIN)/python" bench/sync.py $(if $(QUICK),--quick) $(if $(JSON),--json "$(JSON)")
@@ -111,18 +130,6 @@ bench-privacy: $(INSTALLED) ## Measure erasing one person among many (QUICK=1, J
 bench-webhook: $(INSTALLED) ## Measure the webhook: POSTs of 1 and 100 statuses (QUICK=1, JSON=…)
 	@"$(BIN)/python" bench/webhook.py $(if $(QUICK),--quick) $(if $(JSON),--json "$(JSON)")
 
-SITE := target/docs
-
-.PHONY: docs
-docs: $(INSTALLED) ## Write the site of all models and columns, one file: target/docs/index.html
-	@mkdir -p "$(SITE)"
-	@work=$$(mktemp -d) && trap 'rm -rf "$$work"' EXIT && \
-	    cp profiles.yml.example "$$work/profiles.yml" && \
-	    DBT_TARGET=local "$(BIN)/dbt" --no-send-anonymous-usage-stats docs generate --static \
-	        --empty-catalog --no-populate-cache --profiles-dir "$$work" --target-path "$$work" \
-	        --log-path "$$work" && \
-	    mv "$$work/static_index.html" "$(SITE)/index.html"
-
 DEMO := .vmhub/demo
 URL_OF_CHATS := import json, sys; print(json.load(sys.stdin)["WHATSAPP_API_URL"])
 
@@ -142,9 +149,6 @@ docs-cli: $(INSTALLED) ## Generate docs/cli.md again from the commands' help
 .PHONY: holidays
 holidays: $(INSTALLED) ## Generate the national holidays again from the package holidays
 	"$(BIN)/python" seeds/national_holidays.py > macros/clock/is_national_holiday.sql
-
-.PHONY: install
-install: $(INSTALLED) ## Set up .venv from the lock
 
 # Installed again only when the lock or pyproject.toml changes. Otherwise nothing is fetched, so that
 # everything works without a network.
@@ -182,7 +186,3 @@ lock: $(INSTALLED) ## Resolve the newest allowed versions into requirements.lock
 	$(LOCK) --extra local --extra dev --upgrade --output-file requirements.lock
 	$(LOCK) --constraints requirements.lock --upgrade --output-file requirements-run.lock
 	$(COMPILE) --group audit --upgrade --output-file requirements-audit.lock
-
-.PHONY: clean
-clean: ## Remove what the commands made
-	rm -rf $(VENV) .vmhub target logs .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -15,11 +15,13 @@ import re
 import signal
 import sqlite3
 import sys
+import tempfile
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
-import duckdb_extensions
+import duckdb
+import duckdb_extension_spatial
 from bqemulator.catalog.duckdb_repository import DuckDBCatalogRepository
 from bqemulator.catalog.memory_repository import MemoryCatalogRepository
 from bqemulator.config import LogLevel, PersistenceMode, Settings
@@ -45,7 +47,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--translations", type=Path, help="the file of translations; none: no file")
     given = parser.parse_args(arguments)
     data_dir = given.data_dir
-    duckdb_extensions.import_extension("spatial")
+    _install_spatial()
     _keep_record_columns()
     _keep_trees_and_translations(given.translations)
     _drop_comments()
@@ -55,19 +57,29 @@ def main(arguments: list[str]) -> None:
     # third of the time went into garbage collection.
     gc.freeze()
     gc.set_threshold(200_000, 20, 20)
-    settings = Settings(
-        rest_port=0,
-        grpc_port=0,
-        persistence_mode=PersistenceMode.PERSISTENT if data_dir else PersistenceMode.EPHEMERAL,
-        data_dir=data_dir,
-        log_level=LogLevel.WARNING,
-        # The Avro extension would be downloaded, and nothing here needs it.
-        enable_format_extensions=False,
-        # Every build replaces its tables; snapshots of old ones would only use memory.
-        time_travel_retention_days=0,
-        query_cache_ttl_seconds=0,
-    )
-    asyncio.run(_serve(EmulatorServer(settings), given.ports_file))
+    # bqemulator's own folder below /tmp would belong to the first user of a machine.
+    with tempfile.TemporaryDirectory(prefix="vmhub-uploads-") as uploads:
+        settings = Settings(
+            upload_staging_dir=Path(uploads),
+            rest_port=0,
+            grpc_port=0,
+            persistence_mode=PersistenceMode.PERSISTENT if data_dir else PersistenceMode.EPHEMERAL,
+            data_dir=data_dir,
+            log_level=LogLevel.WARNING,
+            # The Avro extension would be downloaded, and nothing here needs it.
+            enable_format_extensions=False,
+            # Every build replaces its tables; snapshots of old ones would only use memory.
+            time_travel_retention_days=0,
+            query_cache_ttl_seconds=0,
+        )
+        asyncio.run(_serve(EmulatorServer(settings), given.ports_file))
+
+
+def _install_spatial() -> None:
+    folder = Path(duckdb_extension_spatial.__file__).parent / "extensions"
+    file = folder / f"v{duckdb.__version__}" / "spatial.duckdb_extension"
+    # DuckDB takes no parameter here, and a home folder can have an apostrophe in its name.
+    duckdb.execute("install '" + str(file).replace("'", "''") + "'")
 
 
 def _keep_record_columns() -> None:

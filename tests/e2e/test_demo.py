@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -92,3 +94,42 @@ def test_tests_that_need_googles_emulator_are_skipped_and_say_why(
     assert ended.returncode == 0, ended.stdout
     assert "4 passed, 4 skipped" in ended.stdout
     assert "the Firestore emulator needs Java" in ended.stdout
+
+
+@pytest.mark.large
+@pytest.mark.timeout(1800)
+def test_a_user_without_rights_sets_up_and_plays_the_demo(
+    project: Project, bare_machine: dict[str, str]
+) -> None:
+    """In a path with a space and an apostrophe; installs, so it needs a network or pip's files."""
+    user = pwd.getpwnam("nobody") if os.getuid() == 0 else pwd.getpwuid(os.getuid())
+    # Outside of pytest's folders, which only their own user can enter.
+    with tempfile.TemporaryDirectory(prefix="somebody's home ") as home:
+        clone, tools = Path(home, "vmhub"), Path(home, "tools")
+        subprocess.run(["git", "clone", "--quiet", str(project.root), str(clone)], check=True)
+        shutil.copytree(bare_machine["PATH"], tools, symlinks=True)
+        # The system's Python, if it has one: this session's may be in its user's own folder.
+        python = shutil.which("python3", path="/usr/bin") or sys.executable
+        (tools / "python3").unlink()
+        (tools / "python3").symlink_to(python)
+        variables = {**bare_machine, "PATH": str(tools), "HOME": home}
+        for path in (Path(home), *Path(home).rglob("*")):
+            os.chown(path, user.pw_uid, user.pw_gid, follow_symlinks=False)
+
+        def make(word: str) -> str:
+            ended = subprocess.run(
+                ["make", "--silent", word],
+                cwd=clone,
+                env=variables,
+                user=user.pw_uid,
+                group=user.pw_gid,
+                extra_groups=[] if os.getuid() == 0 else None,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert ended.returncode == 0, ended.stderr
+            return ended.stdout
+
+        make("install")
+        assert make("demo") == EXPECTED.read_text(encoding="utf-8")
