@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from loader.base.errors import ServiceError
 from loader.firestore.aio import LostRaceError, encoded_write
+from loader.firestore.wire import SERVER_TIME
 from whatsapp.error_classes import ErrorClass
 from whatsapp.statuses import FAILED, is_forward
 from whatsapp.targets import read_target
@@ -180,12 +181,12 @@ class Recorder:
         writes = []
         news = changes(send.fields, said)
         if news:
-            fields = news | {"updatedAt": self._now()}
+            fields = news | {"updatedAt": SERVER_TIME}
             writes.append(encoded_write(send.name, fields, update_time=send.update_time))
         if target is not None and after is not None:
             news = changes(target.fields, after)
             if news:
-                fields = news | {"updatedAt": self._now()}
+                fields = news | {"updatedAt": SERVER_TIME}
                 writes.append(encoded_write(target.name, fields, update_time=target.update_time))
         return writes
 
