@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from loader.firestore.wire import SERVER_TIME
 from loader.messages import Status
 from whatsapp.outcomes import UNKNOWN_OUTCOME, Accepted, Ending, Unknown
-from whatsapp.statuses import SENDING, UNKNOWN, is_arrived, is_forward
+from whatsapp.statuses import SENDING, UNKNOWN, is_forward, newest_arrived
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -113,6 +113,7 @@ def result_fields(
             return None
         known = {**entry, "messageId": result.message_id}  # type: ignore[union-attr]
         return {"attemptLog": replaced(target.log, entry, known), "updatedAt": SERVER_TIME}
+    arrived = newest_arrived(target.log)
     if isinstance(result, Accepted):
         ended = {**entry, "status": Status.SENT.value, "messageId": result.message_id}
         fields: dict[str, Any] = {
@@ -131,9 +132,14 @@ def result_fields(
             "lastError": error,
             "nextAttemptAt": result.next_attempt_at,
         }
-        if any(is_arrived(other) for other in target.log):
-            # An earlier attempt reached the person after all, while this one was under way.
-            fields |= {"status": Status.DELIVERED.value, "lastError": None, "nextAttemptAt": None}
+    if arrived is not None:
+        # An earlier attempt reached the person after all, while this one was under way.
+        fields |= {
+            "status": Status.DELIVERED.value,
+            "messageId": arrived.get("messageId"),
+            "lastError": None,
+            "nextAttemptAt": None,
+        }
     log = replaced(target.log, entry, ended)
     if not is_newest:
         return {"attemptLog": log, "updatedAt": SERVER_TIME}
