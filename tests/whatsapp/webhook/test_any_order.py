@@ -84,10 +84,16 @@ class History:
             {} if not is_answered else {"messageId": f"wamid.{index}", "status": "SENT"}
         )
         sending = {"attempt": 1, "attemptId": attempt_id, "at": self.world.began}
-        entry = sending | {"status": "SENDING"}
+        log = [sending | {"status": "SENDING"}]
         self.world.sent(attempt_id, customer_id=customer_id, cnpj=cnpj, number=index, **known)
+        if self.rng.random() < 0.3:
+            log.insert(0, self._failed_before(index, cnpj))
+            log[-1]["attempt"] = 2
+            self.world.sent(
+                attempt_id, customer_id=customer_id, cnpj=cnpj, number=index, attempt=2, **known
+            )
         if self.rng.random() < 0.8:
-            self.world.target(customer_id, cnpj=cnpj, phone=phone_of(index), attemptLog=[entry])
+            self.world.target(customer_id, cnpj=cnpj, phone=phone_of(index), attemptLog=log)
         code = self.rng.choice(CODES)
         for said in self.rng.choice(FATES):
             told = status(
@@ -102,6 +108,24 @@ class History:
             if said in {"sent", "delivered"}:
                 told["pricing"] = {"billable": said == "delivered", "category": "marketing"}
             self.items.append((self.numbers[cnpj], "statuses", told))
+
+    def _failed_before(self, index: int, cnpj: str) -> dict[str, Any]:
+        """Let an earlier attempt have failed; it may arrive after all. Return its entry."""
+        attempt_id, customer_id, message_id = f"b{index}", f"c{index}", f"wamid.b{index}"
+        error = {"code": "131042", "message": "m", "recoverable": True}
+        failed: dict[str, Any] = {"status": "FAILED", "messageId": message_id, "error": error}
+        self.world.sent(attempt_id, customer_id=customer_id, cnpj=cnpj, number=index, **failed)
+        for said in self.rng.choice(((), ("failed",), ("delivered",), ("delivered", "read"))):
+            told = status(
+                said,
+                self._at(),
+                attempt=attempt_id,
+                cnpj=cnpj,
+                message_id=message_id,
+                code=131042 if said == "failed" else None,
+            )
+            self.items.append((self.numbers[cnpj], "statuses", told))
+        return {"attempt": 1, "attemptId": attempt_id, "at": self.world.began} | failed
 
     def _word(self, index: int) -> None:
         number = self.rng.choice(tuple(self.numbers.values()))
@@ -232,7 +256,9 @@ def _documents(world: Hooked) -> dict[str, dict[str, Any]]:
     found = {path: world.get(path) for path in paths if not any(other in path for other in others)}
     for path, fields in found.items():
         stray = ("parkedAt", "nextTryAt", "expiresAt") if path.startswith("unmatched/") else ()
-        for own in ("updatedAt", *stray):
+        # Receipts of an earlier attempt reach the target only if the newest is not under way.
+        of_others = ("deliveredAt", "readAt") if len(fields.get("attemptLog", ())) > 1 else ()
+        for own in ("updatedAt", *stray, *of_others):
             fields.pop(own, None)
     return found
 
