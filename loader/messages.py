@@ -20,6 +20,7 @@ from loader.sync.model import Status
 __all__ = [
     "MAX_CYCLE_KEY",
     "MAX_MESSAGE_ID",
+    "OVERLAP",
     "READ",
     "HistoryRow",
     "Oddity",
@@ -40,6 +41,8 @@ _STATUS = re.compile(r"[A-Z_]{1,32}")
 MAX_CYCLE_KEY = 100
 MAX_MESSAGE_ID = 256
 _MAX_PHONE = 32
+OVERLAP = timedelta(minutes=10)
+"""From how long before its watermark tracking reads again: clocks differ."""
 # A sender's clock can be ahead of Firestore's by at most this.
 _CLOCK_MARGIN = timedelta(days=1)
 # Any other status in a log, such as SENDING, means that the attempt's end is not known.
@@ -51,7 +54,7 @@ class Watermark:
     """How far a laundromat's documents are tracked in its message_history."""
 
     until: datetime | None = None
-    """The instant up to which documents with a correct updatedAt are tracked."""
+    """The instant up to which documents with a correct updatedAt are tracked, but for `OVERLAP`."""
     full_at: datetime | None = None
     """Firestore's time up to which all documents are tracked."""
 
@@ -80,7 +83,9 @@ class Watermark:
             return True
         if not keeps_log or self.until is None or updated_at is None:
             return False
-        return updated_at <= self.until
+        # What is inside the overlap may have been written after the documents were read: by a
+        # clock that is behind that of the run.
+        return updated_at <= self.until - OVERLAP
 
 
 @dataclass(frozen=True, slots=True)

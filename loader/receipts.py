@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "EARLIEST",
     "KEPT",
+    "OF_FAILURES",
     "SendDocument",
     "merged",
     "send_row",
@@ -49,14 +50,14 @@ KEPT = (
     "message_content",
     "phone",
     "message_id",
-    "error_code",
-    "recoverable",
     "template_variant",
     "voucher_code",
     "whatsapp_user_id",
     "price_category",
 )
 """Columns that do not change once they have a value."""
+OF_FAILURES = ("error_code", "recoverable")
+"""Columns that keep their value, too, until the message arrives after all."""
 EARLIEST = ("delivered_at", "read_at", "replied_at")
 """Columns that keep the earliest instant."""
 
@@ -161,10 +162,13 @@ def merged(known: HistoryRow, news: HistoryRow) -> HistoryRow:
     """Return two rows with the same key as one; `loader.bigquery.history` does it in SQL.
 
     The order of the rows, and how often one comes, does not matter: the status only moves forward,
-    the earliest instant wins, and other values stay once they are known. Only ``updated_at``
-    depends on the order: it is that of the last row with something new.
+    the earliest instant wins, and other values stay once they are known, but for the error of a
+    message that has arrived. Only ``updated_at`` depends on the order: it is that of the last row
+    with something new.
     """
-    is_further = status_rank(news.status) > status_rank(known.status)
+    rank = status_rank(known.status)
+    is_further = status_rank(news.status) > rank
+    has_arrived = max(rank, status_rank(news.status)) > _RANKS[Status.FAILED]
     values: dict[str, Any] = {
         "status": news.status if is_further else known.status,
         "sent_at": min(known.sent_at, news.sent_at),
@@ -172,6 +176,9 @@ def merged(known: HistoryRow, news: HistoryRow) -> HistoryRow:
     }
     for name in KEPT:
         values[name] = _first(getattr(known, name), getattr(news, name))
+    for name in OF_FAILURES:
+        first = _first(getattr(known, name), getattr(news, name))
+        values[name] = None if has_arrived else first
     for name in EARLIEST:
         values[name] = _earliest(getattr(known, name), getattr(news, name))
     both = replace(known, **values)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from loader.base.errors import ServiceError
 from loader.base.persons import phone_key, same_person
 from loader.firestore.aio import LostRaceError
+from loader.firestore.wire import SERVER_TIME
 from whatsapp.api import endpoint_of, message_body
 from whatsapp.attempts import (
     Attempt,
@@ -282,11 +283,11 @@ class Attempter:
             if item.suppression is not None:
                 # Tracking and sync ask for recently written documents, and this write may be hours
                 # later than the attempt.
-                suppression = item.suppression | {"updatedAt": self._now()}
+                suppression = item.suppression | {"updatedAt": SERVER_TIME}
             if target is not None and not isinstance(item.result, Unknown):
-                fields = result_fields(target, item.attempt, item.result, now=self._now())
+                fields = result_fields(target, item.attempt, item.result)
             if send is not None:
-                changed = send_result(item.result, send.fields, now=self._now())
+                changed = send_result(item.result, send.fields)
             try:
                 await self._store.record(
                     target or item.target,

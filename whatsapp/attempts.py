@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from loader.firestore.wire import SERVER_TIME
 from loader.messages import Status
 from whatsapp.outcomes import UNKNOWN_OUTCOME, Accepted, Ending, Unknown
-from whatsapp.statuses import SENDING, UNKNOWN, is_arrived, is_forward
+from whatsapp.statuses import SENDING, UNKNOWN, is_forward, newest_arrived
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,7 +69,7 @@ def claim_fields(target: TargetState, attempt: Attempt) -> dict[str, Any]:
         "attemptLog": [*target.log, entry],
         # A customer's answer to the previous attempt stays in that attempt's ``sends`` document.
         "repliedAt": None,
-        "updatedAt": attempt.at,
+        "updatedAt": SERVER_TIME,
     }
 
 
@@ -84,12 +85,12 @@ def send_fields(target: TargetState, attempt: Attempt) -> dict[str, Any]:
         "category": attempt.category,
         "at": attempt.at,
         "status": SENDING,
-        "updatedAt": attempt.at,
+        "updatedAt": SERVER_TIME,
     }
 
 
 def result_fields(
-    target: TargetState, attempt: Attempt, result: Accepted | Ending, *, now: datetime
+    target: TargetState, attempt: Attempt, result: Accepted | Ending
 ) -> dict[str, Any] | None:
     """Return the fields of the target that end an attempt; None: there is nothing to write.
 
@@ -99,7 +100,6 @@ def result_fields(
         target: As it is now: a webhook may have been faster, or another cycle may have begun.
         attempt: The attempt.
         result: What became of it.
-        now: The instant.
 
     """
     entry = target.entry(attempt.attempt_id)
@@ -112,7 +112,8 @@ def result_fields(
         if not is_missing:
             return None
         known = {**entry, "messageId": result.message_id}  # type: ignore[union-attr]
-        return {"attemptLog": replaced(target.log, entry, known), "updatedAt": now}
+        return {"attemptLog": replaced(target.log, entry, known), "updatedAt": SERVER_TIME}
+    arrived = newest_arrived(target.log)
     if isinstance(result, Accepted):
         ended = {**entry, "status": Status.SENT.value, "messageId": result.message_id}
         fields: dict[str, Any] = {
@@ -131,24 +132,28 @@ def result_fields(
             "lastError": error,
             "nextAttemptAt": result.next_attempt_at,
         }
-        if any(is_arrived(other) for other in target.log):
-            # An earlier attempt reached the person after all, while this one was under way.
-            fields |= {"status": Status.DELIVERED.value, "lastError": None, "nextAttemptAt": None}
+    if arrived is not None:
+        # An earlier attempt reached the person after all, while this one was under way.
+        fields |= {
+            "status": Status.DELIVERED.value,
+            "messageId": arrived.get("messageId"),
+            "lastError": None,
+            "nextAttemptAt": None,
+        }
     log = replaced(target.log, entry, ended)
     if not is_newest:
-        return {"attemptLog": log, "updatedAt": now}
-    return {**fields, "attemptLog": log, "updatedAt": now, "claimedUntil": None}
+        return {"attemptLog": log, "updatedAt": SERVER_TIME}
+    return {**fields, "attemptLog": log, "updatedAt": SERVER_TIME, "claimedUntil": None}
 
 
 def send_result(
-    result: Accepted | Ending | Unknown, send: Mapping[str, Any], *, now: datetime
+    result: Accepted | Ending | Unknown, send: Mapping[str, Any]
 ) -> dict[str, Any] | None:
     """Return the fields of ``sends/{attemptId}`` that end an attempt; None: nothing to write.
 
     Args:
         result: What became of it.
         send: The document as it is now: a webhook may have been faster.
-        now: The instant.
 
     """
     match result:
@@ -162,7 +167,7 @@ def send_result(
     if isinstance(result, Accepted):
         ids = {"messageId": result.message_id, "userId": result.user_id}
         fields |= {key: value for key, value in ids.items() if value and not send.get(key)}
-    return {**fields, "updatedAt": now} if fields else None
+    return {**fields, "updatedAt": SERVER_TIME} if fields else None
 
 
 def error_fields(result: Ending) -> dict[str, Any]:

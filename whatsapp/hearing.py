@@ -21,15 +21,17 @@ __all__ = ["NewsReader"]
 
 # How far a new sender looks back; it reads templates and limits from WhatsApp itself.
 _FIRST = timedelta(hours=1)
-# The clocks of several webhooks may differ by this much.
+# A commit may become visible a little after others with a later time.
 _OVERLAP = timedelta(minutes=5)
 
 
 class NewsStore(Protocol):
     """The part of `whatsapp.store.Store` that the reader needs."""
 
-    async def news(self, portfolio_id: str, since: datetime) -> list[tuple[str, dict[str, Any]]]:
-        """Return what the webhook wrote about a portfolio since an instant, by name."""
+    async def news(
+        self, portfolio_id: str, since: datetime
+    ) -> list[tuple[str, datetime, dict[str, Any]]]:
+        """Return name, time of the last write, and fields of what was written since an instant."""
 
 
 class NewsReader:
@@ -56,11 +58,12 @@ class NewsReader:
         """
         for portfolio_id in sorted(set(portfolio_ids)):
             until = self._until.get(portfolio_id, self._now() - _FIRST)
-            for name, fields in await self._store.news(portfolio_id, until - _OVERLAP):
+            for name, version, fields in await self._store.news(portfolio_id, until - _OVERLAP):
                 written, news = fields.get("updatedAt"), read_news(fields)
-                is_known = self._told.get(name) == written
+                is_known = self._told.get(name) == version
                 if is_known or news is None or not isinstance(written, datetime):
                     continue
-                self._told[name] = written
+                # Not by updatedAt, which has milliseconds only.
+                self._told[name] = version
                 self._until[portfolio_id] = max(written, self._until.get(portfolio_id, written))
                 self._tell(portfolio_id, news)

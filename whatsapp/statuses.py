@@ -5,10 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from typing import Any
 
-__all__ = ["DELIVERED", "FAILED", "READ", "SENDING", "SENT", "UNKNOWN", "is_arrived", "is_forward"]
+__all__ = [
+    "DELIVERED",
+    "FAILED",
+    "READ",
+    "SENDING",
+    "SENT",
+    "UNKNOWN",
+    "is_arrived",
+    "is_forward",
+    "newest_arrived",
+]
 
 SENDING, UNKNOWN, SENT, FAILED = "SENDING", "UNKNOWN", "SENT", "FAILED"
 DELIVERED, READ = "DELIVERED", "READ"
@@ -28,3 +38,12 @@ def is_forward(before: object, after: str) -> bool:
 def is_arrived(entry: Mapping[str, Any]) -> bool:
     """Return whether an attempt's message has reached the person."""
     return entry.get("status") in {DELIVERED, READ}
+
+
+def newest_arrived(log: Iterable[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """Return the last attempt whose message has reached the person; None: none has.
+
+    The target's own status, message id and receipts are about this attempt. The next one, if it was
+    under way, may have ended in any way.
+    """
+    return next((entry for entry in reversed([*log]) if is_arrived(entry)), None)

@@ -19,6 +19,7 @@ from loader.base.fields import Fields
 from loader.base.persons import person_keys
 from loader.firestore.aio import encoded_write
 from loader.firestore.values import decode_fields, decode_instant
+from loader.firestore.wire import SERVER_TIME
 from loader.messages import Status
 from whatsapp.accounts import Account, read_account
 from whatsapp.attempts import claim_fields, send_fields
@@ -175,7 +176,7 @@ class Store:
         """Begin an attempt: target and ``sends/{attemptId}`` in one commit.
 
         Returns:
-            The target's update time, and the new document.
+            The target's update time, and the new document without Firestore's own instants.
 
         Raises:
             LostRaceError: Somebody else has written the target; nothing was written.
@@ -192,7 +193,8 @@ class Store:
             ],
             "claiming a target",
         )
-        return times[0], SendState(times[1], send)
+        known = {key: value for key, value in send.items() if value is not SERVER_TIME}
+        return times[0], SendState(times[1], known)
 
     async def both(
         self, target: TargetState, attempt: Attempt
@@ -285,15 +287,25 @@ class Store:
             and send.map("pricing").flag("billable") is not False
         )
 
-    async def news(self, portfolio_id: str, since: datetime) -> list[tuple[str, dict[str, Any]]]:
-        """Return what the webhook wrote about a portfolio since an instant, by name."""
+    async def news(
+        self, portfolio_id: str, since: datetime
+    ) -> list[tuple[str, datetime, dict[str, Any]]]:
+        """Return what the webhook wrote about a portfolio since an instant.
+
+        Returns:
+            Name, time of the last write, and fields of each document.
+
+        """
         documents = await self._query(
             self._database.path("portfolios", portfolio_id),
             "news",
             [("updatedAt", FROM_ON, {"timestamp_value": since})],
             doing="a portfolio's news",
         )
-        return [(document.name, decode_fields(document.fields)) for document in documents]
+        return [
+            (document.name, decode_instant(document.update_time), decode_fields(document.fields))
+            for document in documents
+        ]
 
     # Calls
 

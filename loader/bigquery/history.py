@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from loader.bigquery.literals import timestamp
 from loader.bigquery.merging import columns_of, load_and_merge
 from loader.messages import HistoryRow
-from loader.receipts import EARLIEST, KEPT
+from loader.receipts import EARLIEST, KEPT, OF_FAILURES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,6 +51,9 @@ _RANK = """case upper(trim({status}))
             when 'READ' then 4
             else 1
         end"""
+
+# The rank of FAILED; whatever is beyond it has arrived.
+_FAILED = 2
 
 _COLUMNS = columns_of(HistoryRow)
 
@@ -107,8 +110,17 @@ def _changes(history_rank: str) -> list[str]:
             f"(history.{name} is null and news.{name} is not null)"
             for name in (*KEPT, *EARLIEST, "is_billable")
         ),
+        *(
+            f"if({_has_arrived(history_rank)}, history.{name} is not null, "
+            f"history.{name} is null and news.{name} is not null)"
+            for name in OF_FAILURES
+        ),
         *(f"news.{name} < history.{name}" for name in EARLIEST),
     ]
+
+
+def _has_arrived(history_rank: str) -> str:
+    return f"greatest(news.status_rank, {history_rank}) > {_FAILED}"
 
 
 def _values(history_rank: str) -> list[str]:
@@ -119,6 +131,11 @@ def _values(history_rank: str) -> list[str]:
         "updated_at = greatest(coalesce(history.updated_at, news.updated_at), news.updated_at)",
         "is_billable = if(news.is_billable, true, coalesce(history.is_billable, news.is_billable))",
         *(f"{name} = coalesce(history.{name}, news.{name})" for name in KEPT),
+        *(
+            f"{name} = if({_has_arrived(history_rank)}, null, "
+            f"coalesce(history.{name}, news.{name}))"
+            for name in OF_FAILURES
+        ),
         *(
             f"{name} = least(coalesce(history.{name}, news.{name}), "
             f"coalesce(news.{name}, history.{name}))"

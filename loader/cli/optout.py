@@ -71,7 +71,7 @@ def optout_add(
     """
     from loader.operations.optouts.actions import opt_out  # noqa: PLC0415
 
-    said_at, now = parse_instant(at, "--at"), parse_instant(None)
+    said_at = parse_instant(at, "--at")
     services, parsed = open_services(), parse_cnpj(cnpj)
     kind, people = _source(source), _people(services, parsed, phone, customer)
     report = opt_out(
@@ -80,7 +80,6 @@ def optout_add(
         people,
         source=kind,
         at=said_at,
-        now=now,
         audit=services.new_audit_log("vmhub optout add"),
         subject=_subject(services, parsed, people),
     )
@@ -174,7 +173,6 @@ def optout_import(
             people,
             source=kind,
             at=now,
-            now=now,
             audit=audit,
             subject="" if dry_run else f"opt-outs of {services.list_name(one, digest)}",
             is_dry_run=dry_run,

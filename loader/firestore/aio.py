@@ -6,6 +6,7 @@ It has the same channel options, metadata and errors as `loader.firestore.client
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -30,7 +31,7 @@ from loader.firestore.client import (
     translated,
 )
 from loader.firestore.values import decode_instant
-from loader.firestore.wire import delimited, encode_fields, encode_instant
+from loader.firestore.wire import SERVER_TIME, delimited, encode_fields, encode_instant
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -53,10 +54,13 @@ _LOST_RACE = {
 # https://github.com/googleapis/googleapis/tree/master/google/firestore/v1
 _COMMIT_DATABASE, _COMMIT_WRITE = b"\x0a", b"\x12"
 _WRITE_UPDATE, _WRITE_DELETE = b"\x0a", b"\x12"
-_WRITE_MASK, _WRITE_PRECONDITION = b"\x1a", b"\x22"
+_WRITE_MASK, _WRITE_PRECONDITION, _WRITE_TRANSFORM = b"\x1a", b"\x22", b"\x3a"
 _DOCUMENT_NAME, _MASK_PATH = b"\x0a", b"\x0a"
 _IS_NEW = delimited(_WRITE_PRECONDITION, b"\x08\x00")
 _PRECONDITION_TIME = b"\x12"
+_KEPT_NAMES = 1024
+# REQUEST_TIME is the only server value.
+_TRANSFORM_PATH, _TO_REQUEST_TIME = b"\x0a", b"\x10\x01"
 
 
 class LostRaceError(ServiceError):
@@ -185,23 +189,40 @@ def encoded_write(
 
     Args:
         name: The document's full name.
-        fields: The values.
+        fields: The values; `SERVER_TIME` becomes Firestore's time of the write.
         update_time: Precondition: the document's last write was at this instant.
         is_new: Precondition: the document does not exist.
 
     """
-    kept = {key: value for key, value in fields.items() if value is not None}
+    kept, masked = {}, []
+    write = b""
+    for key, value in fields.items():
+        if value is SERVER_TIME:
+            write += _transform(key)
+            continue
+        masked.append(_mask_path(key))
+        if value is not None:
+            kept[key] = value
     document = delimited(_DOCUMENT_NAME, name.encode()) + encode_fields(kept)
-    write = delimited(_WRITE_UPDATE, document)
+    write += delimited(_WRITE_UPDATE, document)
     if is_new:
         return write + _IS_NEW
-    write += delimited(
-        _WRITE_MASK, b"".join(delimited(_MASK_PATH, path.encode()) for path in fields)
-    )
+    write += delimited(_WRITE_MASK, b"".join(masked))
     if update_time is None:
         return write
     time = delimited(_PRECONDITION_TIME, encode_instant(update_time))
     return write + delimited(_WRITE_PRECONDITION, time)
+
+
+@lru_cache(_KEPT_NAMES)
+def _transform(path: str) -> bytes:
+    to_now = delimited(_TRANSFORM_PATH, path.encode()) + _TO_REQUEST_TIME
+    return delimited(_WRITE_TRANSFORM, to_now)
+
+
+@lru_cache(_KEPT_NAMES)
+def _mask_path(path: str) -> bytes:
+    return delimited(_MASK_PATH, path.encode())
 
 
 def encoded_delete(name: str) -> bytes:

@@ -18,8 +18,9 @@ from google.cloud.firestore_v1.types import (
 from loader.base.errors import ConfigurationError, ServiceError
 from loader.base.fields import Fields
 from loader.firestore.client import service_errors
-from loader.firestore.values import decode_fields
+from loader.firestore.values import decode_fields, decode_instant
 from loader.firestore.wire import encode_fields
+from loader.messages import OVERLAP
 from loader.sync.model import Status
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from loader.base.cnpj import Cnpj
     from loader.firestore.client import Database
 
-__all__ = ["FirestoreProbe", "Queue", "signs_of_life"]
+__all__ = ["FirestoreProbe", "Queue", "Traces", "signs_of_life"]
 
 _TIMEOUT_SECONDS = 10.0
 _STREAM_TIMEOUT_SECONDS = 300.0
@@ -61,6 +62,16 @@ class Queue:
     """How many of them a sender has claimed."""
     waiting_since: datetime | None = None
     """Since when the oldest unclaimed one has waited."""
+
+
+@dataclass(frozen=True)
+class Traces:
+    """What a sender left in the documents that changed most recently."""
+
+    last_sign: datetime | None = None
+    """When it last wrote."""
+    misdated: int = 0
+    """Sent messages that tracking may not see: updatedAt is earlier than the write."""
 
 
 class FirestoreProbe:
@@ -106,7 +117,7 @@ class FirestoreProbe:
                     }
                 }
             }
-            for fields in self._documents(campaign_type, _QUEUE_FIELDS, query):
+            for _, fields in self._documents(campaign_type, _QUEUE_FIELDS, query):
                 expires_at = Fields(fields).instant("expiresAt")
                 if expires_at is not None and expires_at <= as_of:
                     continue
@@ -120,20 +131,34 @@ class FirestoreProbe:
                 since.extend(filter(None, [Fields(fields).instant(began)]))
         return Queue(pending, claimed, min(since, default=None))
 
-    def last_sign_of_life(self, campaign_types: Iterable[str], as_of: datetime) -> datetime | None:
-        """Return when a sender last wrote into the documents that changed most recently.
+    def traces(
+        self, campaign_types: Iterable[str], as_of: datetime, full_at: datetime | None = None
+    ) -> Traces:
+        """Return what a sender left in the documents that changed most recently.
 
         message_history has everything older.
+
+        Args:
+            campaign_types: The campaigns to look at.
+            as_of: Later instants are not looked at.
+            full_at: Up to when all documents are tracked, whatever their updatedAt.
+
         """
-        signs = [
-            min(sign, as_of)
-            for campaign_type in campaign_types
-            for field, limit in (("updatedAt", _NEWEST), ("claimedUntil", 1))
-            for fields in self._documents(campaign_type, _TRACE_FIELDS, _newest(field, limit))
-            for sign in signs_of_life(fields)
-            if sign <= as_of + _CLOCK_MARGIN
-        ]
-        return max(signs, default=None)
+        signs: list[datetime] = []
+        misdated = 0
+        for campaign_type in campaign_types:
+            for field, limit in (("updatedAt", _NEWEST), ("claimedUntil", 1)):
+                query = _newest(field, limit)
+                for written, fields in self._documents(campaign_type, _TRACE_FIELDS, query):
+                    found = (
+                        sign for sign in signs_of_life(fields) if sign <= as_of + _CLOCK_MARGIN
+                    )
+                    signs += (min(sign, as_of) for sign in found)
+                    is_known = full_at is not None and written <= full_at
+                    # Written after as_of: the clock of this check is another than Firestore's.
+                    is_compared = field == "updatedAt" and written <= as_of + _CLOCK_MARGIN
+                    misdated += is_compared and not is_known and _is_misdated(written, fields)
+        return Traces(max(signs, default=None), misdated)
 
     def _commit(self, request: CommitRequest, doing: str) -> None:
         with service_errors(self._database, doing):
@@ -155,7 +180,8 @@ class FirestoreProbe:
 
     def _documents(
         self, campaign_type: str, fields: Iterable[str], query: dict[str, Any]
-    ) -> Iterator[dict[str, Any]]:
+    ) -> Iterator[tuple[datetime, dict[str, Any]]]:
+        """Yield Firestore's time of the last write, and the fields."""
         request = RunQueryRequest(
             parent=self._database.path("users", self._cnpj, "campaigns", campaign_type),
             structured_query={
@@ -168,7 +194,8 @@ class FirestoreProbe:
             with service_errors(self._database, f"reading {campaign_type} targets"):
                 for response in self._query(request, _STREAM_TIMEOUT_SECONDS):
                     if response.HasField("document"):
-                        yield decode_fields(response.document.fields)
+                        raw = response.document
+                        yield decode_instant(raw.update_time), decode_fields(raw.fields)
         except ServiceError as error:
             if not error.message.endswith("FAILED_PRECONDITION"):
                 raise
@@ -197,6 +224,16 @@ def signs_of_life(fields: dict[str, Any]) -> Iterator[datetime]:
     if status in (Status.SENT, Status.DELIVERED) or (was_tried and not attempts):
         found.append(updated_at)
     yield from filter(None, found)
+
+
+def _is_misdated(written: datetime, fields: dict[str, Any]) -> bool:
+    """Return whether a sender has written an updatedAt at which tracking does not look any more.
+
+    A document that was sent is written by senders only.
+    """
+    updated_at = Fields(fields).instant("updatedAt")
+    is_sent = fields.get("status") in (Status.SENT, Status.DELIVERED)
+    return is_sent and updated_at is not None and updated_at < written - OVERLAP
 
 
 def _newest(field: str, limit: int) -> dict[str, Any]:

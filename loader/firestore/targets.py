@@ -278,12 +278,13 @@ class TargetStore:
         if write.is_deletion:
             return delimited(_WRITE_DELETE, name) + precondition
         document = delimited(_DOCUMENT_NAME, name) + write.payload
+        at = write.updated_at(as_of)
         if write.action is Action.WITHDRAW:
-            document += encode_fields({"updatedAt": as_of, "status": Status.FAILED.value})
+            document += encode_fields({"updatedAt": at, "status": Status.FAILED.value})
         elif write.action is Action.UPDATE:
-            document += encode_fields({"updatedAt": as_of})
+            document += encode_fields({"updatedAt": at})
         elif write.action is Action.REQUEUE:
-            document += encode_fields({"updatedAt": as_of, "status": Status.PENDING.value})
+            document += encode_fields({"updatedAt": at, "status": Status.PENDING.value})
         else:
             document += encode_fields({"customerId": write.customer_id})
             document += self._state(write.campaign_type, as_of)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import struct
 from datetime import UTC, datetime, timedelta
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from loader.sync.ports import UnfitValueError
@@ -19,7 +20,7 @@ from loader.sync.ports import UnfitValueError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["delimited", "encode_fields", "encode_instant"]
+__all__ = ["SERVER_TIME", "delimited", "encode_fields", "encode_instant"]
 
 # https://cloud.google.com/firestore/quotas
 _MAX_DEPTH = 20
@@ -38,6 +39,20 @@ _SECOND = timedelta(seconds=1)
 
 _KEPT_SIZES = 4096
 _KEPT_NAMES = 1024
+
+
+class ServerTime(Enum):
+    """A field's value that Firestore fills in."""
+
+    REQUEST_TIME = "REQUEST_TIME"
+
+
+SERVER_TIME = ServerTime.REQUEST_TIME
+"""Firestore's time of the write, as a value for `loader.firestore.aio.encoded_write`.
+
+``updatedAt`` must have it: a program may be frozen for hours between looking at its clock and
+writing, or its clock may be wrong, and tracking reads only what changed since it last looked.
+"""
 
 
 def encode_fields(values: Mapping[str, Any]) -> bytes:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Protocol
+
+from loader.sync.decide import Action
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -12,7 +15,6 @@ if TYPE_CHECKING:
 
     from loader.base.cnpj import Cnpj
     from loader.base.errors import ServiceError
-    from loader.sync.decide import Action
     from loader.sync.model import Target, TargetDocument
 
 __all__ = [
@@ -22,6 +24,10 @@ __all__ = [
     "Write",
     "WriteResult",
 ]
+
+
+# Firestore's instants have microseconds.
+_NEXT = timedelta(microseconds=1)
 
 
 class UnfitValueError(ValueError):
@@ -62,6 +68,16 @@ class Write:
     def is_deletion(self) -> bool:
         """Return whether the document is deleted: withdrawn without an attempt."""
         return self.target is None and not (self.document and self.document.was_attempted)
+
+    def updated_at(self, as_of: datetime) -> datetime:
+        """Return the document's new updatedAt: a run's instant, and never an earlier one.
+
+        A run may be frozen for hours. If it moved updatedAt back, tracking might not see what a
+        sender has written into the same document meanwhile.
+        """
+        known = None if self.document is None else self.document.updated_at
+        is_new = self.action in {Action.CREATE, Action.REPLACE}
+        return as_of if is_new or known is None or known <= as_of else known + _NEXT
 
 
 class TargetSource(Protocol):

@@ -301,7 +301,7 @@ class Writing:
             return False
         # Only this run writes this instant. A sender's later write replaces it; the document is
         # then decided by its content.
-        return document.updated_at == self._as_of
+        return document.updated_at == write.updated_at(self._as_of)
 
     def _is_over(self, write: Write) -> bool:
         assert write.doubtful_since is not None

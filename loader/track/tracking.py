@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from loader.base.errors import ExitCode, VmhubError
 from loader.bigquery.runs import Run
+from loader.messages import OVERLAP
 from loader.track.news import News, own_news
 
 if TYPE_CHECKING:
@@ -31,8 +32,6 @@ __all__ = ["TrackReport", "TrackedLaundromat", "has_news", "track", "track_one"]
 
 _log = logging.getLogger(__name__)
 
-# Writers' clocks differ, and a document can be written shortly after the instant it names.
-_OVERLAP = timedelta(minutes=10)
 # A laundromat that is further behind is read alone, so that others are not read again for it.
 _LAG = timedelta(hours=3)
 _AT_A_TIME = 400
@@ -234,7 +233,7 @@ def has_news(reader: ChangeReader, entry: RegistryEntry) -> bool:
 
 
 def _since(entry: RegistryEntry) -> datetime | None:
-    return entry.watermark.until - _OVERLAP if entry.watermark.until else None
+    return entry.watermark.until - OVERLAP if entry.watermark.until else None
 
 
 class _Writer:

@@ -6,7 +6,7 @@ import json
 import socket
 from collections import Counter
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -88,8 +88,8 @@ def _make(services: Services, **rows: Iterable[dict[str, Any]]) -> None:
     publish(services.warehouse, NUMERIC_CNPJ, [])
 
 
-def _check(services: Services, *, hours: int = 26) -> CheckReport:
-    return check_laundromat(services, NUMERIC_CNPJ, as_of=AS_OF, raw_max_age=timedelta(hours=hours))
+def _check(services: Services, *, hours: int = 26, as_of: datetime = AS_OF) -> CheckReport:
+    return check_laundromat(services, NUMERIC_CNPJ, as_of=as_of, raw_max_age=timedelta(hours=hours))
 
 
 def _elsewhere(services: Services, **addresses: str) -> Services:
@@ -787,6 +787,23 @@ def test_a_sender_that_works_is_seen_in_the_documents_and_may_take_its_time(
     report = _check(services)
     assert _not_ok(report) == {}
     assert _line(report, "sender").figures["newest"] == seen_at
+
+
+def test_a_sender_whose_clock_is_behind_is_named_until_everything_was_read(
+    services: Services,
+) -> None:
+    _make(services, message_history=[])
+    # Sent a minute ago, by a clock that shows local time.
+    now = datetime.now(UTC)
+    put_document(services, "behind", **sent(at=now - timedelta(hours=3)))
+    put_document(services, "right", **sent(at=now))
+    put_document(services, "waits", createdAt=now, updatedAt=now - timedelta(hours=3))
+    sender = _line(_check(services, as_of=now), "sender")
+    assert (sender.state, sender.figures["misdated"]) == (State.WARNING, 1)
+    assert "vmhub track" in sender.fix
+    services.registry.set_tracked({NUMERIC_CNPJ: datetime.now(UTC)}, until=now)
+    sender = _line(_check(services, as_of=now), "sender")
+    assert (sender.state, sender.fix) == (State.OK, "")
 
 
 def test_targets_that_were_created_a_moment_ago_are_no_trouble(services: Services) -> None:

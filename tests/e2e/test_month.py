@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from loader.services import Services
-    from tests.month.outbox import Attempt, Outbox
+    from tests.month.outbox import Outbox
 
 _log = logging.getLogger(__name__)
 
@@ -39,7 +39,8 @@ def check_history(services: Services, outbox: Outbox) -> None:
             row["delivered_at"],
             row["read_at"],
             row["replied_at"],
-            *_error(row, attempts.get(key)),
+            row["error_code"],
+            row["recoverable"],
             row["template_variant"],
             row["voucher_code"],
         )
@@ -64,15 +65,6 @@ def check_history(services: Services, outbox: Outbox) -> None:
     }
     assert found == expected
     assert len(rows) == len(outbox.log)
-
-
-def _error(row: dict[str, Any], attempt: Attempt | None) -> tuple[str | None, bool | None]:
-    """Return a row's error; what was given up and has arrived after all keeps that for ever."""
-    code, is_recoverable = row["error_code"], row["recoverable"]
-    if attempt is not None and attempt.is_unanswered and not attempt.has_failed:
-        assert code in {None, "unknown_outcome"}
-        return None, None
-    return code, is_recoverable
 
 
 def play(

@@ -106,6 +106,26 @@ def test_an_attempt_that_was_never_tracked_gets_a_row_and_its_text_when_the_targ
     assert (row["status"], row["message_content"]) == ("SENT", "Olá!")
 
 
+def test_a_message_that_arrives_after_all_loses_its_error(laundromats: Services) -> None:
+    error = {"code": "131026", "recoverable": False}
+    attempt = put_send(laundromats, "attempt-1", status="FAILED", error=error)
+    laundromats.track([NUMERIC_CNPJ], as_of=AS_OF + HOUR)
+    [failed] = history(laundromats)
+    assert (failed["error_code"], failed["recoverable"]) == ("131026", False)
+    arrived_at = AS_OF + 2 * HOUR
+    arrived = {"status": "DELIVERED", "deliveredAt": arrived_at, "updatedAt": arrived_at}
+    attempt.update({**arrived, "error": firestore.DELETE_FIELD})
+    laundromats.track([NUMERIC_CNPJ], as_of=AS_OF + 3 * HOUR)
+    delivered = {"status": "DELIVERED", "delivered_at": arrived_at, "updated_at": arrived_at}
+    settled = {**failed, **delivered, "error_code": None, "recoverable": None}
+    assert history(laundromats) == [settled]
+    # What the failure says once more is no news.
+    again = {"status": "FAILED", "error": error, "deliveredAt": firestore.DELETE_FIELD}
+    attempt.update({**again, "updatedAt": AS_OF + 4 * HOUR})
+    laundromats.track([NUMERIC_CNPJ], as_of=AS_OF + 5 * HOUR)
+    assert history(laundromats) == [settled]
+
+
 def test_an_attempt_that_names_nobody_is_counted_and_holds_nobody_back(
     laundromats: Services,
 ) -> None:

@@ -7,13 +7,11 @@ failing one is printed with its seed and all that led to it.
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+
+import pytest
 
 from tests.faults.hook_schedule import HookSchedule
 from tests.whatsapp.sending.virtual_time import run_in_virtual_time
-
-if TYPE_CHECKING:
-    import pytest
 
 _PORTION = 25
 _SITUATIONS = {
@@ -43,3 +41,11 @@ def test_nobody_gets_a_message_after_sair_and_documents_say_what_was_told(seeds:
     assert opted_out > 0
     assert accepted > len(seeds)
     assert len(seeds) < _PORTION or seen.keys() >= _SITUATIONS, _SITUATIONS - seen.keys()
+
+
+@pytest.mark.parametrize("seed", [562, 2547, 3302])
+def test_schedules_that_once_broke_a_promise_keep_it(seed: int) -> None:
+    # 562: a sender that was frozen for eight hours wrote SENT behind tracking's watermark.
+    # 2547: one POST told of two attempts of one target, and was refused for ever.
+    # 3302: a target named one attempt's message, and had the receipts of another.
+    run_in_virtual_time(HookSchedule(seed).play())

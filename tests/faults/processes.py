@@ -44,7 +44,7 @@ class SenderProcess:
         self.is_calm = is_calm
         self.is_alive = True
         self.frozen_until = 0.0
-        self.channel = MemoryChannel(world.backend)
+        self.channel = MemoryChannel(world.backend, world.now)
         self.transport = FakeTransport(world.state, world.now)
         self.channel.hook = self.transport.hook = self._point
         self.on_commit: Callable[[], None] = lambda: None

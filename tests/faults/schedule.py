@@ -17,6 +17,7 @@ from loader.firestore.changes import ChangeReader
 from loader.firestore.client import Database
 from loader.firestore.registry import RegistryEntry
 from loader.firestore.targets import TargetStore
+from loader.messages import OVERLAP
 from loader.sync.model import Outcome
 from loader.sync.run import SyncOptions, sync
 from loader.track.news import own_news
@@ -45,8 +46,7 @@ if TYPE_CHECKING:
 __all__ = ["BrokenPromiseError", "Schedule"]
 
 
-# As `loader.track.tracking` and `loader.services` have it.
-_OVERLAP = timedelta(minutes=10)
+# As `loader.services` has it.
 _UNKNOWN_TO_BUILDS = timedelta(days=2)
 
 
@@ -242,7 +242,7 @@ class Schedule:
         if not self._is_calm and self._rng.random() < 0.2:
             return
         as_of = self.world.now()
-        since = self._tracked_until(cnpj, _OVERLAP)
+        since = self._tracked_until(cnpj, OVERLAP)
         entry = RegistryEntry(cnpj, "", None, campaign_types=frozenset(CAMPAIGNS))
         faults = self._faults()
 

@@ -223,7 +223,10 @@ class FakeStore:
         if write.target is None:
             assert current is not None
             self.documents[key] = replace(
-                current, status=Status.FAILED, updated_at=as_of, update_time=self._tick()
+                current,
+                status=Status.FAILED,
+                updated_at=write.updated_at(as_of),
+                update_time=self._tick(),
             )
             return WriteResult.DONE
         fresh = self._fresh(write.target, as_of)
@@ -231,6 +234,7 @@ class FakeStore:
             assert current is not None
             fresh = replace(
                 fresh,
+                updated_at=write.updated_at(as_of),
                 status=current.status,
                 attempts=current.attempts,
                 created_at=current.created_at,
@@ -240,7 +244,12 @@ class FakeStore:
             )
         elif write.action is Action.REQUEUE:
             assert current is not None
-            fresh = replace(fresh, attempts=current.attempts, created_at=current.created_at)
+            fresh = replace(
+                fresh,
+                updated_at=write.updated_at(as_of),
+                attempts=current.attempts,
+                created_at=current.created_at,
+            )
         self.documents[key] = fresh
         return WriteResult.DONE
 

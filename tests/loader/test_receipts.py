@@ -192,3 +192,12 @@ def test_merging_does_not_depend_on_what_came_first(seed: int) -> None:
     assert merged(one, one) == one
     assert merged(one, two) == merged(two, one)
     assert merged(merged(one, two), three) == merged(one, merged(two, three))
+
+
+def test_a_message_that_arrives_after_all_has_no_error_whatever_came_first() -> None:
+    failed = row_of(status="FAILED", error={"code": "131026", "recoverable": False})
+    arrived = row_of(status="DELIVERED", deliveredAt=AT + MINUTE)
+    assert failed.error_code == "131026"
+    for rows in ((failed, arrived), (arrived, failed)):
+        row = merged(*rows)
+        assert (row.status, row.error_code, row.recoverable) == ("DELIVERED", None, None)

@@ -1,5 +1,7 @@
 """What the source itself must not do: personal data in logs and errors, values in the text of SQL.
 
+And no program's own clock in `updatedAt`, by which tracking finds what has changed.
+
 These look at names and at the text around a placeholder, so they find the usual mistake and not
 every possible one. Other tests look for people's data in what the commands really log.
 """
@@ -184,6 +186,23 @@ def _values_in_sql(source: str) -> Iterator[str]:
                 yield ast.unparse(node.right)
 
 
+# Clocks
+
+# Sync writes the run's instant, and never an earlier one than it has read. What it writes is no
+# news for tracking.
+_WRITES_THE_RUNS_INSTANT = "loader/firestore/targets.py"
+
+
+def _own_clocks(source: str) -> Iterator[str]:
+    """Yield what a program writes into updatedAt that is not Firestore's own time."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Dict):
+            for key, value in zip(node.keys, node.values, strict=True):
+                is_written = isinstance(key, ast.Constant) and key.value == "updatedAt"
+                if is_written and ast.unparse(value) != "SERVER_TIME":
+                    yield ast.unparse(value)
+
+
 # The tests
 
 
@@ -202,6 +221,11 @@ def test_no_log_and_no_error_tells_a_name_a_phone_or_a_cpf() -> None:
 def test_no_value_is_written_into_the_text_of_sql() -> None:
     found = {(path, value) for path, source in _sources() for value in _values_in_sql(source)}
     assert found == _NAMES_OF_COLUMNS
+
+
+def test_no_program_writes_its_own_clock_into_updated_at() -> None:
+    found = {path for path, source in _sources() if [*_own_clocks(source)]}
+    assert found == {_WRITES_THE_RUNS_INSTANT}
 
 
 @pytest.mark.parametrize(

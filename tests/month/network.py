@@ -145,7 +145,7 @@ class WhatsAppNetwork:
     # Our programs
 
     def _database(self) -> AsyncDatabase:
-        return AsyncDatabase(self._root, MemoryChannel(self._backend), (), "Firestore")
+        return AsyncDatabase(self._root, MemoryChannel(self._backend, self.now), (), "Firestore")
 
     def _api(self) -> Api:
         client = httpx2.AsyncClient(transport=self.transport, base_url="http://fake/v24.0")

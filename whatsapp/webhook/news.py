@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from loader.base.errors import ServiceError
 from loader.firestore.aio import LostRaceError, encoded_write
+from loader.firestore.wire import SERVER_TIME
 from whatsapp.error_classes import ErrorClass
 from whatsapp.news import PortfolioNews, news_fields, news_place, read_news
 from whatsapp.targets import read_template
@@ -148,7 +149,7 @@ class NewsDesk:
             before = read_news(known.fields) if known is not None else None
             if before is not None and (before == news or before.at > news.at):
                 return False
-            fields = news_fields(news) | {"updatedAt": self._now()}
+            fields = news_fields(news) | {"updatedAt": SERVER_TIME}
             write = (
                 encoded_write(
                     name, _without_others(known.fields, fields), update_time=known.update_time

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from loader.base.persons import person_keys, same_person, with_ninth_digit
+from loader.firestore.wire import SERVER_TIME
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -86,13 +87,12 @@ def keys_of(person: Person) -> list[str]:
     return person_keys(phone=person.phone, user_id=person.user_id)
 
 
-def suppression(opt_out: OptOut, customer_ids: Iterable[str], *, now: datetime) -> dict[str, Any]:
+def suppression(opt_out: OptOut, customer_ids: Iterable[str]) -> dict[str, Any]:
     """Return the fields of ``users/{cnpj}/suppressions/{event_id}``.
 
     Args:
         opt_out: The event.
         customer_ids: The laundromat's customers that it is about; if empty, the phone decides.
-        now: The instant.
 
     """
     customers = sorted(set(customer_ids))
@@ -105,7 +105,7 @@ def suppression(opt_out: OptOut, customer_ids: Iterable[str], *, now: datetime) 
         "source": opt_out.source.value,
         "optedOutAt": opt_out.at,
         "messageId": opt_out.message_id,
-        "updatedAt": now,
+        "updatedAt": SERVER_TIME,
     }
     return {name: value for name, value in fields.items() if value is not None}
 

@@ -116,7 +116,7 @@ class Service:
         """Put the parts together."""
         store = WebhookStore(database)
         directory = Directory(store, seconds=seconds)
-        suppressor = Suppressor(store, now=now)
+        suppressor = Suppressor(store)
         news = NewsDesk(store, directory, now=now, seconds=seconds, record=log.event)
         recorder = Recorder(store, ReceiptRules(classes), suppressor, news, now=now, sleep=sleep)
         matcher = Matcher(store, directory, phone_secret)

@@ -15,7 +15,16 @@ from loader.messages import Status
 from whatsapp.attempts import deferrals, error_fields, replaced
 from whatsapp.error_classes import ErrorClass
 from whatsapp.outcomes import NOT_SENT, Ending, Refused, ending
-from whatsapp.statuses import DELIVERED, FAILED, READ, SENDING, SENT, is_arrived, is_forward
+from whatsapp.statuses import (
+    DELIVERED,
+    FAILED,
+    READ,
+    SENDING,
+    SENT,
+    is_arrived,
+    is_forward,
+    newest_arrived,
+)
 from whatsapp.webhook.items import ToldStatus
 
 if TYPE_CHECKING:
@@ -151,44 +160,42 @@ def told_target(
             deferred = deferrals(state, rules.deferred_codes)
             ended = rules.ending(receipt, attempt_id, attempts=before, deferred=deferred)
             told["error"] = error_fields(ended)
-    said = {
-        **fields,
-        "attemptLog": replaced(state.log, entry, told),
-        "attempts": max(0, before + rules.counted(told)),
-    }
-    others = [other for other in state.log if other is not entry]
-    if state.log[-1] is entry:
-        if is_news:
-            has_other = any(is_arrived(other) for other in others)
-            said |= _news(told, ended, has_other_arrived=has_other)
-        said |= _instants(fields, receipt)
-    elif is_arrived(told) and not _is_under_way(state, now):
+    log = replaced(state.log, entry, told)
+    said = {**fields, "attemptLog": log, "attempts": max(0, before + rules.counted(told))}
+    arrived = newest_arrived(log)
+    if state.log[-1] is entry and is_news:
+        said |= _news(told, ended, arrived)
+    elif arrived is told and not _is_under_way(state, now):
         # The person has the message: no further attempt is made.
-        if state.status in {Status.PENDING, Status.FAILED}:
-            said |= _ARRIVED | {"messageId": told["messageId"]}
-        if said.get("status") == Status.DELIVERED:
-            said |= _instants(fields, receipt)
+        said |= _about(told)
+    if arrived is told and said.get("messageId") == told["messageId"]:
+        # Receipts of another attempt's message are in that attempt's own document.
+        known = fields if fields.get("messageId") == told["messageId"] else {}
+        said |= {"deliveredAt": known.get("deliveredAt"), "readAt": known.get("readAt")}
+        said |= _instants(known, receipt)
     return said
 
 
-_ARRIVED = {
-    "status": Status.DELIVERED.value,
-    "lastError": None,
-    "nextAttemptAt": None,
-    "claimedUntil": None,
-}
+def _about(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the target's own fields when an attempt's message is on its way or has arrived."""
+    status = Status.DELIVERED if is_arrived(entry) else Status.SENT
+    return {
+        "status": status.value,
+        "messageId": entry.get("messageId"),
+        "lastError": None,
+        "nextAttemptAt": None,
+        "claimedUntil": None,
+    }
 
 
 def _news(
-    entry: Mapping[str, Any], ended: Ending | None, *, has_other_arrived: bool
+    entry: Mapping[str, Any], ended: Ending | None, arrived: Mapping[str, Any] | None
 ) -> dict[str, Any]:
     """Return the target's own fields after news of its newest attempt."""
+    if arrived is not None:
+        return _about(arrived)
     if ended is None:
-        is_sent = entry["status"] == SENT and not has_other_arrived
-        status = Status.SENT.value if is_sent else Status.DELIVERED.value
-        return _ARRIVED | {"status": status, "messageId": entry["messageId"]}
-    if has_other_arrived:
-        return _ARRIVED
+        return _about(entry)
     return {
         "status": Status.FAILED.value if ended.is_over else Status.PENDING.value,
         "messageId": entry["messageId"],

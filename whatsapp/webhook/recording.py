@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from loader.base.errors import ServiceError
 from loader.firestore.aio import LostRaceError, encoded_write
+from loader.firestore.wire import SERVER_TIME
 from whatsapp.error_classes import ErrorClass
 from whatsapp.statuses import FAILED, is_forward
 from whatsapp.targets import read_target
@@ -82,8 +84,9 @@ class Recorder:
                 applied again.
 
         """
-        for start in range(0, len(matched), _IN_ONE_COMMIT):
-            await self._together(matched[start : start + _IN_ONE_COMMIT])
+        for part in self._rounds(matched):
+            for start in range(0, len(part), _IN_ONE_COMMIT):
+                await self._together(part[start : start + _IN_ONE_COMMIT])
 
     async def reply(self, send: Document, told: Told) -> None:
         """Record that an attempt's message was answered."""
@@ -97,6 +100,24 @@ class Recorder:
             return replied_send(send.fields, told), after
 
         await self._apart(send.name, decide)
+
+    def _rounds(
+        self, matched: Sequence[tuple[Document, list[Receipt]]]
+    ) -> list[list[tuple[Document, list[Receipt]]]]:
+        """Return the attempts in parts, each with one attempt of a target at most.
+
+        Each attempt changes its target as it was read. Two of them in one commit would undo each
+        other's news of the target, or be refused for ever.
+        """
+        rounds: list[list[tuple[Document, list[Receipt]]]] = []
+        told: Counter[str] = Counter()
+        for send, receipts in matched:
+            target = self._target_name(send) or send.name
+            if told[target] == len(rounds):
+                rounds.append([])
+            rounds[told[target]].append((send, receipts))
+            told[target] += 1
+        return rounds
 
     async def _together(self, matched: Sequence[tuple[Document, list[Receipt]]]) -> None:
         for _ in range(_TRIES_TOGETHER):
@@ -180,12 +201,12 @@ class Recorder:
         writes = []
         news = changes(send.fields, said)
         if news:
-            fields = news | {"updatedAt": self._now()}
+            fields = news | {"updatedAt": SERVER_TIME}
             writes.append(encoded_write(send.name, fields, update_time=send.update_time))
         if target is not None and after is not None:
             news = changes(target.fields, after)
             if news:
-                fields = news | {"updatedAt": self._now()}
+                fields = news | {"updatedAt": SERVER_TIME}
                 writes.append(encoded_write(target.name, fields, update_time=target.update_time))
         return writes
 

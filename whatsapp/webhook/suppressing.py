@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 from loader.base.errors import ServiceError
 from loader.firestore.aio import LostRaceError, encoded_write
+from loader.firestore.wire import SERVER_TIME
 from whatsapp.webhook.optouts import OptOutSource, keys_of, resumed_at, suppression
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from whatsapp.webhook.items import Person
     from whatsapp.webhook.optouts import OptOut
@@ -30,9 +31,9 @@ _SUPPRESSIONS, _RESUMPTIONS = "suppressions", "resumptions"
 class Suppressor:
     """Writes ``users/{cnpj}/suppressions`` and ``users/{cnpj}/resumptions``."""
 
-    def __init__(self, store: WebhookStore, *, now: Callable[[], datetime]) -> None:
+    def __init__(self, store: WebhookStore) -> None:
         """Use this store."""
-        self._store, self._now = store, now
+        self._store = store
 
     async def suppress(self, cnpj: str, opt_out: OptOut, customer_ids: Iterable[str]) -> None:
         """Suppress a person in one laundromat; it is committed when this returns.
@@ -41,7 +42,7 @@ class Suppressor:
             ServiceError: Firestore does not answer.
 
         """
-        fields = suppression(opt_out, customer_ids, now=self._now())
+        fields = suppression(opt_out, customer_ids)
         name = self._store.path("users", cnpj, _SUPPRESSIONS, opt_out.event_id)
         with contextlib.suppress(LostRaceError):
             # After a lost race: the event was applied before.
@@ -65,7 +66,7 @@ class Suppressor:
         """
         keys = keys_of(person)
         name = self._store.path("users", cnpj, _RESUMPTIONS, event)
-        fields = {"keys": keys, "at": at, "updatedAt": self._now()}
+        fields = {"keys": keys, "at": at, "updatedAt": SERVER_TIME}
         with contextlib.suppress(LostRaceError):
             await self._store.commit([encoded_write(name, fields, is_new=True)])
         for found in await self._store.about(cnpj, _SUPPRESSIONS, keys):
@@ -80,7 +81,7 @@ class Suppressor:
             ended = resumed_at(found.fields, resumes)
             if ended is None or found.fields.get("resumedAt") == ended:
                 return
-            fields = {"resumedAt": ended, "updatedAt": self._now()}
+            fields = {"resumedAt": ended, "updatedAt": SERVER_TIME}
             try:
                 await self._store.commit(
                     [encoded_write(name, fields, update_time=found.update_time)]

@@ -63,7 +63,7 @@ def check(
 
     """
     checklist = Checklist()
-    registered, types, settings = _check_registry(checklist, project, registry, cnpj)
+    registered, types, settings, full_at = _check_registry(checklist, project, registry, cnpj)
     probe = FirestoreProbe(database, cnpj)
     check_documents(checklist, probe)
     own = warehouse.acting_for(cnpj)
@@ -91,18 +91,19 @@ def check(
     spec = BuildSpec(settings, as_of)
     check_quality(checklist, own, dbt, spec, columns)
     rows.last_build(campaign_dataset)
-    rows.sender(types, columns["message_history"])
+    rows.sender(types, columns["message_history"], full_at)
     check_templates(checklist, cnpj, compare_templates, [registered])
     return CheckReport(cnpj, as_of, tuple(checklist.checks))
 
 
 def _check_registry(
     checklist: Checklist, project: Project, registry: Registry, cnpj: Cnpj
-) -> tuple[Check, frozenset[str], dict[str, Any]]:
+) -> tuple[Check, frozenset[str], dict[str, Any], datetime | None]:
     """Check the registry entry and settings.
 
     Returns:
-        The check of the entry, the known campaigns, and valid settings.
+        The check of the entry, the known campaigns, valid settings, and up to when all documents
+        are tracked.
 
     """
     entries: list[RegistryEntry] = []
@@ -123,4 +124,6 @@ def _check_registry(
     registered = checklist.add("registry", place, entry, service=FIRESTORE)
     checklist.add("settings", place, settings, service=FIRESTORE, needs=[registered])
     known = frozenset(project.campaign_types())
-    return registered, known.union(*(found.campaign_types for found in entries)), usable
+    known = known.union(*(found.campaign_types for found in entries))
+    full_at = entries[0].watermark.full_at if entries else None
+    return registered, known, usable, full_at

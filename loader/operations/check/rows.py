@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from loader.base.cnpj import Cnpj
     from loader.bigquery.warehouse import Warehouse
-    from loader.firestore.firestore_probe import FirestoreProbe
+    from loader.firestore.firestore_probe import FirestoreProbe, Traces
     from loader.operations.check.checklist import Check, Checklist
 
 __all__ = ["RowChecks", "newest_sale_statement", "newest_sign_statement"]
@@ -106,16 +106,29 @@ class RowChecks:
 
         self._bigquery("newest registration", customers.about, attempt, customers)
 
-    def sender(self, campaign_types: Iterable[str], history: Check) -> None:
-        """Check when a sender was last active, and whether targets wait without one."""
+    def sender(
+        self, campaign_types: Iterable[str], history: Check, full_at: datetime | None
+    ) -> None:
+        """Check when a sender was last active, and whether targets wait without one.
+
+        Args:
+            campaign_types: The campaigns to look at.
+            history: The check of message_history.
+            full_at: Firestore's time of the last `vmhub track --full`, if any.
+
+        """
         types = sorted(campaign_types)
         since = self.as_of - _HISTORY_LOOKBACK
         sql = newest_sign_statement(self.cnpj, since=since, until=self.as_of)
         place = f"users/{self.cnpj}"
 
         @cache
+        def traces() -> Traces:
+            return self.probe.traces(types, self.as_of, full_at)
+
+        @cache
         def last_sign() -> datetime | None:
-            in_documents = self.probe.last_sign_of_life(types, self.as_of)
+            in_documents = traces().last_sign
             # Without a history, only the documents can show it.
             in_history = (
                 self._newest(sql, f"reading {history.about}") if history.has_passed else None
@@ -127,7 +140,17 @@ class RowChecks:
             if newest is None:
                 fix = "start the WhatsApp integration; docs/integration.md is for who writes it"
                 return Finding(f"none within {_HISTORY_LOOKBACK.days} days", fix, {"newest": None})
-            return self._aged(newest)
+            finding = self._aged(newest)
+            misdated = traces().misdated
+            if not misdated:
+                return finding
+            return Finding(
+                f"{finding.found}; {misdated} messages may be missing in message_history: their "
+                "updatedAt is earlier than their last write",
+                "let the sender write Firestore's time (docs/integration.md), then run "
+                f"`vmhub track --cnpj {self.cnpj} --full`",
+                {**finding.figures, "misdated": misdated},
+            )
 
         def queue() -> Finding:
             waiting = self.probe.queue(types, self.as_of)

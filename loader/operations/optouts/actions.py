@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from loader.base.erasures import ERASURES, key_among, persons_of, pseudonymous_keys
 from loader.base.persons import person_keys
 from loader.bigquery.audit import AuditAction, AuditEntry
+from loader.firestore.wire import SERVER_TIME
 from loader.wishes import live_keys, opt_out_row
 
 if TYPE_CHECKING:
@@ -61,7 +62,6 @@ def opt_out(
     *,
     source: str,
     at: datetime,
-    now: datetime,
     audit: AuditLog,
     subject: str,
     is_dry_run: bool = False,
@@ -78,7 +78,6 @@ def opt_out(
         people: The people; a person who is named twice counts once.
         source: Where the opt-out comes from, such as OPERATOR or PROCON.
         at: When the person opted out.
-        now: The instant of writing.
         audit: Takes one entry before anything is written, also if all had opted out already.
         subject: Who they are in the audit log, by pseudonym.
         is_dry_run: Write nothing.
@@ -98,7 +97,7 @@ def opt_out(
             "source": source,
             "optedOutAt": at,
             "resumedAt": None,
-            "updatedAt": now,
+            "updatedAt": SERVER_TIME,
         }
         for event_id, person in wanted.items()
         if event_id not in holding
@@ -143,7 +142,7 @@ def opt_in(
     # An erasure has one for each pseudonym of the person, and all of them end.
     keys |= persons_of({name for found in named.values() if keys & found for name in found})
     ended = {
-        event_id: {"resumedAt": now, "updatedAt": now}
+        event_id: {"resumedAt": now, "updatedAt": SERVER_TIME}
         for event_id, found in named.items()
         if keys & found
     }

@@ -27,6 +27,7 @@ from loader.base.pseudonyms import cpf_pseudonym, is_pseudonym, pseudonym
 from loader.bigquery.people import STREAMED, PersonRows, StreamedRowsError
 from loader.bigquery.warehouse import TIME_TRAVEL
 from loader.bigquery.wishes import merge_opt_outs
+from loader.firestore.wire import SERVER_TIME
 from loader.operations.privacy.inventory import Erasure
 from loader.operations.privacy.opt_outs import erase_opt_outs
 from loader.operations.privacy.person import is_document_id
@@ -261,15 +262,19 @@ class Eraser:
         ]
 
     def _suppress(self) -> None:
-        now = self.now()
-        shared = {"source": ERASURE, "optedOutAt": _ALWAYS, "updatedAt": now, "resumedAt": None}
+        shared = {
+            "source": ERASURE,
+            "optedOutAt": _ALWAYS,
+            "updatedAt": SERVER_TIME,
+            "resumedAt": None,
+        }
         marks = {
             mark: {**shared, "keys": mark_keys(mark, self.pseudonym), "customerId": mark}
             for mark in self._marks()
         }
         # For senders that know ids and phones only, until no document is left that they could send.
         plain = {**shared, "keys": self.person.keys(), "customerId": self.person.customer_id}
-        key = {"keys": [ERASURES, f"{PSEUDONYM_KEY}{self.key}"], "updatedAt": now}
+        key = {"keys": [ERASURES, f"{PSEUDONYM_KEY}{self.key}"], "updatedAt": SERVER_TIME}
         self.suppressions.write({ERASURES: key, **marks, self._unfinished_id(): plain})
 
     def _opt_out_row(self, mark: str) -> OptOutRow:
@@ -328,7 +333,7 @@ class Eraser:
                     **{name: document.fields.get(name) for name in named},
                     "keys": others,
                     "customerId": others[0].removeprefix(_CUSTOMER),
-                    "updatedAt": self.now(),
+                    "updatedAt": SERVER_TIME,
                 }
         self.suppressions.write(kept)
 

@@ -239,6 +239,18 @@ def test_a_withdrawal_of_what_was_attempted_keeps_all_that_is_told_of_it(
     assert _fields(client) == {**queued_again, "status": "FAILED", "updatedAt": AS_OF}
 
 
+@pytest.mark.parametrize("action", [Action.UPDATE, Action.REQUEUE, Action.WITHDRAW])
+def test_a_run_that_was_frozen_does_not_move_updated_at_back(
+    action: Action, store: TargetStore, client: firestore.Client
+) -> None:
+    later = AS_OF + timedelta(hours=8)
+    _reference(client).set(_payload(make_target(), attempts=1, updatedAt=later))
+    assert _write(store, action, make_target(), _read(store)) is WriteResult.DONE
+    fields = _fields(client)
+    assert fields is not None
+    assert fields["updatedAt"] == later + timedelta(microseconds=1)
+
+
 # Preconditions
 
 

@@ -615,6 +615,21 @@ def test_an_update_that_never_arrived_is_not_taken_for_an_earlier_run_of_the_sam
     assert document.payload == payload_digest(make_target())
 
 
+@pytest.mark.parametrize("cell", [Outcome.UPDATED, Outcome.REQUEUED])
+def test_a_run_that_was_frozen_does_not_hide_a_later_write_from_tracking(
+    cell: Outcome,
+) -> None:
+    later = AS_OF + timedelta(hours=8)
+    store = FakeStore.of(make_document(created_at=AS_OF, updated_at=later, **CELLS[cell]))
+    store.faults = {"c1": [Fault.NEVER_ARRIVED, Fault.LANDED_UNCONFIRMED]}
+    assert counts(run_sync([make_target()], store)) == {cell: 1}
+    document = store.get("c1")
+    assert document is not None
+    assert document.status == Status.PENDING
+    assert document.updated_at is not None
+    assert later < document.updated_at < later + timedelta(seconds=1)
+
+
 def test_a_write_that_is_never_confirmed_ends_as_failed_with_a_reason() -> None:
     store = FakeStore()
     store.faults = {"c1": [Fault.NEVER_ARRIVED] * 100}

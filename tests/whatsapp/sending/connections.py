@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import httpx2
 import orjson
+from google.cloud.firestore_v1.types import CommitRequest
 
 from tests.faults.backends import Call, RefusedCall
 from tests.faults.documents import OWNER
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from tests.faults.backends import Backend
     from whatsapp.fake.state import FakeState
 
-__all__ = ["FakeTransport", "MemoryChannel", "rpc_error"]
+__all__ = ["FakeTransport", "MemoryChannel", "at_time", "rpc_error"]
 
 Hook = "Callable[[str, str], Awaitable[None]]"
 
@@ -39,8 +40,16 @@ async def nothing(_what: str, _moment: str) -> None:
 class MemoryChannel:
     """As much of a `grpc.aio.Channel` as `loader.firestore.aio` uses."""
 
-    def __init__(self, backend: Backend) -> None:
-        self.backend = backend
+    def __init__(self, backend: Backend, now: Callable[[], datetime] | None = None) -> None:
+        """Pass calls on to a Firestore.
+
+        Args:
+            backend: The Firestore.
+            now: Its clock for what it fills in by itself; None: its own. Its update times are not
+                changed.
+
+        """
+        self.backend, self._now = backend, now
         self.hook: Callable[[str, str], Awaitable[None]] = nothing
         """Told a method, and "before" or "after"; may wait, and may raise."""
 
@@ -72,12 +81,28 @@ class MemoryChannel:
         method = path.rsplit("/", 1)[1]
         raw = serializer(request) if serializer else request
         await self.hook(method, "before")
+        if method == "Commit" and self._now is not None:
+            raw = at_time(raw, self._now())
         try:
             replies = list(self.backend.answer(Call(method, raw, OWNER)))
         except RefusedCall as refusal:
             raise rpc_error(refusal.code) from refusal
         await self.hook(method, "after")
         return replies
+
+
+def at_time(raw: bytes, now: datetime) -> bytes:
+    """Return a commit whose server times are already filled in, in milliseconds as Firestore's."""
+    commit = CommitRequest.pb().FromString(raw)
+    for write in commit.writes:
+        for transform in write.update_transforms:
+            assert transform.set_to_server_value, "no other transform is known here"
+            value = write.update.fields[transform.field_path]
+            value.timestamp_value.FromMilliseconds(int(now.timestamp() * 1000))
+            if write.HasField("update_mask"):
+                write.update_mask.field_paths.append(transform.field_path)
+        del write.update_transforms[:]
+    return bytes(commit.SerializeToString())
 
 
 class FakeTransport(httpx2.AsyncBaseTransport):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from whatsapp.store import Store
 
 if TYPE_CHECKING:
     from loader.base.environment import Environment
+    from whatsapp.targets import SendState
 
 NOW = datetime(2026, 11, 23, 13, tzinfo=UTC)
 CNPJ = str(NUMERIC_CNPJ)
@@ -59,6 +61,14 @@ def documents(environment: Environment) -> Environment:
     return environment
 
 
+def check_written(found: SendState | None, send: SendState) -> None:
+    """Check that an attempt is as it was written, with Firestore's own time in updatedAt."""
+    assert found is not None
+    updated_at = dict(found.fields)["updatedAt"]
+    assert abs(updated_at - found.update_time) < timedelta(seconds=1)
+    assert found == replace(send, fields={**send.fields, "updatedAt": updated_at})
+
+
 def test_an_attempt_from_poll_to_record(documents: Environment) -> None:
     async def play() -> None:
         database = connect_async(documents)
@@ -76,7 +86,7 @@ def test_an_attempt_from_poll_to_record(documents: Environment) -> None:
             assert not await store.is_suppressed(target)
             attempt = Attempt("a1", 1, NOW, "key", "3", "MARKETING")
             _, send = await store.claim(target, attempt)
-            assert (await store.both(target, attempt))[1] == send
+            check_written((await store.both(target, attempt))[1], send)
             with pytest.raises(LostRaceError):
                 await store.claim(target, Attempt("a2", 1, NOW, "key", "3"))
             assert await store.sent_people("3", NOW - timedelta(hours=1)) == [("key", NOW)]
@@ -94,11 +104,11 @@ def test_an_attempt_from_poll_to_record(documents: Environment) -> None:
                 current, now = await store.both(target, attempt)
                 assert current is not None
                 assert now is not None
-                said = send_result(result, now.fields, now=NOW)
+                said = send_result(result, now.fields)
                 await store.record(
                     current,
                     attempt,
-                    fields=result_fields(current, attempt, result, now=NOW),
+                    fields=result_fields(current, attempt, result),
                     send=(now, said) if said is not None else None,
                     suppression=suppression,
                 )

@@ -255,6 +255,28 @@ def test_a_suppression_that_is_written_hours_late_is_news_then() -> None:
     assert found.fields["updatedAt"] >= AS_OF + timedelta(hours=3)
 
 
+@pytest.mark.parametrize("which", [1, 2], ids=["the claim", "the result"])
+def test_what_a_frozen_sender_writes_late_has_the_time_at_which_it_is_written(which: int) -> None:
+    world = World()
+    world.laundromat()
+    path = world.target()
+    commits = 0
+
+    async def freeze(method: str, moment: str) -> None:
+        nonlocal commits
+        commits += (method, moment) == ("Commit", "before")
+        if (method, moment, commits) == ("Commit", "before", which):
+            await asyncio.sleep(9 * 3600)
+
+    world.channel.hook = freeze
+    run_in_virtual_time(world.once())
+    (send,) = world.sends()
+    assert send["at"] < AS_OF + timedelta(hours=1)
+    # Otherwise tracking, which has looked meanwhile, would not look there again.
+    for written in (world.get(path), send):
+        assert written["updatedAt"] >= AS_OF + timedelta(hours=9)
+
+
 def test_a_passing_refusal_is_posted_again_within_the_same_attempt() -> None:
     world = World()
     world.laundromat()

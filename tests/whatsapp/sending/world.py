@@ -94,7 +94,7 @@ class World:
             self.state.create_template(waba, creation())
         self.backend: Backend = backend or MemoryBackend()
         self.tokens = {"TOKEN_A": TOKEN}
-        self.channel = MemoryChannel(self.backend)
+        self.channel = MemoryChannel(self.backend, self.now)
         self.transport = FakeTransport(self.state, self.now)
         self.owner = Owner()
         self._ids = itertools.count(1)

@@ -12,7 +12,7 @@ import pytest
 
 from tests.whatsapp.sending.connections import rpc_error
 from tests.whatsapp.sending.virtual_time import run_in_virtual_time
-from tests.whatsapp.webhook.world import SECRET, Hooked, body, status
+from tests.whatsapp.webhook.world import SECRET, Hooked, body, inbound, status
 from whatsapp.fake.payloads import sign
 from whatsapp.webhook.app import Bounds
 from whatsapp.webhook.signature import is_signed
@@ -351,6 +351,37 @@ def test_a_signed_body_that_nobody_can_read_is_kept_as_a_reject(world: Hooked, r
         assert service.counts()["items"]["rejected"] == 1
 
     play(world, steps)
+
+
+def test_what_a_frozen_webhook_writes_late_has_the_time_at_which_it_is_written() -> None:
+    world = Hooked()
+    world.laundromat()
+    target = world.under_way()
+    began = world.began
+    post = body(statuses=[status("delivered", began)], messages=[inbound("SAIR", began)])
+    paused = {
+        "event": "PAUSED",
+        "message_template_name": "vmhub_test_v1",
+        "message_template_language": "pt_BR",
+    }
+    news = {"field": "message_template_status_update", "value": paused}
+    post["entry"][0]["changes"].append(news)
+
+    async def freeze(method: str, moment: str) -> None:
+        if (method, moment) == ("Commit", "before"):
+            # Its own clock was read; hours pass before anything is written.
+            world.began += timedelta(hours=9)
+
+    async def play() -> list[int]:
+        service = await world.service()
+        world.hook_channel.hook = freeze
+        return await world.posted(service, post, rest=False)
+
+    assert run_in_virtual_time(play()) == [200]
+    (suppression,) = world.suppressions()
+    (stored_news,) = world.all_below("portfolios/1001/news").values()
+    for written in (world.get(target), world.send(), suppression, stored_news):
+        assert written["updatedAt"] >= began + timedelta(hours=9)
 
 
 def test_an_unforeseen_error_is_logged_without_its_text_and_comes_again(

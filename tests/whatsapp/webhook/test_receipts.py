@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import random
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from loader.messages import TrackedDocument, history_rows
 from tests.support import ALPHANUMERIC_CNPJ
 from tests.whatsapp.calls import OTHER_NUMBER
 from tests.whatsapp.sending.virtual_time import run_in_virtual_time
@@ -71,6 +73,32 @@ def test_a_message_is_sent_delivered_and_read(world: Hooked) -> None:
     assert "claimedUntil" not in target
     (entry,) = target["attemptLog"]
     assert (entry["status"], entry["messageId"]) == ("READ", "wamid.1")
+
+
+@pytest.mark.parametrize(
+    ("contacts", "named"),
+    [
+        ([{"wa_id": "551190000001"}], {"recipient_id": "551190000001"}),
+        (None, {"recipient_id": "5511990000001"}),
+        (None, {"recipient_user_id": "BR.1"}),
+        ([{"user_id": "BR.1"}], {"recipient_user_id": "BR.1"}),
+        (None, {}),
+    ],
+    ids=["contacts", "no contacts", "user id", "user id in contacts", "nobody"],
+)
+@pytest.mark.parametrize("said", ["delivered", "failed"])
+def test_a_status_is_applied_whoever_it_names(
+    world: Hooked, said: str, contacts: Any, named: dict[str, str]
+) -> None:
+    world.under_way()
+    code = 131026 if said == "failed" else None
+    told = body(statuses=[status(said, after(world, 1), code=code, **named)])
+    if contacts is not None:
+        told["entry"][0]["changes"][0]["value"]["contacts"] = contacts
+    assert tell(world, told) == [200]
+    send = world.send()
+    assert (send["status"], world.get(TARGET)["status"]) == (said.upper(), said.upper())
+    assert send.get("userId") == named.get("recipient_user_id")
 
 
 def test_read_alone_sets_delivered_too_and_the_earliest_instant_wins(world: Hooked) -> None:
@@ -216,6 +244,58 @@ def test_an_attempt_under_way_is_not_cancelled_but_its_failure_ends_nothing(worl
     target = world.get(TARGET)
     assert target["status"] == "DELIVERED"
     assert [entry["status"] for entry in target["attemptLog"]] == ["DELIVERED", "FAILED"]
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_two_attempts_of_one_target_may_be_told_of_in_one_post(world: Hooked, order: int) -> None:
+    failed = {"attempt": 1, "attemptId": "a1", "at": world.began, "status": "FAILED"}
+    failed["error"] = {"code": "131042", "recoverable": True}
+    sending = {"attempt": 2, "attemptId": "a2", "at": world.began, "status": "SENDING"}
+    world.sent("a1", status="FAILED", error=failed["error"], messageId="wamid.1")
+    world.sent("a2", attempt=2)
+    world.target(attemptLog=[failed, sending])
+    told = [
+        status("read", after(world, 1), attempt="a1"),
+        status("failed", after(world, 2), attempt="a2", message_id="wamid.2", code=131026),
+    ]
+    assert tell(world, body(statuses=told[::order])) == [200]
+    assert (world.send("a1")["status"], world.send("a2")["status"]) == ("READ", "FAILED")
+    target = world.get(TARGET)
+    assert [entry["status"] for entry in target["attemptLog"]] == ["READ", "FAILED"]
+    # The person has a message, so no other is sent; the target is about that message.
+    assert (target["status"], target["messageId"]) == ("DELIVERED", "wamid.1")
+
+
+@pytest.mark.parametrize("second", ["sent", "failed", "read"])
+@pytest.mark.parametrize("seed", range(6))
+def test_receipts_on_a_target_are_those_of_the_message_that_it_names(
+    world: Hooked, second: str, seed: int
+) -> None:
+    two_attempts(world)
+    log = world.get(TARGET)["attemptLog"]
+    sending = {"attempt": 2, "attemptId": "a2", "at": world.began, "status": "SENDING"}
+    world.put(TARGET, {"attemptLog": [*log, sending]})
+    world.sent("a2", attempt=2)
+    code = 131026 if second == "failed" else None
+    told = [
+        status("delivered", after(world, 1)),
+        status("read", after(world, 2)),
+        status("sent", after(world, 3), attempt="a2", message_id="wamid.2"),
+        status(second, after(world, 4), attempt="a2", message_id="wamid.2", code=code),
+    ]
+    random.Random(seed).shuffle(told)
+    tell(world, *(body(statuses=[one]) for one in told))
+    target = world.get(TARGET)
+    assert target["status"] == "DELIVERED"
+    document = TrackedDocument(CNPJ, "BIRTHDAY", "c1", world.now(), target)
+    first, newest = history_rows(document, world.now())[0]
+    assert (first.status, newest.status) == ("READ", second.upper())
+    if second == "read":
+        assert (newest.delivered_at, newest.read_at) == (after(world, 4), after(world, 4))
+        assert (first.delivered_at, first.read_at) == (None, None)
+    else:
+        assert (newest.delivered_at, newest.read_at) == (None, None)
+        assert first.read_at in {None, after(world, 2)}
 
 
 def test_a_target_of_another_cycle_is_left_alone(world: Hooked) -> None:

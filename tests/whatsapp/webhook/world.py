@@ -99,7 +99,7 @@ class Hooked(World):
         super().__init__(seed=seed, backend=backend, project=project)
         self.app_secrets = {"ONE": SECRET, "VERIFY": "verify-token"}
         self.rows: dict[str, list[dict[str, Any]]] = {}
-        self.hook_channel = MemoryChannel(self.backend)
+        self.hook_channel = MemoryChannel(self.backend, self.now)
 
     def sent(
         self,
