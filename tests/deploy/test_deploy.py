@@ -246,7 +246,9 @@ class _Units(configparser.ConfigParser):
 
 def _unit(name: str) -> configparser.ConfigParser:
     unit = _Units(interpolation=None, strict=True)
-    unit.read(SYSTEMD / name)
+    # systemd takes several files with variables; every other option is there once.
+    text = (SYSTEMD / name).read_text(encoding="utf-8")
+    unit.read_string(re.sub(r"(?m)^EnvironmentFile=.*$", "", text))
     return unit
 
 
@@ -256,7 +258,6 @@ def test_the_run_is_one_at_a_time_limited_and_drained_on_sigterm() -> None:
     assert service["KillMode"] == "mixed"
     assert service["TimeoutStartSec"] == "55min"
     assert service["SuccessExitStatus"] == "130 143"
-    assert service["EnvironmentFile"] == _unit("vmhub-alert.service")["Service"]["EnvironmentFile"]
     assert service["User"] != "root"
 
 
@@ -310,13 +311,48 @@ def test_every_line_of_cron_is_in_one_piece_and_a_shell_takes_it() -> None:
     assert "flock --nonblock" in jobs[0]
 
 
-def test_the_shared_environment_is_read_by_a_shell_and_by_systemd_alike() -> None:
-    path = SYSTEMD / "environment.example"
+# The variables with a secret or with its name.
+SECRETS = {
+    "run": set(),
+    "alert": {"VMHUB_ALERT_URLS"},
+    "send": {"VMHUB_PHONE_KEY_SECRET"},
+    "webhook": {"VMHUB_PHONE_KEY_SECRET", "VMHUB_APP_SECRETS", "VMHUB_VERIFY_TOKEN_SECRET"},
+}
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_unit_gets_only_the_secrets_that_it_needs(name: str) -> None:
+    files = re.findall(
+        r"(?m)^EnvironmentFile=/etc/vmhub/(.*)$", (SYSTEMD / f"vmhub-{name}.service").read_text()
+    )
+    assert files == ["environment", name]
+    offered: set[str] = set()
+    for file in files:
+        text = (SYSTEMD / f"{file}.example").read_text(encoding="utf-8")
+        # Variables that are left out by a "#" too.
+        offered |= set(re.findall(r"(?m)^#?([A-Z_]+)=", text))
+    own = SECRETS[name] | ({"VMHUB_IMPERSONATE"} if name == "run" else set())
+    common = {"GOOGLE_CLOUD_PROJECT", "DBT_TARGET", "DBT_PROFILES_DIR"}
+    assert offered == common | own | {"GOOGLE_APPLICATION_CREDENTIALS"}
+    given = yaml.safe_load((CLOUD_RUN / f"{name}.yaml").read_text(encoding="utf-8"))
+    variables = set(re.findall(r'"name": "([A-Z_]+)"', json.dumps(given)))
+    of_cloud = {"GOOGLE_CLOUD_PROJECT", "VMHUB_BIGQUERY_LOCATION"}
+    assert variables - of_cloud == own
+
+
+def test_cron_reads_the_same_files_as_the_units() -> None:
+    lines = (ROOT / "deploy" / "cron" / "vmhub").read_text(encoding="utf-8").splitlines()
+    read = [re.findall(r"\. /etc/vmhub/(\w+)", line) for line in lines if re.match(r"\d", line)]
+    assert read == [["environment", "run"], ["environment", "alert"]]
+
+
+@pytest.mark.parametrize("name", ["environment", *SECRETS])
+def test_an_environment_is_read_by_a_shell_and_by_systemd_alike(name: str) -> None:
+    path = SYSTEMD / f"{name}.example"
     text = path.read_text(encoding="utf-8")
     given = dict(
         line.split("=", 1) for line in text.splitlines() if line and not line.startswith("#")
     )
-    assert set(given) == {"GOOGLE_CLOUD_PROJECT", "DBT_TARGET", "DBT_PROFILES_DIR"}
     read = subprocess.run(
         ["sh", "-c", f'set -a; . "{path}"; env'],
         env={},
