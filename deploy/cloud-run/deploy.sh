@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Deploys the hourly run and the alerts as Cloud Run jobs, each with its schedule, and the sender as a
 # worker pool. Alerts and the sender need secrets first, and are left out without them. Safe to repeat:
-# it updates what exists and deletes nothing. A new account may not be known everywhere at once; if
-# a role cannot be granted for that reason, run this again.
+# it updates what exists, and deletes nothing but roles of vmhub's service accounts that are not in
+# deploy/roles. A new account may not be known everywhere at once; if a role cannot be granted for that
+# reason, run this again.
 #
 #   PROJECT=my-project REGION=southamerica-east1 IMAGE=… deploy/cloud-run/deploy.sh
 #
@@ -14,6 +15,7 @@
 #   TOKENS    names of the secrets that hold WhatsApp's access tokens, with spaces between them
 #   IMPERSONATE  the accounts that accounts.sh makes, 'vmhub-{cnpj}@my-project.iam.gserviceaccount.com',
 #             once every laundromat has one; default: the job's own account
+#   OWNERS, OPERATORS, AUDITORS  people: grant.sh
 #   JOBS      laundromats in parallel within a shard, default 4; more need more memory in run.yaml
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -21,23 +23,12 @@ cd "$(dirname "$0")"
 : "${PROJECT:?the Google Cloud project}" "${REGION:?of the jobs}" "${IMAGE:?the image to run}"
 : "${LOCATION:=southamerica-east1}" "${TASKS:=1}" "${JOBS:=4}" "${TOKENS:=}" "${IMPERSONATE:=}"
 
-address() { printf '%s@%s.iam.gserviceaccount.com' "$1" "$PROJECT"; }
+# shellcheck source=deploy/cloud-run/roles.sh
+source ./roles.sh
 
 account() { # name, what it is for
-    gcloud iam service-accounts describe "$(address "$1")" --project "$PROJECT" \
-        >/dev/null 2>&1 ||
+    has_account "$1" ||
         gcloud iam service-accounts create "$1" --project "$PROJECT" --display-name "$2"
-}
-
-# Roles on the project. grant.sh grants those on a laundromat's datasets.
-project_roles() { # account, role…
-    local member role
-    member="serviceAccount:$(address "$1")"
-    shift
-    for role in "$@"; do
-        gcloud projects add-iam-policy-binding "$PROJECT" --member "$member" --role "$role" \
-            --condition None --quiet >/dev/null
-    done
 }
 
 replace() { # file with ${…} to be filled in, what it describes…
@@ -55,24 +46,9 @@ replace() { # file with ${…} to be filled in, what it describes…
     rm -f "$rendered"
 }
 
-has_secret() { # name
-    gcloud secrets versions describe latest --secret "$1" --project "$PROJECT" >/dev/null 2>&1
-}
-
-may_read() { # account, secret…
-    local name member
-    member="serviceAccount:$(address "$1")"
-    shift
-    for name in "$@"; do
-        gcloud secrets add-iam-policy-binding "$name" --project "$PROJECT" \
-            --member "$member" --role roles/secretmanager.secretAccessor >/dev/null
-    done
-}
-
 clock() { # job, cron expression in UTC
     local verb=create
-    gcloud run jobs add-iam-policy-binding "$1" --project "$PROJECT" --region "$REGION" \
-        --member "serviceAccount:$(address vmhub-scheduler)" --role roles/run.invoker >/dev/null
+    hold job "$1"
     if gcloud scheduler jobs describe "$1" --project "$PROJECT" --location "$REGION" \
         >/dev/null 2>&1; then
         verb=update
@@ -90,21 +66,18 @@ gcloud services enable run.googleapis.com cloudscheduler.googleapis.com \
 
 account vmhub-run "The hourly run of VMHub campaigns"
 account vmhub-send "The sender of VMHub campaigns"
+account vmhub-webhook "The webhook of VMHub campaigns"
 account vmhub-alert "The alerts of VMHub campaigns"
 account vmhub-scheduler "Begins the jobs of VMHub campaigns"
 
-project_roles vmhub-run \
-    roles/bigquery.jobUser roles/bigquery.readSessionUser roles/datastore.user
-# The sender only streams rows in. Without jobs it can run no SQL, so it cannot read, change or delete rows.
-project_roles vmhub-send roles/datastore.user
-project_roles vmhub-alert roles/bigquery.jobUser roles/datastore.viewer
+# What deploy/roles says; grant.sh holds the datasets.
+hold project "$PROJECT"
+hold_secrets
 
 replace run.yaml run jobs
 clock vmhub-run "5 * * * *"
 
 if has_secret vmhub-phone-key; then
-    # shellcheck disable=SC2086 # several names
-    may_read vmhub-send vmhub-phone-key $TOKENS
     replace send.yaml beta run worker-pools
 else
     echo "No sender: there is no secret vmhub-phone-key yet, a random text. Make it, then run this again:" >&2
@@ -112,7 +85,6 @@ else
 fi
 
 if has_secret vmhub-alert-urls; then
-    may_read vmhub-alert vmhub-alert-urls
     replace alert.yaml run jobs
     clock vmhub-alert "35 * * * *"
 else

@@ -61,7 +61,7 @@ def test_deploying_twice_makes_everything_once_and_brings_it_in_line_afterwards(
     tmp_path: Path,
 ) -> None:
     first = _deploy(tmp_path / "first", "deploy.sh", is_known=False, **NAMED)
-    assert first.count("iam service-accounts create") == 4
+    assert first.count("iam service-accounts create") == 5
     assert "scheduler jobs create http vmhub-run" in first
     # Without a secret there are no receivers of alerts.
     assert "vmhub-alert-urls" in first
@@ -108,12 +108,17 @@ def test_the_jobs_have_what_cloud_run_asks_for(tmp_path: Path) -> None:
 def test_the_sender_is_a_worker_pool_that_reads_the_secrets_it_is_told(tmp_path: Path) -> None:
     calls = _deploy(tmp_path / "d", "deploy.sh", is_known=True, TOKENS="token-a token-b", **NAMED)
     assert re.search(r"^beta run worker-pools replace ", calls, re.MULTILINE)
-    read = re.findall(r"secrets add-iam-policy-binding (\S+) .*serviceAccount:(\S+?)@", calls)
-    assert read == [
-        ("vmhub-phone-key", "vmhub-send"),
-        ("token-a", "vmhub-send"),
-        ("token-b", "vmhub-send"),
-        ("vmhub-alert-urls", "vmhub-alert"),
+    read = re.findall(r"secrets add-iam-policy-binding (\S+) .*serviceAccount:vmhub-(\S+?)@", calls)
+    assert sorted(read) == [
+        ("token-a", "send"),
+        ("token-a", "webhook"),
+        ("token-b", "send"),
+        ("token-b", "webhook"),
+        ("vmhub-alert-urls", "alert"),
+        ("vmhub-app-secret", "webhook"),
+        ("vmhub-phone-key", "send"),
+        ("vmhub-phone-key", "webhook"),
+        ("vmhub-verify-token", "webhook"),
     ]
     pool = yaml.safe_load((tmp_path / "d" / "calls.vmhub-send").read_text())
     assert (pool["kind"], pool["metadata"]["name"]) == ("WorkerPool", "vmhub-send")
@@ -143,47 +148,32 @@ def test_the_hourly_run_acts_as_each_laundromats_account_once_there_are_some(
     )
 
 
-def test_roles_are_granted_on_the_laundromats_own_datasets_only(tmp_path: Path) -> None:
-    cnpjs = ("12ABC34501DE35", "11222333000181")
-    calls = _deploy(tmp_path / "g", "grant.sh", *cnpjs, is_known=True, PROJECT="my-project")
-    granted = re.findall(r"GRANT `roles/(\S+)` ON SCHEMA `my-project`.`(\S+)`", calls)
-    assert granted == [
-        ("bigquery.dataEditor", "VMHUB_OPS"),
-        ("bigquery.dataEditor", "VMHUB_OPS"),
-        ("bigquery.dataEditor", "VMHUB_OPS"),
-        *(
-            (role, f"{cnpj}_{suffix}")
-            for cnpj in cnpjs
-            for role, suffix in (
-                ("bigquery.dataViewer", "RAW"),
-                ("bigquery.metadataViewer", "RAW"),
-                ("bigquery.dataEditor", "CAMPAIGN"),
-            )
-        ),
-    ]
+CNPJS = ("12ABC34501DE35", "11222333000181")
 
 
 def test_each_laundromat_has_an_account_that_reaches_its_datasets_only(tmp_path: Path) -> None:
-    cnpjs = ("12ABC34501DE35", "11222333000181")
-    calls = _deploy(tmp_path / "a", "accounts.sh", *cnpjs, is_known=False, PROJECT="my-project")
+    calls = _deploy(tmp_path / "a", "accounts.sh", *CNPJS, is_known=False, PROJECT="my-project")
     granted = re.findall(
         r"GRANT `roles/bigquery.(\S+)` ON SCHEMA `my-project`.`(\S+)` TO 'serviceAccount:(\S+)@",
         calls,
     )
-    assert granted == [
+    own = [row for row in granted if re.fullmatch(r"vmhub-\w{14}", row[2])]
+    assert sorted(own) == sorted(
         (role, dataset, f"vmhub-{cnpj.lower()}")
-        for cnpj in cnpjs
+        for cnpj in CNPJS
         for role, dataset in (
             ("dataViewer", f"{cnpj}_RAW"),
             ("dataEditor", f"{cnpj}_CAMPAIGN"),
             ("dataViewer", "VMHUB_OPS"),
         )
+    )
+    # The account that acts as them does not reach the datasets itself.
+    assert [row for row in granted if row[2] == "vmhub-run"] == [
+        ("dataEditor", "VMHUB_OPS", "vmhub-run")
     ]
-    # What they may do is taken from the account that acts as them.
-    assert calls.count("FROM 'serviceAccount:vmhub-run@") == 2 * len(cnpjs)
     assert calls.count("session_user() = concat('vmhub-', lower(cnpj), ") == 2
     made = re.findall(r"iam service-accounts create (\S+)", calls)
-    assert made == [f"vmhub-{cnpj.lower()}" for cnpj in cnpjs]
+    assert made == [f"vmhub-{cnpj.lower()}" for cnpj in CNPJS]
     bound = re.findall(r"service-accounts add-iam-policy-binding (\S+) .*TokenCreator", calls)
     assert bound == [f"{name}@my-project.iam.gserviceaccount.com" for name in made]
 
@@ -196,6 +186,7 @@ def test_each_laundromat_has_an_account_that_reaches_its_datasets_only(tmp_path:
         ("deploy.sh", [], {"PROJECT": "my-project"}),
         ("grant.sh", [], {"PROJECT": "my-project"}),
         ("grant.sh", ["x`; drop"], {"PROJECT": "my-project"}),
+        ("grant.sh", ["--check"], {"PROJECT": "my-project"}),
     ],
 )
 def test_a_script_that_is_not_told_enough_does_nothing(
@@ -255,7 +246,9 @@ class _Units(configparser.ConfigParser):
 
 def _unit(name: str) -> configparser.ConfigParser:
     unit = _Units(interpolation=None, strict=True)
-    unit.read(SYSTEMD / name)
+    # systemd takes several files with variables; every other option is there once.
+    text = (SYSTEMD / name).read_text(encoding="utf-8")
+    unit.read_string(re.sub(r"(?m)^EnvironmentFile=.*$", "", text))
     return unit
 
 
@@ -265,7 +258,6 @@ def test_the_run_is_one_at_a_time_limited_and_drained_on_sigterm() -> None:
     assert service["KillMode"] == "mixed"
     assert service["TimeoutStartSec"] == "55min"
     assert service["SuccessExitStatus"] == "130 143"
-    assert service["EnvironmentFile"] == _unit("vmhub-alert.service")["Service"]["EnvironmentFile"]
     assert service["User"] != "root"
 
 
@@ -319,13 +311,48 @@ def test_every_line_of_cron_is_in_one_piece_and_a_shell_takes_it() -> None:
     assert "flock --nonblock" in jobs[0]
 
 
-def test_the_shared_environment_is_read_by_a_shell_and_by_systemd_alike() -> None:
-    path = SYSTEMD / "environment.example"
+# The variables with a secret or with its name.
+SECRETS = {
+    "run": set(),
+    "alert": {"VMHUB_ALERT_URLS"},
+    "send": {"VMHUB_PHONE_KEY_SECRET"},
+    "webhook": {"VMHUB_PHONE_KEY_SECRET", "VMHUB_APP_SECRETS", "VMHUB_VERIFY_TOKEN_SECRET"},
+}
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_a_unit_gets_only_the_secrets_that_it_needs(name: str) -> None:
+    files = re.findall(
+        r"(?m)^EnvironmentFile=/etc/vmhub/(.*)$", (SYSTEMD / f"vmhub-{name}.service").read_text()
+    )
+    assert files == ["environment", name]
+    offered: set[str] = set()
+    for file in files:
+        text = (SYSTEMD / f"{file}.example").read_text(encoding="utf-8")
+        # Variables that are left out by a "#" too.
+        offered |= set(re.findall(r"(?m)^#?([A-Z_]+)=", text))
+    own = SECRETS[name] | ({"VMHUB_IMPERSONATE"} if name == "run" else set())
+    common = {"GOOGLE_CLOUD_PROJECT", "DBT_TARGET", "DBT_PROFILES_DIR"}
+    assert offered == common | own | {"GOOGLE_APPLICATION_CREDENTIALS"}
+    given = yaml.safe_load((CLOUD_RUN / f"{name}.yaml").read_text(encoding="utf-8"))
+    variables = set(re.findall(r'"name": "([A-Z_]+)"', json.dumps(given)))
+    of_cloud = {"GOOGLE_CLOUD_PROJECT", "VMHUB_BIGQUERY_LOCATION"}
+    assert variables - of_cloud == own
+
+
+def test_cron_reads_the_same_files_as_the_units() -> None:
+    lines = (ROOT / "deploy" / "cron" / "vmhub").read_text(encoding="utf-8").splitlines()
+    read = [re.findall(r"\. /etc/vmhub/(\w+)", line) for line in lines if re.match(r"\d", line)]
+    assert read == [["environment", "run"], ["environment", "alert"]]
+
+
+@pytest.mark.parametrize("name", ["environment", *SECRETS])
+def test_an_environment_is_read_by_a_shell_and_by_systemd_alike(name: str) -> None:
+    path = SYSTEMD / f"{name}.example"
     text = path.read_text(encoding="utf-8")
     given = dict(
         line.split("=", 1) for line in text.splitlines() if line and not line.startswith("#")
     )
-    assert set(given) == {"GOOGLE_CLOUD_PROJECT", "DBT_TARGET", "DBT_PROFILES_DIR"}
     read = subprocess.run(
         ["sh", "-c", f'set -a; . "{path}"; env'],
         env={},

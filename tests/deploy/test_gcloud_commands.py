@@ -23,17 +23,21 @@ CLOUD_RUN = ROOT / "deploy" / "cloud-run"
 
 pytestmark = pytest.mark.skipif(shutil.which("gcloud") is None, reason="there is no gcloud here")
 
-# Records its calls; a resource that it is asked for exists or not, as the test says.
+# Records its calls; a resource that it is asked for exists or not, as the test says. Everywhere
+# somebody has a role that deploy/roles does not give, so that it is revoked.
 STUB = """#!/usr/bin/env bash
 printf '%q ' "${0##*/}" "$@" >>"$CALLS"
 echo >>"$CALLS"
 case " $* " in
     *" describe "*) exit "$KNOWS_NOTHING" ;;
+    *" get-iam-policy "*)
+        printf 'roles/viewer\\tserviceAccount:vmhub-run@my-project.iam.gserviceaccount.com\\t\\n'
+        ;;
 esac
 """
 SCRIPTS = {
     "deploy.sh": ("TOKENS=token-a", "REGION=southamerica-east1", "IMAGE=images.example/vmhub:1"),
-    "grant.sh": (),
+    "grant.sh": ("TOKENS=token-a", "REGION=southamerica-east1"),
     "accounts.sh": (),
 }
 # A command in a text, up to what a shell would not pass on to it.
@@ -121,6 +125,8 @@ def test_gcloud_knows_every_command_and_option_that_we_use(tmp_path: Path) -> No
     commands = _of_scripts(tmp_path) | _of_texts()
     assert len(commands) > 25
     assert {words for command in commands for words in [" ".join(command.split()[1:4])]} >= {
+        *("projects get-iam-policy my-project", "projects remove-iam-policy-binding my-project"),
+        *("run jobs add-iam-policy-binding", "run jobs remove-iam-policy-binding"),
         *("run jobs replace", "scheduler jobs create", "scheduler jobs update"),
         *("beta run worker-pools", "iam service-accounts create", "secrets create vmhub-phone-key"),
         'logging read \'protoPayload.serviceName="firestore.googleapis.com"',
