@@ -15,7 +15,12 @@ from loader.base.errors import ConfigurationError
 from loader.dbt.project import Project, find_project
 from loader.dbt.runner import ParsedProject
 from loader.local.servers import Server, end_server
-from loader.local.stack import local_stack, require_firestore_emulator, start_google
+from loader.local.stack import (
+    FirestoreKind,
+    local_stack,
+    require_firestore_emulator,
+    start_google,
+)
 from loader.services import Services
 from tests.googlesql import Analysis, analyze_project
 from tests.support import ALPHANUMERIC_CNPJ
@@ -72,6 +77,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="N",
         help="random requests on which Google's Firestore and ours are compared (default: 2000)",
     )
+    parser.addoption(
+        "--firestore",
+        type=FirestoreKind,
+        choices=list(FirestoreKind),
+        default=FirestoreKind.EMBEDDED,
+        help="the Firestore of the stack on which the end-to-end tests run (default: embedded)",
+    )
 
 
 @pytest.fixture(scope="session")
@@ -80,8 +92,12 @@ def project() -> Project:
 
 
 @pytest.fixture(scope="session")
-def stack(project: Project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
-    with local_stack(project, tmp_path_factory.mktemp("local stack")) as stack:
+def stack(
+    project: Project, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> Iterator[LocalStack]:
+    firestore = pytestconfig.getoption("firestore")
+    folder = tmp_path_factory.mktemp("local stack")
+    with local_stack(project, folder, firestore=firestore) as stack:
         # Google's own Firestore client, with which the tests read, finds the emulator here.
         os.environ["FIRESTORE_EMULATOR_HOST"] = stack.firestore_host
         yield stack
