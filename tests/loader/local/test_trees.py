@@ -52,14 +52,13 @@ if sys.argv[1] == "trees":
     from loader.local.trees import keep_trees
     keep_trees()
 translator, schema = SQLTranslator(), {"t": {"a": "STRING", "b": "DECIMAL", "c": "BIGINT"}}
-for sql in json.load(sys.stdin):
-    for known in (None, schema):
-        answer = translator.translate(sql, schema=known)
-        print(json.dumps(str(answer.error) if answer.is_err() else answer.value))
+for sql, is_known in json.load(sys.stdin):
+    answer = translator.translate(sql, schema=schema if is_known else None)
+    print(json.dumps(str(answer.error) if answer.is_err() else answer.value))
 """
 
 
-def _translations(way: str, statements: list[str]) -> list[str]:
+def _translations(way: str, statements: list[tuple[str, bool]]) -> list[str]:
     ended = subprocess.run(
         [sys.executable, "-c", _TRANSLATE, way],
         input=json.dumps(statements),
@@ -71,8 +70,9 @@ def _translations(way: str, statements: list[str]) -> list[str]:
 
 
 def test_statements_are_translated_as_bqemulator_does(analysis: Analysis) -> None:
-    statements = [*_STATEMENTS, *analysis.statements.values()]
-    assert len(statements) > len(_STATEMENTS) + 50
+    statements = [(sql, is_known) for sql in _STATEMENTS for is_known in (True, False)]
+    statements += [(sql, False) for sql in analysis.statements.values()]
+    assert len(statements) > 2 * len(_STATEMENTS) + 50
     assert _translations("trees", statements) == _translations("texts", statements)
 
 
