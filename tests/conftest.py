@@ -105,8 +105,8 @@ def stack(
 
 
 @pytest.fixture(scope="session")
-def google_firestore(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Google's own emulator, ``host:port``; where it is not installed, the test is skipped."""
+def google_is_installed() -> None:
+    """Skip the test where Google's emulator is not installed."""
     try:
         require_firestore_emulator()
     except ConfigurationError as error:
@@ -114,6 +114,13 @@ def google_firestore(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         if os.environ.get("VMHUB_TEST_SKIPS_NOTHING"):
             raise
         pytest.skip(error.message)
+
+
+@pytest.fixture(scope="session")
+def google_firestore(
+    google_is_installed: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """Google's own emulator, ``host:port``; where it is not installed, the test is skipped."""
     servers: list[Server] = []
     try:
         yield start_google(tmp_path_factory.mktemp("google"), None, servers, is_owned=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ AT = f"@{PROJECT}.iam.gserviceaccount.com"
 PEOPLE = {"OWNERS": "group:owners@example.com", "AUDITORS": "group:auditors@example.com"}
 
 # gcloud and bq in one: they keep bindings "kind name<TAB>role<TAB>member<TAB>condition" in a file.
-GOOGLE = """#!{python} -IS
+GOOGLE = """
 import os, re, sys
 from pathlib import Path
 state, words = Path(os.environ["STATE"]), sys.argv[1:]
@@ -29,7 +30,7 @@ def show(place):
     return ["\\t".join(line.split("\\t")[1:]) for line in lines if line.split("\\t")[0] == place]
 def change(place, is_added, role, member):
     kept = [x for x in lines if is_added or x.split("\\t")[:3] != [place, role, member]]
-    kept += [f"{{place}}\\t{{role}}\\t{{member}}\\t"] * is_added
+    kept += [f"{place}\\t{role}\\t{member}\\t"] * is_added
     state.write_text("\\n".join(kept) + "\\n")
 if " describe " in text:
     name = option("describe").split("@")[0]
@@ -37,16 +38,16 @@ if " describe " in text:
 if words[0] == "--project_id":
     change_of = r"^(GRANT|REVOKE) `(.*)` ON SCHEMA `.*`.`(.*)` (?:TO|FROM) '(.*)'"
     if found := re.search(change_of, words[-1]):
-        change(f"dataset {{found[3]}}", found[1] == "GRANT", found[2], found[4])
+        change(f"dataset {found[3]}", found[1] == "GRANT", found[2], found[4])
     else:
         name = re.search("object_name = '(.*?)'", words[-1])[1]
-        rows = [row.rstrip("\\t").replace("\\t", ",") for row in show(f"dataset {{name}}")]
+        rows = [row.rstrip("\\t").replace("\\t", ",") for row in show(f"dataset {name}")]
         print("\\n".join(["privilege_type,grantee", *rows]))
 else:
     ends = "-iam-policy", "-policy-binding"
     at = next(i for i, word in enumerate(words) if word.endswith(ends))
-    kind = {{"projects": "project", "secrets": "secret", "iam": "account", "run": "job"}}[words[0]]
-    place = f"{{kind}} {{words[at + 1].split('@')[0]}}"
+    kind = {"projects": "project", "secrets": "secret", "iam": "account", "run": "job"}[words[0]]
+    place = f"{kind} {words[at + 1].split('@')[0]}"
     if words[at].startswith("get"):
         print("\\n".join(show(place)))
     else:
@@ -60,8 +61,12 @@ class Cloud:
     def __init__(self, folder: Path, accounts: str = "") -> None:
         self.state = folder / "state"
         self.state.write_text("")
+        script = folder / "google.py"
+        script.write_text(GOOGLE)
+        # A shebang cannot name a path with a space.
+        command = shlex.join([sys.executable, "-IS", str(script)])
         for name in ("gcloud", "bq"):
-            (folder / name).write_text(GOOGLE.format(python=sys.executable))
+            (folder / name).write_text(f'#!/bin/sh\nexec {command} "$@"\n')
             (folder / name).chmod(0o755)
         self.variables = {
             "PATH": f"{folder}:{os.environ['PATH']}",

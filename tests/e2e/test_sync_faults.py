@@ -371,6 +371,7 @@ def test_a_lost_answer_about_documents_near_a_mebibyte_loses_none_of_them(site: 
     assert all(len(found[row.customer_id]["data"]["message"]) == 1_000_000 for row in rows)
 
 
+@pytest.mark.usefixtures("google_is_installed")
 def test_a_firestore_that_restarts_half_way_and_has_lost_all_is_written_to_again(
     tmp_path: Path,
 ) -> None:
