@@ -30,6 +30,7 @@ printf '%q ' "${0##*/}" "$@" >>"$CALLS"
 echo >>"$CALLS"
 case " $* " in
     *" describe "*) exit "$KNOWS_NOTHING" ;;
+    *" --format json "*) echo '{}' ;;
     *" get-iam-policy "*)
         printf 'roles/viewer\\tserviceAccount:vmhub-run@my-project.iam.gserviceaccount.com\\t\\n'
         ;;
@@ -39,7 +40,9 @@ SCRIPTS = {
     "deploy.sh": ("TOKENS=token-a", "REGION=southamerica-east1", "IMAGE=images.example/vmhub:1"),
     "grant.sh": ("TOKENS=token-a", "REGION=southamerica-east1"),
     "accounts.sh": (),
+    "audit-logs.sh": (),
 }
+OF_THE_PROJECT = {"deploy.sh", "audit-logs.sh"}
 # A command in a text, up to what a shell would not pass on to it.
 _COMMAND = re.compile(r"(?<![\w./-])gcloud (?:'[^']*'|\"[^\"]*\"|[^`|&;()'\"<>\n])+")
 # gcloud's check looks at words, whatever the shell puts into them.
@@ -60,7 +63,7 @@ def _of_scripts(folder: Path) -> set[str]:
                 "PROJECT": "my-project",
                 **dict(item.split("=") for item in given),
             }
-            arguments = [] if script == "deploy.sh" else ["12ABC34501DE35"]
+            arguments = [] if script in OF_THE_PROJECT else ["12ABC34501DE35"]
             command = [str(CLOUD_RUN / script), *arguments]
             subprocess.run(command, env=variables, check=True, capture_output=True)
     lines = (folder / "calls").read_text().splitlines()
@@ -127,7 +130,12 @@ def test_gcloud_knows_every_command_and_option_that_we_use(tmp_path: Path) -> No
     assert {words for command in commands for words in [" ".join(command.split()[1:4])]} >= {
         *("projects get-iam-policy my-project", "projects remove-iam-policy-binding my-project"),
         *("run jobs add-iam-policy-binding", "run jobs remove-iam-policy-binding"),
-        *("run jobs replace", "scheduler jobs create", "scheduler jobs update"),
+        *(
+            "projects set-iam-policy my-project",
+            "run jobs replace",
+            "scheduler jobs create",
+            "scheduler jobs update",
+        ),
         *("beta run worker-pools", "iam service-accounts create", "secrets create vmhub-phone-key"),
         'logging read \'protoPayload.serviceName="firestore.googleapis.com"',
     }
