@@ -15,11 +15,15 @@ set -euo pipefail
 source "$(dirname "$0")/roles.sh"
 check_cnpjs "$@"
 
-# The records of all laundromats are in the same tables: each account sees only its own rows, and the
-# jobs' accounts see all.
+# The records of all laundromats are in the same tables: each account sees only its own rows; the jobs' accounts and
+# the groups of people see all.
+all="'serviceAccount:$(address vmhub-run)', 'serviceAccount:$(address vmhub-alert)'"
+for group in "$OWNERS" "$OPERATORS" "$AUDITORS"; do
+    [[ -z $group ]] || all+=", '$group'"
+done
 for table in runs sync_runs; do
     sql "CREATE OR REPLACE ROW ACCESS POLICY jobs ON \`$PROJECT\`.VMHUB_OPS.$table
-         GRANT TO ('serviceAccount:$(address vmhub-run)', 'serviceAccount:$(address vmhub-alert)')
+         GRANT TO ($all)
          FILTER USING (true)"
     sql "CREATE OR REPLACE ROW ACCESS POLICY laundromats ON \`$PROJECT\`.VMHUB_OPS.$table
          GRANT TO ('allAuthenticatedUsers')

@@ -178,6 +178,21 @@ def test_each_laundromat_has_an_account_that_reaches_its_datasets_only(tmp_path:
     assert bound == [f"{name}@my-project.iam.gserviceaccount.com" for name in made]
 
 
+def test_people_see_the_records_of_all_laundromats(tmp_path: Path) -> None:
+    groups = {"OWNERS": "group:owners@example.com", "AUDITORS": "group:auditors@example.com"}
+    given = {"PROJECT": "my-project", **groups}
+    calls = _deploy(tmp_path / "a", "accounts.sh", CNPJS[0], is_known=True, **given)
+    policies = re.findall(r"ROW ACCESS POLICY jobs ON \S+\s+GRANT TO \((.*?)\)", calls)
+    assert len(policies) == 2
+    for policy in policies:
+        members = re.findall(r"'([^']*)'", policy)
+        accounts = [
+            f"serviceAccount:vmhub-{name}@my-project.iam.gserviceaccount.com"
+            for name in ("run", "alert")
+        ]
+        assert members == [*accounts, *groups.values()]
+
+
 @pytest.mark.parametrize(
     ("script", "arguments", "given"),
     [
