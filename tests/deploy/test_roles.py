@@ -46,7 +46,7 @@ if words[0] == "--project_id":
 else:
     ends = "-iam-policy", "-policy-binding"
     at = next(i for i, word in enumerate(words) if word.endswith(ends))
-    kind = {"projects": "project", "secrets": "secret", "iam": "account", "run": "job"}[words[0]]
+    kind = {"projects": "project", "iam": "account", "run": "job"}.get(words[0], "secret")
     place = f"{kind} {words[at + 1].split('@')[0]}"
     if words[at].startswith("get"):
         print("\\n".join(show(place)))
