@@ -23,6 +23,7 @@ ALERT_URLS_VARIABLE = "VMHUB_ALERT_URLS"
 """The variable with the URLs of the alert receivers; they are secrets."""
 
 _PROFILE_TARGETS = ("local", "dev", "prod")
+_KMS_KEY = re.compile(r"projects/[^/\s]+/locations/[^/\s]+/keyRings/[^/\s]+/cryptoKeys/[^/\s]+")
 _ACCOUNT = re.compile(r"(?:[a-z0-9-]|\{cnpj\})+@[a-z0-9.:-]+\.gserviceaccount\.com")
 
 
@@ -50,6 +51,8 @@ class Environment:
 
     None: the process's own credentials.
     """
+    kms_key: str | None = None
+    """The key of Cloud KMS with which new tables of our datasets are encrypted; None: Google's."""
 
     @classmethod
     def from_variables(cls, variables: Mapping[str, str] | None = None) -> Environment:
@@ -94,6 +97,12 @@ class Environment:
                 hint="write vmhub-{cnpj}@my-project.iam.gserviceaccount.com; "
                 "unset it for the emulators, which ask for no credentials",
             )
+        kms_key = given.get("VMHUB_KMS_KEY") or None
+        if kms_key and not _KMS_KEY.fullmatch(kms_key):
+            message = "VMHUB_KMS_KEY is no name of a key"
+            raise ConfigurationError(
+                message, hint="write projects/…/locations/…/keyRings/…/cryptoKeys/…"
+            )
         profiles_dir = given.get("DBT_PROFILES_DIR")
         return cls(
             project=project,
@@ -106,6 +115,7 @@ class Environment:
             profiles_dir=Path(profiles_dir) if profiles_dir else None,
             dbt_target=target,
             impersonate=impersonate,
+            kms_key=kms_key,
         )
 
     @property
@@ -129,5 +139,6 @@ class Environment:
             "DBT_PROFILES_DIR": str(self.profiles_dir) if self.profiles_dir else None,
             "DBT_TARGET": self.dbt_target,
             "VMHUB_IMPERSONATE": self.impersonate,
+            "VMHUB_KMS_KEY": self.kms_key,
         }
         return {name: value for name, value in found.items() if value is not None}

@@ -110,12 +110,17 @@ class Warehouse:
         """Create a dataset if it does not exist; return whether it is new.
 
         Either way it shows its own past for `TIME_TRAVEL` only, since that has erased rows, too.
+        New tables in it are encrypted with the key of the environment, if there is one.
         """
         hours = TIME_TRAVEL // timedelta(hours=1)
+        key = self._environment.kms_key
+        encryption = bigquery.EncryptionConfiguration(key) if key else None
         reference = bigquery.Dataset(f"{self._project}.{dataset}")
         reference.location = self._location
         reference.description = description
         reference.max_time_travel_hours = hours
+        if encryption is not None:
+            reference.default_encryption_configuration = encryption
         if tables_expire_after is not None:
             milliseconds = tables_expire_after // timedelta(milliseconds=1)
             reference.default_table_expiration_ms = milliseconds
@@ -124,10 +129,16 @@ class Warehouse:
                 self._client.create_dataset(reference, retry=_RETRY)
             except google_errors.Conflict:
                 known = self._client.get_dataset(reference.reference, retry=_RETRY)
+                changes = []
                 # It comes as a text. bqemulator 1.4.0 does not change it.
                 if int(known.max_time_travel_hours or 0) != hours:
                     known.max_time_travel_hours = hours
-                    self._client.update_dataset(known, ["max_time_travel_hours"], retry=_RETRY)
+                    changes.append("max_time_travel_hours")
+                if encryption is not None and known.default_encryption_configuration != encryption:
+                    known.default_encryption_configuration = encryption
+                    changes.append("default_encryption_configuration")
+                if changes:
+                    self._client.update_dataset(known, changes, retry=_RETRY)
                 return False
         return True
 

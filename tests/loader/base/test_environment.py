@@ -121,3 +121,19 @@ def test_the_process_environment_is_read_when_nothing_is_given(
 )
 def test_another_process_finds_the_same_services_by_the_variables(environment: Environment) -> None:
     assert Environment.from_variables(environment.variables()) == environment
+
+
+KEY = "projects/p/locations/southamerica-east1/keyRings/r/cryptoKeys/k"
+
+
+def test_a_key_of_cloud_kms_is_passed_on() -> None:
+    environment = Environment.from_variables({**REAL, "VMHUB_KMS_KEY": KEY})
+    assert environment.kms_key == KEY
+    assert Environment.from_variables(environment.variables()) == environment
+
+
+@pytest.mark.parametrize("key", ["my-key", f"{KEY}/cryptoKeyVersions/1", KEY.replace("r", " ")])
+def test_what_is_no_name_of_a_key_is_refused(key: str) -> None:
+    with pytest.raises(ConfigurationError, match="VMHUB_KMS_KEY") as refused:
+        Environment.from_variables({**REAL, "VMHUB_KMS_KEY": key})
+    assert "cryptoKeys" in refused.value.hint

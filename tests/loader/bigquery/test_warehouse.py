@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ from tests.loader.published import publish
 from tests.support import ALPHANUMERIC_CNPJ, AS_OF, NUMERIC_CNPJ
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from loader.base.environment import Environment
     from loader.dbt.project import Project
     from loader.sync.model import Target
@@ -98,27 +101,51 @@ def test_a_dataset_is_created_once(environment: Environment) -> None:
     assert probe.location(f"{ALPHANUMERIC_CNPJ}_CAMPAIGN") is None
 
 
-def test_a_dataset_shows_erased_rows_for_48_hours_also_one_that_was_made_before(
-    environment: Environment, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """bqemulator 1.4.0 always says 168, so the test looks at what it was asked for."""
-    asked: list[int] = []
+def _noted(monkeypatch: pytest.MonkeyPatch, of: Callable[[bigquery.Dataset], Any]) -> list[Any]:
+    """Return the list to which each dataset that BigQuery is asked for adds a value."""
+    asked: list[Any] = []
 
     def spy(method: str) -> None:
         call = getattr(bigquery.Client, method)
 
         def noted(client: bigquery.Client, dataset: bigquery.Dataset, *args: Any, **kw: Any) -> Any:
-            asked.append(int(dataset.max_time_travel_hours))
+            asked.append(of(dataset))
             return call(client, dataset, *args, **kw)
 
         monkeypatch.setattr(bigquery.Client, method, noted)
 
     spy("create_dataset")
     spy("update_dataset")
+    return asked
+
+
+def test_a_dataset_shows_erased_rows_for_48_hours_also_one_that_was_made_before(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """bqemulator 1.4.0 always says 168, so the test looks at what it was asked for."""
+    asked = _noted(monkeypatch, lambda dataset: int(dataset.max_time_travel_hours))
     warehouse = Warehouse(environment)
     warehouse.create_dataset(DATASET, description="New.")
     warehouse.create_dataset(DATASET, description="Known.")
     assert asked == [48, 48, 48]
+
+
+def test_a_dataset_gets_the_key_that_the_environment_names_also_one_that_was_made_before(
+    environment: Environment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def key(dataset: bigquery.Dataset) -> str | None:
+        encryption = dataset.default_encryption_configuration
+        return str(encryption.kms_key_name) if encryption else None
+
+    asked = _noted(monkeypatch, key)
+    name = "projects/p/locations/southamerica-east1/keyRings/r/cryptoKeys/k"
+    Warehouse(environment).create_dataset(DATASET, description="Without a key.")
+    assert asked == [None]
+    with_key = Warehouse(replace(environment, kms_key=name))
+    with_key.create_dataset(DATASET, description="Known.")
+    with_key.create_dataset(f"{ALPHANUMERIC_CNPJ}_CAMPAIGN", description="New.")
+    assert set(asked[1:]) == {name}
+    assert len(asked) >= 4
 
 
 def test_a_table_is_created_once_and_its_rows_stay(warehouse: Warehouse) -> None:
