@@ -79,16 +79,35 @@ class KeptTranslations:
     """Texts by what they were made from: the latest in memory, all of them in a file if asked."""
 
     def __init__(self, file: Path | None = None) -> None:
-        """Use the file, which several servers may use at a time; it is made if there is none."""
+        """Use the file, which several servers may use at a time; it is made if there is none.
+
+        Texts of another version are deleted. A server of that version may still run and keep more
+        of them; so each server looks only for its own version's.
+
+        Raises:
+            sqlite3.Error: The file cannot be read or written.
+
+        """
         self._latest: OrderedDict[str, str] = OrderedDict()
-        self._rows = None if file is None else _opened(file)
+        self._rows: sqlite3.Connection | None = None
+        if file is not None:
+            self._version = _version()
+            self._rows = sqlite3.connect(file, isolation_level=None, timeout=60)
+            self._rows.execute("pragma journal_mode = wal")
+            self._rows.execute("pragma synchronous = normal")
+            self._rows.execute(
+                "create table if not exists kept"
+                " (version text, key text, text text not null, primary key (version, key))"
+            )
+            self._rows.execute("delete from kept where version <> ?", (self._version,))
 
     def get(self, key: str) -> str | None:
         """Return the text, if it is kept."""
         key = _short(key)
         text = self._latest.get(key)
         if text is None and self._rows is not None:
-            row = self._rows.execute("select text from kept where key = ?", (key,)).fetchone()
+            query = "select text from kept where version = ? and key = ?"
+            row = self._rows.execute(query, (self._version, key)).fetchone()
             text = row[0] if row else None
         if text is not None:
             self._in_memory(key, text)
@@ -99,7 +118,8 @@ class KeptTranslations:
         key = _short(key)
         self._in_memory(key, text)
         if self._rows is not None:
-            self._rows.execute("insert or ignore into kept values (?, ?)", (key, text))
+            row = (self._version, key, text)
+            self._rows.execute("insert or ignore into kept values (?, ?, ?)", row)
 
     def _in_memory(self, key: str, text: str) -> None:
         self._latest[key] = text
@@ -110,28 +130,6 @@ class KeptTranslations:
 
 def _short(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
-
-
-def _opened(file: Path) -> sqlite3.Connection:
-    """Open the file of translations; one that another version has written begins empty.
-
-    Raises:
-        sqlite3.Error: It cannot be read or written.
-
-    """
-    rows = sqlite3.connect(file, isolation_level=None, timeout=60)
-    rows.execute("pragma journal_mode = wal")
-    rows.execute("pragma synchronous = normal")
-    rows.execute("begin immediate")
-    rows.execute("create table if not exists kept (key text primary key, text text not null)")
-    rows.execute("create table if not exists version (id text primary key)")
-    version = _version()
-    if rows.execute("select id from version").fetchall() != [(version,)]:
-        rows.execute("delete from kept")
-        rows.execute("delete from version")
-        rows.execute("insert into version values (?)", (version,))
-    rows.execute("commit")
-    return rows
 
 
 def _version() -> str:

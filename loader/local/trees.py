@@ -43,14 +43,7 @@ from sqlglot.expressions import core
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = [
-    "copied",
-    "generated_in_place",
-    "hand_on_trees",
-    "keep_trees",
-    "parsed_once",
-    "skip_plain_nodes",
-]
+__all__ = ["copied", "keep_trees", "parsed_once"]
 
 # Trees are large, and bqemulator asks for the same one again only while it handles a statement.
 _KEPT_TREES = 64
@@ -118,9 +111,9 @@ def keep_trees() -> None:
     """Change bqemulator and sqlglot, in this process, to all of this."""
     setattr(core, "deepcopy", copied(deepcopy))  # noqa: B010 - a patch
     setattr(sqlglot, "parse_one", parsed_once(sqlglot.parse_one, _READERS))  # noqa: B010
-    setattr(Dialect, "generate", generated_in_place(Dialect.generate, _LAST_USERS))  # noqa: B010
-    skip_plain_nodes()
-    hand_on_trees()
+    setattr(Dialect, "generate", _generated_in_place(Dialect.generate, _LAST_USERS))  # noqa: B010
+    _skip_plain_nodes()
+    _hand_on_trees()
 
 
 def copied(deepcopy: Callable[..., Any]) -> Callable[..., Any]:
@@ -171,7 +164,7 @@ def parsed_once(
     return parse
 
 
-def generated_in_place(
+def _generated_in_place(
     generate: Callable[..., str], last_users: Iterable[Callable[..., Any]]
 ) -> Callable[..., str]:
     """Wrap ``Dialect.generate``, which copies a tree since it changes it.
@@ -192,7 +185,7 @@ def generated_in_place(
     return generate_text
 
 
-def skip_plain_nodes() -> None:
+def _skip_plain_nodes() -> None:
     """Ask bqemulator's rules, some ninety, only about nodes to which one can apply."""
     apply = SQLTranslator._apply_first_matching_rule  # noqa: SLF001
 
@@ -203,7 +196,7 @@ def skip_plain_nodes() -> None:
     setattr(SQLTranslator, "_apply_first_matching_rule", apply_unless_plain)  # noqa: B010
 
 
-def hand_on_trees() -> None:
+def _hand_on_trees() -> None:
     """Let the rewriters of ``SQLTranslator.translate`` hand on a tree instead of its text."""
     of_trees = SimpleNamespace(parse_one=_root, errors=sqlglot.errors)
     for module in _REWRITERS_OF_TREES:
@@ -320,7 +313,6 @@ def _read_again(rewrite: Callable[[str], str]) -> Callable[[str], str]:
 
 def _transpile(sql: str, *, read: str, write: str, pretty: bool) -> list[str]:
     assert isinstance(sql, _Statement)
-    statement = sql.written() if isinstance(sql.tree, exp.Block) else sql
-    if statement.tree is None or isinstance(statement.tree, exp.Block):
-        return sqlglot.transpile(str(statement), read=read, write=write, pretty=pretty)
-    return [Dialect.get_or_raise(write).generate(statement.tree, copy=False, pretty=pretty)]
+    if sql.tree is None or isinstance(sql.tree, exp.Block):
+        return sqlglot.transpile(str(sql.written()), read=read, write=write, pretty=pretty)
+    return [Dialect.get_or_raise(write).generate(sql.tree, copy=False, pretty=pretty)]

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import pytest
@@ -56,10 +56,10 @@ def bare_machine(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def run(
-    command: list[str], variables: dict[str, str], folder: Path
+    command: list[str], variables: dict[str, str], folder: Path, **user: Any
 ) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command, cwd=folder, env=variables, capture_output=True, text=True, check=False
+        command, cwd=folder, env=variables, capture_output=True, text=True, check=False, **user
     )
 
 
@@ -116,18 +116,14 @@ def test_a_user_without_rights_sets_up_and_plays_the_demo(
         for path in (Path(home), *Path(home).rglob("*")):
             os.chown(path, user.pw_uid, user.pw_gid, follow_symlinks=False)
 
+        as_user: dict[str, Any] = {
+            "user": user.pw_uid,
+            "group": user.pw_gid,
+            "extra_groups": [] if os.getuid() == 0 else None,
+        }
+
         def make(word: str) -> str:
-            ended = subprocess.run(
-                ["make", "--silent", word],
-                cwd=clone,
-                env=variables,
-                user=user.pw_uid,
-                group=user.pw_gid,
-                extra_groups=[] if os.getuid() == 0 else None,
-                capture_output=True,
-                text=True,
-                check=False,
-            )
+            ended = run(["make", "--silent", word], variables, clone, **as_user)
             assert ended.returncode == 0, ended.stderr
             return ended.stdout
 

@@ -133,6 +133,18 @@ def test_another_version_begins_with_an_empty_file(
     assert later.calls == 1
 
 
+def test_what_a_server_of_another_version_still_keeps_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "translations.db"
+    earlier = Counted(file)
+    monkeypatch.setattr("loader.local.translations.metadata.version", lambda name: f"{name} next")
+    later = Counted(file)
+    earlier.compare(_SQL.format(**_ONE))
+    later.compare(_SQL.format(**_ONE))
+    assert (earlier.calls, later.calls) == (1, 1)
+
+
 def test_a_file_that_holds_something_else_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "translations.db"
     file.write_text("no database " * 100, encoding="utf-8")
